@@ -1,0 +1,80 @@
+//! `spec.analysis.webhooks` and `spec.analysis.alerts` (spec 01 §1.6, 02 §6).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::analysis::CrossRef;
+
+/// An HTTP endpoint that is asked or told at a moment of the release.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// Name that events call it by.
+    pub name: String,
+    /// Where the payload is posted to.
+    pub url: String,
+    /// When it is called; during every step when unset.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<HookType>,
+    /// Of one attempt; `10s` when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = super::schema::DURATION))]
+    pub timeout: Option<String>,
+    /// Further attempts after the first.
+    #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    pub retries: Option<i64>,
+    /// Accept any certificate.
+    #[serde(default, rename = "disableTLS", skip_serializing_if = "Option::is_none")]
+    pub disable_tls: Option<bool>,
+    /// No alert while this gate is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mute_alert: Option<bool>,
+    /// Sent along in the payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// The moment at which a hook is called. The empty string is `rollout`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookType {
+    #[serde(rename = "")]
+    Unset,
+    ConfirmRollout,
+    PreRollout,
+    #[default]
+    Rollout,
+    ConfirmPromotion,
+    PostRollout,
+    Event,
+    Rollback,
+    ConfirmTrafficIncrease,
+}
+
+/// An alert channel of a Canary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertRef {
+    /// Any name.
+    pub name: String,
+    /// Least severity that is sent; `info` when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// The AlertProvider to send through.
+    pub provider_ref: CrossRef,
+}
+
+/// How bad it is; a channel gets alerts of its severity and worse. The empty string is `info`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    #[serde(rename = "")]
+    Unset,
+    #[default]
+    Info,
+    Warn,
+    Error,
+}

@@ -1,0 +1,199 @@
+//! Cluster objects as plain values, and the writes that change them. Routers and workloads look at
+//! [`Objects`] and answer with [`Write`]s; one writer in the controller carries them out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// Kind and version of an object, with the plural that its path uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Kind {
+    /// Empty for the core group.
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
+    pub plural: &'static str,
+}
+
+impl Kind {
+    pub const DEPLOYMENT: Self = Self::new("apps", "v1", "Deployment", "deployments");
+    pub const DAEMON_SET: Self = Self::new("apps", "v1", "DaemonSet", "daemonsets");
+    pub const SERVICE: Self = Self::new("", "v1", "Service", "services");
+    pub const CONFIG_MAP: Self = Self::new("", "v1", "ConfigMap", "configmaps");
+    pub const SECRET: Self = Self::new("", "v1", "Secret", "secrets");
+    pub const HPA: Self =
+        Self::new("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
+    pub const SCALED_OBJECT: Self = Self::new("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects");
+    pub const VIRTUAL_SERVICE: Self =
+        Self::new("networking.istio.io", "v1beta1", "VirtualService", "virtualservices");
+    pub const DESTINATION_RULE: Self =
+        Self::new("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules");
+    pub const CANARY: Self = Self::new("flagger.app", "v1beta1", "Canary", "canaries");
+
+    pub const fn new(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+    ) -> Self {
+        Self { group, version, kind, plural }
+    }
+
+    /// `group/version`, or the version alone for the core group.
+    pub fn api_version(self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// The object `name` of this kind in `namespace`.
+    pub fn at(self, namespace: &str, name: &str) -> ObjectId {
+        ObjectId { kind: self, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+/// Names one object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectId {
+    pub kind: Kind,
+    pub namespace: String,
+    pub name: String,
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}.{}", self.kind.kind, self.name, self.namespace)
+    }
+}
+
+/// Objects as the caches hold them. An absent entry is an object that does not exist.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Objects(BTreeMap<ObjectId, Arc<Value>>);
+
+impl Objects {
+    pub fn insert(&mut self, id: ObjectId, object: Arc<Value>) {
+        self.0.insert(id, object);
+    }
+
+    pub fn get(&self, id: &ObjectId) -> Option<&Value> {
+        self.0.get(id).map(Arc::as_ref)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectId, &Value)> {
+        self.0.iter().map(|(id, object)| (id, object.as_ref()))
+    }
+}
+
+impl FromIterator<(ObjectId, Arc<Value>)> for Objects {
+    fn from_iter<I: IntoIterator<Item = (ObjectId, Arc<Value>)>>(objects: I) -> Self {
+        Self(objects.into_iter().collect())
+    }
+}
+
+/// One write to the cluster. Each may be repeated without harm.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Write {
+    /// Create the object; it is an error if it exists meanwhile.
+    Create { id: ObjectId, object: Value },
+    /// A JSON merge patch that names only what changes, valid only for the version that was looked at.
+    Patch { id: ObjectId, resource_version: String, patch: Value },
+    /// Delete the object; its absence is success.
+    Delete { id: ObjectId },
+}
+
+impl Write {
+    /// The object written.
+    pub fn id(&self) -> &ObjectId {
+        match self {
+            Self::Create { id, .. } | Self::Patch { id, .. } | Self::Delete { id } => id,
+        }
+    }
+
+    /// The patch that turns `live` into `desired`, or `None` if they agree. `desired` is meant to be an edited
+    /// copy of `live`, so that what others own stays as it is (P9).
+    pub fn update(id: ObjectId, live: &Value, desired: &Value) -> Option<Self> {
+        let patch = merge_patch(live, desired)?;
+        let resource_version = live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        Some(Self::Patch { id, resource_version, patch })
+    }
+
+    /// A patch of `live` that is written out by the caller.
+    pub fn patch(id: ObjectId, live: &Value, patch: Value) -> Self {
+        let resource_version = live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        Self::Patch { id, resource_version, patch }
+    }
+}
+
+/// The smallest JSON merge patch from `live` to `desired`; `None` if they are equal. A null in `desired` counts
+/// as an absent field, since merge patches cannot say null.
+pub fn merge_patch(live: &Value, desired: &Value) -> Option<Value> {
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => {
+            let mut patch = Map::new();
+            for (key, wanted) in desired {
+                match live.get(key) {
+                    Some(present) => {
+                        if let Some(inner) = merge_patch(present, wanted) {
+                            patch.insert(key.clone(), inner);
+                        }
+                    }
+                    None if wanted.is_null() => {}
+                    None => {
+                        patch.insert(key.clone(), wanted.clone());
+                    }
+                }
+            }
+            for key in live.keys().filter(|key| !desired.contains_key(*key)) {
+                patch.insert(key.clone(), Value::Null);
+            }
+            (!patch.is_empty()).then_some(Value::Object(patch))
+        }
+        _ if live == desired => None,
+        _ => Some(desired.clone()),
+    }
+}
+
+/// `metadata.ownerReferences` that make a Canary the controller of an object (spec 01 §0).
+pub fn owner_references(canary: &str, uid: &str) -> Value {
+    json!([{
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "Canary",
+        "name": canary,
+        "uid": uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_names_only_what_changes() {
+        let live = json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 1, "paused": true, "a": [1, 2]}});
+        let mut desired = live.clone();
+        desired["spec"]["replicas"] = json!(3);
+        desired["spec"].as_object_mut().expect("an object").remove("paused");
+        let write = Write::update(Kind::DEPLOYMENT.at("shop", "frontend"), &live, &desired);
+        assert_eq!(
+            write,
+            Some(Write::Patch {
+                id: Kind::DEPLOYMENT.at("shop", "frontend"),
+                resource_version: "7".into(),
+                patch: json!({"spec": {"replicas": 3, "paused": null}}),
+            })
+        );
+    }
+
+    #[test]
+    fn no_patch_where_nothing_changes() {
+        let live = json!({"spec": {"replicas": 1}});
+        assert_eq!(Write::update(Kind::DEPLOYMENT.at("shop", "frontend"), &live, &live.clone()), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! `status` of a Canary (spec 01 §1.8): what Flagger's users and tools read, and a few additive fields that
+//! make a release survive a restart at any point.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a release stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryStatus {
+    /// Where the release stands.
+    #[serde(default)]
+    pub phase: Phase,
+    /// Failed checks of this run; never counts down.
+    #[serde(default, deserialize_with = "super::number::or_zero")]
+    #[schemars(with = "f64")]
+    pub failed_checks: i64,
+    /// Share of the traffic that the canary gets, in percent.
+    #[serde(default, deserialize_with = "super::number::or_zero")]
+    #[schemars(with = "f64")]
+    pub canary_weight: i64,
+    /// Checks done in a blue/green or A/B run.
+    #[serde(default, deserialize_with = "super::number::or_zero")]
+    #[schemars(with = "f64")]
+    pub iterations: i64,
+    /// ConfigMaps and Secrets of the last run, with their checksums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracked_configs: Option<BTreeMap<String, String>>,
+    /// Revision that the last run was started with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_applied_spec: String,
+    /// Revision that the primary was last given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_promoted_spec: String,
+    /// Time of the last status write.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_transition_time: Option<DateTime<Utc>>,
+    /// Cookie of the canary in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_affinity_cookie: Option<String>,
+    /// Cookie of the primary in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary_session_affinity_cookie: Option<String>,
+    /// Cookie of the canary in the last run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_session_affinity_cookie: Option<String>,
+    /// Promoted, and for tools that wait: Ready, Reconciling, Stalled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<CanaryCondition>>,
+
+    /// Additive: generation of the Canary that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Additive: when the last step was decided; the next is due one interval later, restarts or not.
+    #[serde(default, with = "millis", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_check_time: Option<DateTime<Utc>>,
+    /// Additive: the target as it was when `lastAppliedSpec` was recorded (the change fence, DESIGN §4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_target: Option<AppliedTarget>,
+    /// Additive: traffic has moved and the side that lost it is about to be scaled down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settling: Option<Settling>,
+    /// Additive: the run is over and its post-rollout hooks are still to be called, and what is said after them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Closing>,
+}
+
+impl CanaryStatus {
+    /// The condition of type `kind`, if there is one.
+    pub fn condition(&self, kind: &str) -> Option<&CanaryCondition> {
+        self.conditions.iter().flatten().find(|condition| condition.kind == kind)
+    }
+}
+
+/// Identity of the target at the moment when its revision was recorded. While uid and generation stay the
+/// same nobody has edited it, whatever an upgrade makes of its hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedTarget {
+    /// `metadata.uid` of the target.
+    pub uid: String,
+    /// `metadata.generation` of the target.
+    pub generation: i64,
+}
+
+/// Traffic has moved away from the target; its pods stay a little longer, until every proxy has heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Settling {
+    /// The phase that follows.
+    pub next: Phase,
+    /// When the traffic had moved.
+    #[serde(with = "required_millis")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub since: DateTime<Utc>,
+}
+
+/// What is left to do and to say after the post-rollout hooks of a finished run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Closing {
+    /// Text of the last event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// Text of the last alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+}
+
+/// The phases of a release. `Finalising` is spelled so.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Phase {
+    #[default]
+    #[serde(rename = "")]
+    Unset,
+    Initializing,
+    Initialized,
+    Waiting,
+    Progressing,
+    WaitingPromotion,
+    Promoting,
+    Finalising,
+    Succeeded,
+    Failed,
+    Terminating,
+    Terminated,
+}
+
+impl Phase {
+    /// The text in the status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset => "",
+            Self::Initializing => "Initializing",
+            Self::Initialized => "Initialized",
+            Self::Waiting => "Waiting",
+            Self::Progressing => "Progressing",
+            Self::WaitingPromotion => "WaitingPromotion",
+            Self::Promoting => "Promoting",
+            Self::Finalising => "Finalising",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Terminating => "Terminating",
+            Self::Terminated => "Terminated",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A condition: `Promoted` as Flagger has it; `Ready`, `Reconciling` and `Stalled` for tools that wait (kstatus).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryCondition {
+    /// Which condition it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// When the condition was last written.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_update_time: Option<DateTime<Utc>>,
+    /// When its status last changed.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub last_transition_time: Option<DateTime<Utc>>,
+    /// One word that says why.
+    pub reason: String,
+    /// A sentence that says why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// Times as Kubernetes writes them: whole seconds, UTC.
+mod seconds {
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+        Option::<DateTime<Utc>>::deserialize(from)
+    }
+}
+
+/// Times that intervals are counted from: a second would be too coarse.
+mod millis {
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Option<DateTime<Utc>>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+        Option::<DateTime<Utc>>::deserialize(from)
+    }
+}
+
+mod required_millis {
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+        DateTime::<Utc>::deserialize(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    // spec: 01/API-050
+    #[test]
+    fn counters_are_written_even_at_zero_and_what_is_unset_is_not() {
+        let status = serde_json::to_value(CanaryStatus::default()).expect("plain values");
+        assert_eq!(status, json!({"phase": "", "failedChecks": 0, "canaryWeight": 0, "iterations": 0}));
+    }
+
+    // spec: 01/API-046
+    #[test]
+    fn phases_are_spelled_as_scripts_read_them() {
+        let names = "Initializing Initialized Waiting Progressing WaitingPromotion Promoting Finalising Succeeded \
+                     Failed Terminating Terminated";
+        for name in names.split_whitespace().chain([""]) {
+            let phase: Phase = serde_json::from_value(json!(name)).expect("a phase");
+            assert_eq!((phase.as_str(), serde_json::to_value(phase).expect("a text")), (name, json!(name)));
+        }
+    }
+
+    #[test]
+    fn times_are_whole_seconds_but_for_those_that_intervals_are_counted_from() {
+        let time: DateTime<Utc> = "2026-01-02T03:04:05.678Z".parse().expect("a time");
+        let status = CanaryStatus {
+            last_transition_time: Some(time),
+            last_check_time: Some(time),
+            ..CanaryStatus::default()
+        };
+        let written = serde_json::to_value(&status).expect("plain values");
+        assert_eq!(written["lastTransitionTime"], "2026-01-02T03:04:05Z");
+        assert_eq!(written["lastCheckTime"], "2026-01-02T03:04:05.678Z");
+    }
+}

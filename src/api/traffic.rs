@@ -1,0 +1,70 @@
+//! Traffic between primary and canary: the words that the core and the routers share.
+
+use serde::Serialize;
+
+/// Who gets how much. The two sides always add up to 100, so only one is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Split {
+    canary: u32,
+}
+
+impl Split {
+    /// All traffic on the primary.
+    pub const PRIMARY: Self = Self { canary: 0 };
+    /// All traffic on the canary.
+    pub const CANARY: Self = Self { canary: 100 };
+
+    /// The canary gets `percent`, at most 100.
+    pub fn canary_gets(percent: u32) -> Self {
+        Self { canary: percent.min(100) }
+    }
+
+    /// The canary's share in percent.
+    pub fn canary(self) -> u32 {
+        self.canary
+    }
+
+    /// The primary's share in percent.
+    pub fn primary(self) -> u32 {
+        100 - self.canary
+    }
+}
+
+/// What a mesh is to be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RouteWish {
+    pub split: Split,
+    /// Copy requests to the canary as well.
+    pub mirror: bool,
+    pub cookies: Cookies,
+}
+
+/// Session affinity cookies, `name=VALUE` each, as they stand in the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cookies {
+    pub canary: Option<String>,
+    pub primary: Option<String>,
+    /// Of the last run: clients that still hold it are told to drop it.
+    pub previous: Option<String>,
+}
+
+/// What a mesh is told now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RouteState {
+    pub split: Split,
+    pub mirrored: bool,
+}
+
+/// What a router can do; everything else is refused before a release starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Split by weight; without it a release is blue/green.
+    pub weights: bool,
+    /// Send requests that match to the canary.
+    pub matching: bool,
+    /// Copy requests to the canary in a weighted release.
+    pub mirror_weighted: bool,
+    /// Copy requests to the canary in a blue/green release.
+    pub mirror_blue_green: bool,
+    pub session_affinity: bool,
+}
