@@ -1,0 +1,170 @@
+//! Measurements against thresholds. Every metric is judged at every step; no value, NaN and an error are three
+//! things that by default all count as a failed check (spec 02 §7).
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::api::analysis::{OnMetricError, OnNoData};
+use crate::api::answer::Measured;
+use crate::api::duration;
+use crate::api::number::shortest;
+use crate::api::release::{MetricCheck, MetricSource, Release, TargetKind};
+
+use super::gates;
+use super::machine::Flow;
+use super::messages::{error, warning};
+use super::snapshot::Snapshot;
+use super::step::{Answer, Ask, Event, Step};
+
+/// What all checks of a step come to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Judged {
+    pub judgement: Judgement,
+    /// One for each check that did not pass.
+    pub events: Vec<Event>,
+}
+
+/// The verdict of one check, or of all. The worst one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Judgement {
+    Passed,
+    /// Neither: ask again at the next interval.
+    Held,
+    Failed,
+}
+
+/// Measures and judges all metrics of the step.
+pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
+    let checks = &world.release.analysis.metrics;
+    let mut answers = Vec::with_capacity(checks.len());
+    let mut open = Vec::new();
+    for (index, check) in checks.iter().enumerate() {
+        let question = gates::question(world, Ask::Metric { index });
+        match world.answers.get(&question) {
+            Some(Answer::Metric(measured)) => answers.push((check, measured)),
+            _ => open.push(question),
+        }
+    }
+    if !open.is_empty() {
+        return Err(Box::new(Step::Ask(open)));
+    }
+    let mut judged = Judged { judgement: Judgement::Passed, events: Vec::new() };
+    for (check, measured) in answers {
+        let (judgement, event) = judge_one(&world.release, check, measured);
+        judged.judgement = judged.judgement.max(judgement);
+        judged.events.extend(event.map(|event| Event { phase: world.status.phase, ..event }));
+    }
+    Ok(judged)
+}
+
+/// One check: its verdict, and what is said unless it passed.
+pub fn judge_one(release: &Release, check: &MetricCheck, measured: &Measured) -> (Judgement, Option<Event>) {
+    let phase = crate::api::Phase::Progressing;
+    let no_data = match release.analysis.on_no_data {
+        OnNoData::Fail => Judgement::Failed,
+        OnNoData::Hold => Judgement::Held,
+        OnNoData::Pass => Judgement::Passed,
+    };
+    match measured {
+        Measured::Value(value) => match out_of_bounds(check, *value) {
+            Some((bound, limit)) => {
+                (Judgement::Failed, Some(warning(phase, halt(release, check, *value, bound, limit))))
+            }
+            None => (Judgement::Passed, None),
+        },
+        Measured::NoData(why) => (no_data, Some(warning(phase, no_values(release, check, why)))),
+        Measured::NotANumber => {
+            (no_data, Some(warning(phase, no_values(release, check, "no values found: the result is NaN"))))
+        }
+        Measured::Failed(why) => {
+            let judgement = match release.analysis.on_metric_error {
+                OnMetricError::Fail => Judgement::Failed,
+                OnMetricError::Hold => Judgement::Held,
+            };
+            (judgement, Some(error(phase, query_failed(check, why))))
+        }
+    }
+}
+
+/// Which bound is broken, and its value.
+fn out_of_bounds(check: &MetricCheck, value: f64) -> Option<(&'static str, f64)> {
+    if let Some(min) = check.min
+        && value < min
+    {
+        return Some(("<", min));
+    }
+    if let Some(max) = check.max
+        && value > max
+    {
+        return Some((">", max));
+    }
+    None
+}
+
+fn halt(release: &Release, check: &MetricCheck, value: f64, relation: &str, limit: f64) -> String {
+    let title = release.title();
+    match &check.source {
+        MetricSource::SuccessRate => {
+            format!("Halt {title} advancement success rate {value:.2}% {relation} {}%", shortest(limit))
+        }
+        MetricSource::Duration => {
+            format!(
+                "Halt {title} advancement request duration {} {relation} {}",
+                millis(value),
+                millis(limit)
+            )
+        }
+        _ => format!("Halt {title} advancement {} {value:.2} {relation} {}", check.name, shortest(limit)),
+    }
+}
+
+fn no_values(release: &Release, check: &MetricCheck, why: &str) -> String {
+    let target = release.target_title();
+    let provider = provider_label(release);
+    match &check.source {
+        MetricSource::SuccessRate => format!(
+            "Halt advancement no values found for {provider} metric request-success-rate probably {target} is not \
+             receiving traffic: {why}"
+        ),
+        MetricSource::Duration => format!(
+            "Halt advancement no values found for {provider} metric request-duration probably {target} is not \
+             receiving traffic"
+        ),
+        MetricSource::Inline(_) => format!("Halt advancement no values found for metric: {}", check.name),
+        MetricSource::Template { .. } | MetricSource::Unusable => {
+            format!("Halt advancement no values found for custom metric: {}: {why}", check.name)
+        }
+    }
+}
+
+/// The text for a query without an answer. What comes before the query (a missing template, a bad address) is
+/// told in full by whoever found it, and passes through.
+fn query_failed(check: &MetricCheck, why: &str) -> String {
+    const COMPLETE: [&str; 3] =
+        ["Metric template ", "Error building Prometheus client", "Error fetching Knative"];
+    if COMPLETE.iter().any(|prefix| why.starts_with(prefix)) {
+        return why.to_owned();
+    }
+    match &check.source {
+        MetricSource::SuccessRate | MetricSource::Duration => format!("Prometheus query failed: {why}"),
+        MetricSource::Inline(_) => format!("Prometheus query failed for {}: {why}", check.name),
+        MetricSource::Template { .. } => format!("Metric query failed for {}: {why}", check.name),
+        MetricSource::Unusable => {
+            "Metric query failed for no usable metrics template and query were configured".to_owned()
+        }
+    }
+}
+
+fn provider_label(release: &Release) -> String {
+    match release.target.kind {
+        TargetKind::Service => format!("{}:service", release.provider),
+        _ => release.provider.clone(),
+    }
+}
+
+/// Milliseconds as Go prints a duration: `1.515s`, `500ms`.
+fn millis(value: f64) -> String {
+    let seconds = (value / 1000.0).clamp(0.0, f64::from(u32::MAX));
+    duration::format(Duration::from_secs_f64(seconds))
+}

@@ -1,0 +1,80 @@
+//! The change fence: did the target change in a way that somebody asked for (DESIGN §4)?
+//!
+//! A hash alone cannot tell: it differs after an upgrade of this controller, after a take-over from another, or
+//! when an API server begins to fill in a new default. So a hash is only believed if it is ours and the target
+//! was edited since it was recorded, and a template that the primary already runs is never a new revision.
+
+use crate::api::status::{AppliedTarget, CanaryStatus, Phase};
+use crate::api::workload::{PrimaryFacts, TargetFacts, is_own_revision};
+
+/// What became of the target since the last run was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// Nothing, but the record must be brought up to date: another hash for the same template.
+    Adopt,
+    /// It is back at what the primary runs.
+    Promoted,
+    /// A revision to release.
+    New,
+}
+
+/// Compares the target with what `status` recorded.
+pub fn change(status: &CanaryStatus, target: &TargetFacts, primary: Option<&PrimaryFacts>) -> Change {
+    match revision_change(status, target, primary) {
+        Change::None | Change::Promoted | Change::Adopt if configs_changed(status, target) => Change::New,
+        Change::None if configs_unrecorded(status, target) => Change::Adopt,
+        change => change,
+    }
+}
+
+fn revision_change(status: &CanaryStatus, target: &TargetFacts, primary: Option<&PrimaryFacts>) -> Change {
+    let runs_on_primary = primary.is_some_and(|primary| primary.matches_target);
+    if status.last_applied_spec == target.revision {
+        return Change::None;
+    }
+    if is_own_revision(&status.last_applied_spec) {
+        let same_object = status.applied_target.as_ref() == Some(&applied(target));
+        return match () {
+            // Nobody has edited the target since: only its encoding is another.
+            () if same_object => Change::Adopt,
+            () if status.last_promoted_spec == target.revision || runs_on_primary => Change::Promoted,
+            () => Change::New,
+        };
+    }
+    match status.phase {
+        // Recorded by somebody whose hash cannot be compared, in the middle of a run: go on with it. A failed
+        // revision stays failed until it changes.
+        Phase::Progressing
+        | Phase::Waiting
+        | Phase::WaitingPromotion
+        | Phase::Promoting
+        | Phase::Finalising
+        | Phase::Failed
+            if !status.last_applied_spec.is_empty() =>
+        {
+            Change::Adopt
+        }
+        _ if runs_on_primary => Change::Adopt,
+        _ => Change::New,
+    }
+}
+
+/// ConfigMaps or Secrets that the target refers to differ from those of the last run (spec 02 §4.4).
+fn configs_changed(status: &CanaryStatus, target: &TargetFacts) -> bool {
+    match (&status.tracked_configs, &target.configs) {
+        (Some(recorded), Some(now)) => recorded != now,
+        _ => false,
+    }
+}
+
+/// Tracking was switched on: adopt what is there instead of starting a run (spec 02 E4.3).
+fn configs_unrecorded(status: &CanaryStatus, target: &TargetFacts) -> bool {
+    status.tracked_configs.is_none() && target.configs.as_ref().is_some_and(|configs| !configs.is_empty())
+}
+
+/// The record of `target` for the status.
+pub fn applied(target: &TargetFacts) -> AppliedTarget {
+    AppliedTarget { uid: target.uid.clone(), generation: target.generation }
+}

@@ -1,0 +1,68 @@
+//! Hooks and what their verdicts mean. Hooks of one type are called in the order of the manifest; the first
+//! failure ends the round (spec 02 §6).
+
+use crate::api::answer::Verdict;
+use crate::api::hooks::HookType;
+use crate::api::release::Hook;
+use crate::api::status::Phase;
+
+use super::machine::Flow;
+use super::snapshot::Snapshot;
+use super::step::{Answer, Ask, Question, Step};
+
+/// One round through the hooks of one type.
+pub(super) struct Round<'a> {
+    /// Hooks that said yes, in order.
+    pub passed: Vec<&'a Hook>,
+    /// The first that did not, and what it said.
+    pub closed: Option<(&'a Hook, String)>,
+}
+
+/// Calls the hooks of type `kind` until one fails; they are told `phase`.
+pub(super) fn round<'a>(world: &'a Snapshot, kind: HookType, phase: Phase) -> Flow<Round<'a>> {
+    let mut round = Round { passed: Vec::new(), closed: None };
+    for (index, hook) in numbered(world, kind) {
+        match verdict(world, index, phase)? {
+            Verdict::Passed => round.passed.push(hook),
+            Verdict::Failed(why) => {
+                round.closed = Some((hook, why));
+                break;
+            }
+        }
+    }
+    Ok(round)
+}
+
+/// The first hook of type `kind` that says yes, after those that said no.
+pub(super) fn first_passed<'a>(
+    world: &'a Snapshot,
+    kind: HookType,
+    phase: Phase,
+) -> Flow<(Vec<&'a Hook>, Option<&'a Hook>)> {
+    let mut refused = Vec::new();
+    for (index, hook) in numbered(world, kind) {
+        match verdict(world, index, phase)? {
+            Verdict::Passed => return Ok((refused, Some(hook))),
+            Verdict::Failed(_) => refused.push(hook),
+        }
+    }
+    Ok((refused, None))
+}
+
+/// The question `ask` of this step.
+pub(super) fn question(world: &Snapshot, ask: Ask) -> Question {
+    let revision = world.target.as_ref().map(|target| target.revision.clone()).unwrap_or_default();
+    Question { revision, step: world.status.last_check_time, ask }
+}
+
+fn numbered(world: &Snapshot, kind: HookType) -> impl Iterator<Item = (usize, &Hook)> {
+    world.release.analysis.hooks.iter().enumerate().filter(move |(_, hook)| hook.kind == kind)
+}
+
+fn verdict(world: &Snapshot, index: usize, phase: Phase) -> Flow<Verdict> {
+    let question = question(world, Ask::Hook { index, phase });
+    match world.answers.get(&question) {
+        Some(Answer::Hook(verdict)) => Ok(verdict.clone()),
+        _ => Err(Box::new(Step::Ask(vec![question]))),
+    }
+}

@@ -1,0 +1,124 @@
+//! From a new Canary to its first `Initialized`: Services, a ready primary, then the traffic, then the target's
+//! pods go. As long as the primary is not ready neither traffic nor target is touched (spec 02 E1.12).
+
+use chrono::TimeDelta;
+
+use crate::api::hooks::Severity;
+use crate::api::status::{Phase, Settling};
+use crate::api::traffic::Split;
+use crate::api::workload::{PrimaryFacts, REVISION_PREFIX, Readiness, TargetFacts};
+
+use super::machine::{Flow, blocked, stop, warnings};
+use super::snapshot::{RoutesSeen, Snapshot};
+use super::step::{Answer, Ask, Effect, Event, Plan, Reason, Side, Step, Wait};
+use super::{gates, messages, status, upkeep};
+
+/// How long proxies are given to hear of a route before the side that lost the traffic loses its pods.
+pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(5);
+
+pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
+    if world.status.conditions.is_none() {
+        return stop(Plan::status(status::phase(world, Phase::Initializing)).events(warnings(world)));
+    }
+    let target = upkeep::target(world)?;
+    let services = upkeep::services(world, &[Side::Canary, Side::Primary])?;
+    let Some(primary) = &world.primary else {
+        let probed = probe(world)?;
+        let effects = services.into_iter().chain([Effect::CreatePrimary]);
+        return stop(Plan::status(status::touched_if_stalled(world)).effects(effects).events(probed));
+    };
+    if !services.is_empty() {
+        return stop(Plan::status(status::touched_if_stalled(world)).effects(services));
+    }
+    ready(world, primary)?;
+    traffic(world, target)?;
+    initialized(world, target, primary)
+}
+
+/// Waits for the primary; past its deadline that is reported and nothing else.
+fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
+    match &primary.readiness {
+        Readiness::Ready => Ok(()),
+        Readiness::Waiting { why, stuck_at } => {
+            let mut wait = Wait::for_change(Reason::Readiness(why.clone()))
+                .notices([messages::warning(Phase::Initializing, why)]);
+            wait.until = *stuck_at;
+            Err(Box::new(wait.into()))
+        }
+        Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", why),
+    }
+}
+
+/// Moves the traffic to the ready primary, and then gives the proxies time to hear of it.
+fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+    let mut effects = upkeep::scaler(world)?;
+    let apex = upkeep::services(world, &[Side::Apex])?;
+    let routed = match &world.routes {
+        _ if !world.has_routes() => true,
+        RoutesSeen::Seen { state, in_place } => *in_place && state.split == Split::PRIMARY && !state.mirrored,
+        RoutesSeen::Absent => false,
+        RoutesSeen::Refused(why) => return blocked(world, "RoutesRefused", why),
+    };
+    let moved = !apex.is_empty() || !routed;
+    effects.extend(apex);
+    if !routed {
+        effects.push(Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
+    }
+    if target.replicas > 0 {
+        let since = world.status.settling.as_ref().map(|settling| settling.since);
+        match since {
+            Some(since) if !moved && effects.is_empty() => {
+                let until = since + SETTLE;
+                if world.now < until {
+                    return Err(Box::new(Wait::until(until, Reason::Settling(until)).into()));
+                }
+            }
+            _ => {
+                let mut status = status::touched_if_stalled(world);
+                status.settling = Some(Settling { next: Phase::Initialized, since: world.now });
+                return stop(Plan::status(status).effects(effects));
+            }
+        }
+    } else if !effects.is_empty() {
+        return stop(Plan::status(status::touched_if_stalled(world)).effects(effects));
+    }
+    Ok(())
+}
+
+fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<Step> {
+    let events = probe(world)?;
+    let mut status = status::phase(world, Phase::Initialized);
+    status::record(&mut status, target);
+    status.failed_checks = 0;
+    if !primary.matches_target && target.configs.as_ref().is_none_or(|configs| configs.is_empty()) {
+        // The target was edited after it was copied: what the primary runs has no name of ours, and the edit
+        // is a revision to release (spec 02 E1.7).
+        status.last_applied_spec = format!("{REVISION_PREFIX}superseded");
+        status.applied_target = None;
+    }
+    status.last_promoted_spec = status.last_applied_spec.clone();
+    let park = [Effect::PauseScaler, Effect::ScaleToZero];
+    Ok(Plan::status(status::checked(status, world))
+        .effects(park.into_iter().filter(|_| target.replicas > 0))
+        .events(events)
+        .events([messages::normal(Phase::Initialized, messages::initialized(&world.release))])
+        .alert(messages::alert_with_fields(Severity::Info, messages::initialized_alert(&world.release)))
+        .into())
+}
+
+/// Asks whether the metric providers answer. It never holds anything up: the answer is an event.
+fn probe(world: &Snapshot) -> Flow<Option<Event>> {
+    if world.release.skip_analysis {
+        return Ok(None);
+    }
+    let question = gates::question(world, Ask::Providers);
+    match world.answers.get(&question) {
+        Some(Answer::Providers(Ok(()))) => {
+            Ok(Some(messages::normal(Phase::Initializing, messages::PROVIDERS_AVAILABLE)))
+        }
+        Some(Answer::Providers(Err(why))) => {
+            Ok(Some(messages::error(Phase::Initializing, messages::providers_unavailable(why))))
+        }
+        _ => Err(Box::new(Step::Ask(vec![question]))),
+    }
+}

@@ -1,0 +1,43 @@
+//! The decision core: pure. A [`Snapshot`] goes in, the next [`Step`] comes out; no I/O, no clock, no chance.
+//!
+//! ```text
+//!  Initializing ──▶ Initialized ──change──▶ Waiting ──gate──▶ Progressing ◀──┐ step, or failed check
+//!                        ▲                     ▲                 │  │  └──────┘
+//!                        │                     │    gate closed  │  │ passed
+//!                        │                     │  WaitingPromotion ─┤
+//!                        │                     │                    ▼
+//!                    Succeeded ◀── Finalising ◀── Promoting     failed n times ──▶ Failed
+//!                        └──────────change─────────┴──────────────────change─────────┘
+//! ```
+//!
+//! `machine.rs` leads from a phase to its function; a strategy (`strategy/`) says what traffic comes next and
+//! whether the analysis is over. Behaviour: spec 02. Where it is better than the original: docs/differences.md.
+
+pub mod analysis;
+pub mod change;
+mod gates;
+mod initialize;
+pub mod interlock;
+mod machine;
+pub mod messages;
+mod progress;
+mod promote;
+mod resting;
+mod rollback;
+pub mod snapshot;
+pub mod status;
+pub mod step;
+pub mod strategy;
+mod terminate;
+mod upkeep;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use machine::next;
+pub use snapshot::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
+pub use step::{
+    Alert, Answer, Ask, Effect, Event, EventKind, Outcome, Plan, Question, Reason, Side, Step, Wait,
+};

@@ -1,0 +1,304 @@
+//! The analysis: one step per interval. Readiness, gates, hooks, metrics; then the strategy says what comes next.
+
+use crate::api::hooks::{HookType, Severity};
+use crate::api::release::Strategy;
+use crate::api::status::Phase;
+use crate::api::traffic::Split;
+use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
+
+use super::analysis::{self, Judgement};
+use super::change::{Change, change};
+use super::machine::{Flow, polled, stop};
+use super::rollback::{self, Cause};
+use super::snapshot::Snapshot;
+use super::step::{Effect, Event, Plan, Reason, Step, Wait};
+use super::strategy::{self, Advance, Position};
+use super::{gates, messages, promote, status, upkeep};
+
+pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
+    let (target, primary) = upkeep::upkeep(world)?;
+    changed(world, target, primary)?;
+    if world.status.failed_checks >= world.release.analysis.threshold && world.now >= world.due() {
+        return rollback::begin(world, &Cause::Threshold, Vec::new());
+    }
+    withdraw(world, target)?;
+    rescale(world, target)?;
+    restore_weight(world)?;
+    if world.now < world.due() {
+        return Ok(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
+    }
+    primary_ready(world, primary)?;
+    canary_ready(world, target)?;
+    if world.release.skip_analysis {
+        return promote::skip(world);
+    }
+    let mut said = Vec::new();
+    rollback_hooks(world, &mut said)?;
+    check(world, &mut said)?;
+    advance(world, said)
+}
+
+/// Another revision restarts the analysis at once; the promoted one ends it.
+fn changed(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
+    match change(&world.status, target, Some(primary)) {
+        // Copied to the primary, and died before that was recorded: go on from there (spec 02 §1.14).
+        Change::None
+            if primary.matches_target
+                && world.status.last_applied_spec != world.status.last_promoted_spec =>
+        {
+            stop(promote::promoted(world, Vec::new()))
+        }
+        Change::None => Ok(()),
+        Change::Adopt => {
+            let mut status = world.status.clone();
+            status::record(&mut status, target);
+            stop(Plan::status(status))
+        }
+        Change::Promoted => rollback::cancel(world).and_then(|step| Err(Box::new(step))),
+        Change::New => stop(restart(world, target)?),
+    }
+}
+
+fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
+    let mut status = status::started(world, target);
+    rollback::release_cookies(&mut status);
+    let mut effects = Vec::new();
+    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
+        if world.primary_pods() > 0 {
+            effects.push(Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
+        } else {
+            status.canary_weight = i64::from(world.canary_share());
+        }
+    }
+    let event = messages::normal(Phase::Progressing, messages::restarted(&world.release));
+    Ok(Plan::status(status).effects(effects).events([event]))
+}
+
+/// A canary that lost all its pods loses its traffic at once, as a failed check; it starts over when they return.
+fn withdraw(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+    if !world.has_routes() || target.ready_pods > 0 || world.canary_share() == 0 || world.primary_pods() == 0
+    {
+        return Ok(());
+    }
+    let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+    let mut status = status::checked(status::touched(world), world);
+    status.canary_weight = 0;
+    status.iterations = 0;
+    status.failed_checks += 1;
+    let text = format!(
+        "Halt {} advancement traffic interlock: canary {} has 0 of {} pods ready, routing all traffic to primary",
+        world.release.title(),
+        world.release.target_title(),
+        target.replicas
+    );
+    stop(Plan::status(status).effects([route]).events([messages::warning(world.status.phase, text)]))
+}
+
+/// Something parked the canary in the middle of its run (spec 02 E1.8).
+fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+    if target.replicas > 0 {
+        return Ok(());
+    }
+    stop(Plan::status(world.status.clone()).effects([Effect::ScaleUp]))
+}
+
+/// More than the passed checks allow is taken back (P2); less is where the analysis goes on from.
+fn restore_weight(world: &Snapshot) -> Flow<()> {
+    let earned = u32::try_from(world.status.canary_weight).unwrap_or(0);
+    let weighted = matches!(world.release.analysis.strategy, Strategy::Weighted(_));
+    if !weighted || world.status.phase != Phase::Progressing || world.canary_share() <= earned {
+        return Ok(());
+    }
+    let route = Effect::Route(upkeep::route(world, Split::canary_gets(earned), false)?);
+    let text = messages::weight_restored(&world.release, earned, world.canary_share());
+    stop(
+        Plan::status(status::touched(world))
+            .effects([route])
+            .events([messages::warning(Phase::Progressing, text)]),
+    )
+}
+
+fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
+    match &primary.readiness {
+        Readiness::Ready => Ok(()),
+        // Nothing to protect: only a new revision can repair it (spec 02 E1.15).
+        Readiness::Stuck { .. } if primary.ready_pods == 0 => Ok(()),
+        Readiness::Stuck { why } => {
+            rollback::begin(world, &Cause::Deadline { why }, Vec::new()).and_then(|step| Err(Box::new(step)))
+        }
+        // The canary carries everything after a failed promotion.
+        Readiness::Waiting { .. } if world.canary_share() == 100 && primary.ready_pods == 0 => Ok(()),
+        Readiness::Waiting { why, stuck_at } => Err(Box::new(unready(world, why, *stuck_at))),
+    }
+}
+
+fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+    match &target.readiness {
+        Readiness::Ready => Ok(()),
+        Readiness::Waiting { why, stuck_at } => Err(Box::new(unready(world, why, *stuck_at))),
+        Readiness::Stuck { why } => {
+            rollback::begin(world, &Cause::Deadline { why }, Vec::new()).and_then(|step| Err(Box::new(step)))
+        }
+    }
+}
+
+/// Waits for pods; the wait ends with the watch, not with the clock.
+pub(super) fn unready(world: &Snapshot, why: &str, stuck_at: Option<chrono::DateTime<chrono::Utc>>) -> Step {
+    let mut wait = Wait::for_change(Reason::Readiness(why.to_owned()))
+        .notices([messages::warning(world.status.phase, why)]);
+    wait.until = stuck_at;
+    wait.into()
+}
+
+fn rollback_hooks(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
+    let phase = world.status.phase;
+    let (refused, passed) = gates::first_passed(world, HookType::Rollback, phase)?;
+    said.extend(
+        refused.iter().map(|hook| messages::normal(phase, messages::rollback_hook_silent(&hook.name))),
+    );
+    let Some(hook) = passed else { return Ok(()) };
+    let cause = Cause::Manual { hook: &hook.name };
+    rollback::begin(world, &cause, std::mem::take(said)).and_then(|step| Err(Box::new(step)))
+}
+
+/// The checks of this step: pre-rollout hooks before the first, rollout hooks and metrics after it.
+fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
+    let phase = world.status.phase;
+    if position(world).at_start() {
+        said.push(messages::normal(phase, messages::starting(&world.release)));
+        let round = gates::round(world, HookType::PreRollout, Phase::Progressing)?;
+        said.extend(
+            round.passed.iter().map(|hook| messages::normal(phase, messages::pre_rollout_passed(&hook.name))),
+        );
+        if let Some((hook, why)) = round.closed {
+            said.push(messages::warning(
+                phase,
+                messages::pre_rollout_failed(&world.release, &hook.name, &why),
+            ));
+            return failed_check(world, said);
+        }
+        return Ok(());
+    }
+    let round = gates::round(world, HookType::Rollout, Phase::Progressing)?;
+    if let Some((hook, why)) = round.closed {
+        said.push(messages::warning(phase, messages::rollout_hook_failed(&world.release, &hook.name, &why)));
+        return failed_check(world, said);
+    }
+    let judged = analysis::judge(world)?;
+    said.extend(judged.events);
+    match judged.judgement {
+        Judgement::Passed => Ok(()),
+        Judgement::Failed => failed_check(world, said),
+        Judgement::Held => {
+            let status = status::checked(status::touched(world), world);
+            stop(Plan::status(status).events(std::mem::take(said)))
+        }
+    }
+}
+
+fn failed_check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
+    let mut status = status::checked(status::touched(world), world);
+    status.failed_checks += 1;
+    stop(Plan::status(status).events(std::mem::take(said)))
+}
+
+/// The checks passed: what the strategy makes of it.
+fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
+    let release = &world.release;
+    let at = position(world);
+    let next = strategy::advance(&release.analysis, &world.capabilities, at);
+    if matches!(release.analysis.strategy, Strategy::Weighted(_)) && !at.mirrored {
+        traffic_gate(world, &mut said)?;
+    }
+    let mut status = status::checked(status::touched(world), world);
+    match next {
+        Advance::Shift { split, mirror } => {
+            let route = Effect::Route(upkeep::route(world, split, mirror)?);
+            status.canary_weight = i64::from(split.canary());
+            said.push(messages::normal(status.phase, messages::weight(release, split.canary())));
+            Ok(Plan::status(status).effects([route]).events(said).into())
+        }
+        Advance::Iterate { routes, of } => {
+            let mut effects = Vec::new();
+            if let Some((split, mirror)) = routes {
+                effects.push(Effect::Route(upkeep::route(world, split, mirror)?));
+            }
+            status.iterations += 1;
+            said.push(messages::normal(status.phase, messages::iteration(release, status.iterations, of)));
+            Ok(Plan::status(status).effects(effects).events(said).into())
+        }
+        Advance::RouteAll => {
+            promotion_gate(world, &mut said)?;
+            let mut effects = Vec::new();
+            if world.has_routes() {
+                effects.push(Effect::Route(upkeep::route(world, Split::CANARY, false)?));
+                let text = if at.mirrored { messages::STOP_MIRRORING } else { messages::ROUTE_ALL_TO_CANARY };
+                said.push(messages::normal(status.phase, text));
+            }
+            status.iterations += 1;
+            Ok(Plan::status(status).effects(effects).events(said).into())
+        }
+        Advance::Promote { gated } => {
+            if gated {
+                promotion_gate(world, &mut said)?;
+            }
+            Ok(promote::promote(world, said).into())
+        }
+    }
+}
+
+/// No step and no promotion of a weighted run while a confirm-traffic-increase hook says no.
+fn traffic_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
+    if world.status.phase == Phase::WaitingPromotion {
+        return Ok(());
+    }
+    let phase = world.status.phase;
+    let round = gates::round(world, HookType::ConfirmTrafficIncrease, Phase::Progressing)?;
+    said.extend(
+        round
+            .passed
+            .iter()
+            .map(|hook| messages::normal(phase, messages::traffic_increase_passed(&hook.name))),
+    );
+    let Some((hook, _)) = round.closed else { return Ok(()) };
+    let text = messages::waiting_for_traffic_increase(&world.release, &hook.name);
+    let mut wait = polled(world, Reason::Gate(hook.name.clone())).notices([messages::warning(phase, text)]);
+    if !hook.mute_alert {
+        wait.alerts.push(messages::alert(Severity::Warn, messages::WAITING_TRAFFIC_ALERT));
+    }
+    Err(Box::new(wait.into()))
+}
+
+/// No promotion while a confirm-promotion hook says no; the analysis goes on meanwhile.
+fn promotion_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
+    let phase = world.status.phase;
+    let round = gates::round(world, HookType::ConfirmPromotion, Phase::Progressing)?;
+    let Some((hook, _)) = &round.closed else {
+        said.extend(
+            round
+                .passed
+                .iter()
+                .map(|hook| messages::normal(phase, messages::confirm_promotion_passed(&hook.name))),
+        );
+        return Ok(());
+    };
+    if phase == Phase::WaitingPromotion {
+        return Err(Box::new(polled(world, Reason::Gate(hook.name.clone())).into()));
+    }
+    let status = status::checked(status::phase(world, Phase::WaitingPromotion), world);
+    let text = messages::waiting_for_promotion(&world.release, &hook.name);
+    said.push(messages::warning(Phase::WaitingPromotion, text));
+    let mut plan = Plan::status(status).events(std::mem::take(said));
+    if !hook.mute_alert {
+        plan = plan.alert(messages::alert(Severity::Warn, messages::WAITING_PROMOTION_ALERT));
+    }
+    stop(plan)
+}
+
+fn position(world: &Snapshot) -> Position {
+    Position {
+        share: world.canary_share(),
+        mirrored: world.routes.mirrored(),
+        iterations: world.status.iterations,
+    }
+}

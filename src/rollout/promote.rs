@@ -1,0 +1,149 @@
+//! Promotion: the primary gets the template, then the traffic, then the canary's pods go.
+
+use crate::api::hooks::Severity;
+use crate::api::status::Phase;
+use crate::api::traffic::Split;
+use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
+
+use super::machine::Flow;
+use super::progress::unready;
+use super::snapshot::Snapshot;
+use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
+use super::{messages, rollback, status, upkeep};
+
+/// Copies the template to the primary. The revision was compared with the one under analysis in this very
+/// observation, so nothing else can be copied (spec 02 E1.18).
+pub(super) fn promote(world: &Snapshot, mut said: Vec<Event>) -> Plan {
+    said.push(messages::normal(world.status.phase, messages::copying(&world.release)));
+    promoted(world, said).effects([Effect::Promote])
+}
+
+/// The record that the primary has the template.
+pub(super) fn promoted(world: &Snapshot, said: Vec<Event>) -> Plan {
+    let mut status = status::checked(status::phase(world, Phase::Promoting), world);
+    status.last_promoted_spec = status.last_applied_spec.clone();
+    Plan::status(status).events(said)
+}
+
+/// Promotes without an analysis (T18).
+pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
+    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
+        // The flag was set in the middle of a run: traffic first, as in every promotion.
+        return Ok(promote(world, Vec::new()).into());
+    }
+    let mut recorded = world.status.clone();
+    recorded.last_promoted_spec = recorded.last_applied_spec.clone();
+    let text = messages::skipped(&world.release);
+    let mut events = vec![messages::normal(world.status.phase, messages::copying(&world.release))];
+    let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
+    status.closing = rollback::closing(world, Some(text.clone()), Some(messages::SKIPPED_ALERT.to_owned()));
+    let closed = status.closing.is_none();
+    if closed {
+        events.push(messages::normal(Phase::Succeeded, text));
+    }
+    let mut plan = Plan::status(status)
+        .effects([Effect::Promote, Effect::Scaler, Effect::PauseScaler, Effect::ScaleToZero])
+        .events(events)
+        .outcome(Outcome::Skipped);
+    if closed {
+        plan = plan.alert(messages::alert(Severity::Info, messages::SKIPPED_ALERT));
+    }
+    Ok(plan.into())
+}
+
+/// The primary runs the new template: traffic back to it, at once or step by step (T10, T11).
+pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
+    let (target, primary) = upkeep::upkeep(world)?;
+    let share = world.canary_share();
+    hand_back(world, target, primary)?;
+    if world.now < world.due() {
+        return Ok(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
+    }
+    primary_ready(world, primary)?;
+    if world.has_routes() && share > 0 {
+        match &target.readiness {
+            Readiness::Waiting { why, stuck_at } if target.revision == world.status.last_applied_spec => {
+                return Ok(unready(world, why, *stuck_at));
+            }
+            _ => {}
+        }
+    }
+    let step = world.release.analysis.step_weight_promotion;
+    let mut status = status::checked(status::phase(world, Phase::Finalising), world);
+    if !world.has_routes() {
+        return Ok(Plan::status(status).into());
+    }
+    if step == 0 || share <= step {
+        let split = Split::PRIMARY;
+        let text = match step {
+            0 => messages::ROUTE_ALL_TO_PRIMARY.to_owned(),
+            _ => messages::primary_weight(&world.release, split.primary()),
+        };
+        let route = Effect::Route(upkeep::route(world, split, false)?);
+        rollback::release_cookies(&mut status);
+        return Ok(Plan::status(status)
+            .effects([route])
+            .events([messages::normal(Phase::Promoting, text)])
+            .into());
+    }
+    let split = Split::canary_gets(share - step);
+    let route = Effect::Route(upkeep::route(world, split, false)?);
+    let mut status = status::checked(status::touched(world), world);
+    status.canary_weight = i64::from(split.canary());
+    let text = messages::primary_weight(&world.release, split.primary());
+    Ok(Plan::status(status).effects([route]).events([messages::normal(Phase::Promoting, text)]).into())
+}
+
+/// While the primary rolls out, the canary's traffic must not meet pods that nobody has analysed, or none at all:
+/// a newer revision, or the loss of its pods, hands it to the primary's ready pods at once.
+fn hand_back(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
+    let replaced = target.revision != world.status.last_applied_spec;
+    if !world.has_routes() || world.canary_share() == 0 || primary.ready_pods == 0 {
+        return Ok(());
+    }
+    if !replaced && target.ready_pods > 0 {
+        return Ok(());
+    }
+    let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+    let mut status = status::touched(world);
+    status.canary_weight = 0;
+    let event = messages::normal(Phase::Promoting, messages::ROUTE_ALL_TO_PRIMARY);
+    super::machine::stop(Plan::status(status).effects([route]).events([event]))
+}
+
+/// All traffic is on the primary: the canary's pods go (T12).
+pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
+    let (_, primary) = upkeep::upkeep(world)?;
+    if world.now < world.due() {
+        return Ok(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
+    }
+    primary_ready(world, primary)?;
+    if world.has_routes() && world.canary_share() > 0 {
+        // Somebody moved it back: the canary keeps its pods until the primary has the traffic.
+        let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+        let status = status::checked(status::touched(world), world);
+        return Ok(Plan::status(status).effects([route]).into());
+    }
+    let text = messages::completed(&world.release);
+    let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
+    status.closing = rollback::closing(world, Some(text.clone()), Some(messages::COMPLETED_ALERT.to_owned()));
+    let closed = status.closing.is_none();
+    let mut plan =
+        Plan::status(status).effects([Effect::PauseScaler, Effect::ScaleToZero]).outcome(Outcome::Completed);
+    if closed {
+        plan = plan
+            .events([messages::normal(Phase::Succeeded, text)])
+            .alert(messages::alert(Severity::Info, messages::COMPLETED_ALERT));
+    }
+    Ok(plan.into())
+}
+
+fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
+    match &primary.readiness {
+        Readiness::Ready => Ok(()),
+        Readiness::Waiting { why, stuck_at } => Err(Box::new(unready(world, why, *stuck_at))),
+        Readiness::Stuck { why } => {
+            rollback::promotion_failed(world, why).and_then(|step| Err(Box::new(step)))
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Between two runs, and at the gate before one: waiting for a new revision, starting its release.
+
+use crate::api::hooks::{HookType, Severity};
+use crate::api::status::Phase;
+use crate::api::traffic::Split;
+use crate::api::workload::TargetFacts;
+
+use super::change::{Change, change};
+use super::machine::{Flow, polled, stop, wait};
+use super::snapshot::Snapshot;
+use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
+use super::{gates, messages, rollback, status, upkeep};
+
+pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
+    let (target, primary) = upkeep::upkeep(world)?;
+    close(world)?;
+    match change(&world.status, target, Some(primary)) {
+        Change::None | Change::Promoted if world.status.phase == Phase::Waiting => withdrawn(world, target),
+        Change::None => unstalled(world),
+        Change::Adopt | Change::Promoted => {
+            // The fence: the record follows, no run starts (spec 02 E3.1).
+            let mut status = world.status.clone();
+            status::record(&mut status, target);
+            if primary.matches_target {
+                status.last_promoted_spec = target.revision.clone();
+            }
+            status.last_transition_time = Some(world.now);
+            stop(Plan::status(status))
+        }
+        Change::New => start(world, target),
+    }
+}
+
+/// Post-rollout hooks of the last run, and what is said after them.
+fn close(world: &Snapshot) -> Flow<()> {
+    let Some(closing) = &world.status.closing else { return Ok(()) };
+    let phase = world.status.phase;
+    let round = gates::round(world, HookType::PostRollout, phase)?;
+    let mut events: Vec<Event> = round
+        .passed
+        .iter()
+        .map(|hook| messages::normal(phase, messages::post_rollout_passed(&hook.name)))
+        .collect();
+    if let Some((hook, why)) = &round.closed {
+        events.push(messages::warning(phase, messages::post_rollout_failed(&hook.name, why)));
+    }
+    events.extend(closing.event.iter().map(|text| messages::normal(phase, text)));
+    let mut status = status::touched(world);
+    status.closing = None;
+    let mut plan = Plan::status(status).events(events);
+    if let Some(text) = &closing.alert {
+        plan = plan.alert(messages::alert(Severity::Info, text));
+    }
+    stop(plan)
+}
+
+/// What stalled is in order again.
+fn unstalled(world: &Snapshot) -> Flow<Step> {
+    let status = status::touched_if_stalled(world);
+    if status::differs(&world.status, &status) {
+        return stop(Plan::status(status));
+    }
+    Ok(wait(Reason::AtRest, []))
+}
+
+/// The revision that waited for approval was taken back (spec 02 E1.19).
+fn withdrawn(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
+    let promoted = target.revision == world.status.last_promoted_spec;
+    let mut status = status::phase(world, if promoted { Phase::Succeeded } else { Phase::Failed });
+    if promoted {
+        status::record(&mut status, target);
+        status.last_promoted_spec = status.last_applied_spec.clone();
+    }
+    let event = messages::normal(status.phase, messages::cancelled(&world.release));
+    Ok(Plan::status(status).events([event]).into())
+}
+
+/// A new revision: the gate, then the canary's pods, then the record of what was started, in one write.
+fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
+    let release = &world.release;
+    let phase = world.status.phase;
+    if phase == Phase::Waiting {
+        if world.now < world.due() {
+            return Ok(Wait::until(world.due(), Reason::Gate(names(world, HookType::ConfirmRollout))).into());
+        }
+        reject(world, target)?;
+    }
+    let round = gates::round(world, HookType::ConfirmRollout, phase)?;
+    if let Some((hook, _)) = round.closed {
+        return Ok(closed(world, &hook.name, hook.mute_alert));
+    }
+    let mut events: Vec<Event> = round
+        .passed
+        .iter()
+        .map(|hook| messages::normal(phase, messages::confirm_rollout_passed(&hook.name)))
+        .collect();
+    events.push(messages::normal(Phase::Progressing, messages::detected(release)));
+    let mut status = status::started(world, target);
+    let mut effects = vec![Effect::ResumeScaler, Effect::ScaleUp];
+    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
+        if world.primary_pods() > 0 {
+            effects.insert(0, Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
+        } else {
+            // After a failed promotion the canary carries everything: the fix is released from there, and the
+            // broken primary gets nothing before it is repaired (spec 02 E1.15).
+            status.canary_weight = i64::from(world.canary_share());
+        }
+    }
+    Ok(Plan::status(status)
+        .effects(effects)
+        .events(events)
+        .alert(messages::alert_with_fields(Severity::Info, messages::STARTED_ALERT))
+        .into())
+}
+
+/// The gate is closed: said once, then asked once per interval.
+fn closed(world: &Snapshot, hook: &str, muted: bool) -> Step {
+    if world.status.phase == Phase::Waiting {
+        return polled(world, Reason::Gate(hook.to_owned())).into();
+    }
+    let status = status::checked(status::phase(world, Phase::Waiting), world);
+    let plan = Plan::status(status)
+        .events([messages::warning(Phase::Waiting, messages::waiting_for_approval(&world.release, hook))]);
+    if muted {
+        plan.into()
+    } else {
+        plan.alert(messages::alert(Severity::Warn, messages::WAITING_ALERT)).into()
+    }
+}
+
+/// A rollback hook ends a run that waits for its approval as well (spec 02 E1.20).
+fn reject(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+    let (_, passed) = gates::first_passed(world, HookType::Rollback, world.status.phase)?;
+    let Some(hook) = passed else { return Ok(()) };
+    let mut status = status::phase(world, Phase::Failed);
+    status::record(&mut status, target);
+    status.failed_checks = 0;
+    status.closing = rollback::closing(world, None, None);
+    let plan = Plan::status(status)
+        .events(rollback::manual_events(world, &hook.name))
+        .events([messages::warning(Phase::Failed, messages::failed(&world.release))])
+        .alert(messages::alert(Severity::Warn, messages::MANUAL_ROLLBACK_ALERT))
+        .outcome(Outcome::Failed);
+    stop(plan)
+}
+
+fn names(world: &Snapshot, kind: HookType) -> String {
+    world.release.hooks(kind).map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,161 @@
+//! The end of a run that failed: traffic to the primary, time for the proxies to hear of it, then the canary's
+//! pods go. And the end of a promotion that failed: the healthy canary keeps the traffic.
+
+use chrono::{DateTime, Utc};
+
+use crate::api::hooks::{HookType, Severity};
+use crate::api::status::{CanaryStatus, Closing, Phase, Settling};
+use crate::api::traffic::Split;
+
+use super::initialize::SETTLE;
+use super::machine::{Flow, stop};
+use super::snapshot::Snapshot;
+use super::step::{Alert, Effect, Event, Outcome, Plan, Reason, Step, Wait};
+use super::{messages, status, upkeep};
+
+/// Why a run is rolled back.
+pub(super) enum Cause<'a> {
+    /// Failed checks reached the threshold.
+    Threshold,
+    /// A rollback hook said so.
+    Manual { hook: &'a str },
+    /// A workload missed its deadline.
+    Deadline { why: &'a str },
+}
+
+/// Rolls back: routes first; the pods follow when the proxies have heard.
+pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Flow<Step> {
+    let (mut events, alert) = announcement(world, cause);
+    events.splice(0..0, said);
+    let moves = world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored());
+    if !moves {
+        return Ok(finish(world, events, Some(alert)).into());
+    }
+    let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+    let mut status = status::touched(world);
+    status.canary_weight = 0;
+    status.settling = Some(Settling { next: Phase::Failed, since: world.now });
+    release_cookies(&mut status);
+    Ok(Plan::status(status).effects([route]).events(events).alert(alert).into())
+}
+
+/// The routes were turned at `since`; the canary's pods go when that has settled.
+pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
+    let until = since + SETTLE;
+    if world.now < until {
+        return Ok(Wait::until(until, Reason::Settling(until)).into());
+    }
+    let cancelled = world.status.settling.as_ref().is_some_and(|settling| settling.next == Phase::Succeeded);
+    if cancelled {
+        return Ok(cancel_finish(world).into());
+    }
+    Ok(finish(world, Vec::new(), None).into())
+}
+
+/// A run whose target went back to the promoted revision: nothing failed, nothing is left to do (spec 02 E1.17).
+pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
+    let event = messages::normal(world.status.phase, messages::cancelled(&world.release));
+    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
+        let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+        let mut status = status::touched(world);
+        status.canary_weight = 0;
+        status.settling = Some(Settling { next: Phase::Succeeded, since: world.now });
+        release_cookies(&mut status);
+        return Ok(Plan::status(status).effects([route]).events([event]).into());
+    }
+    Ok(cancel_finish(world).events([event]).into())
+}
+
+fn cancel_finish(world: &Snapshot) -> Plan {
+    let mut status = world.status.clone();
+    if let Ok(target) = &world.target {
+        status::record(&mut status, target);
+    }
+    let recorded = Snapshot { status, ..world.clone() };
+    let mut status = status::phase(&recorded, Phase::Succeeded);
+    status.failed_checks = 0;
+    status.closing = closing(world, None, None);
+    Plan::status(status).effects([Effect::PauseScaler, Effect::ScaleToZero])
+}
+
+fn finish(world: &Snapshot, mut events: Vec<Event>, alert: Option<Alert>) -> Plan {
+    let mut status = status::phase(world, Phase::Failed);
+    status.failed_checks = 0;
+    status.closing = closing(world, None, None);
+    events.push(messages::warning(Phase::Failed, messages::failed(&world.release)));
+    let mut plan = Plan::status(status)
+        .effects([Effect::PauseScaler, Effect::ScaleToZero])
+        .events(events)
+        .outcome(Outcome::Failed);
+    plan.alerts.extend(alert);
+    plan
+}
+
+/// A promotion whose primary cannot become ready: all traffic to the healthy canary, which stays (F, T17).
+pub(super) fn promotion_failed(world: &Snapshot, why: &str) -> Flow<Step> {
+    let mut status = status::phase(world, Phase::Failed);
+    status.failed_checks = 0;
+    let mut effects = Vec::new();
+    if world.has_routes() {
+        if world.routes.split() != Some(Split::CANARY) {
+            effects.push(Effect::Route(upkeep::route(world, Split::CANARY, false)?));
+        }
+        status.canary_weight = 100;
+    }
+    status.closing = closing(world, None, None);
+    let plan = Plan::status(status)
+        .effects(effects)
+        .events([
+            messages::warning(world.status.phase, why),
+            messages::warning(Phase::Failed, messages::promotion_failed(&world.release, why)),
+        ])
+        .alert(messages::alert(Severity::Error, messages::promotion_failed_alert(why)))
+        .outcome(Outcome::Failed);
+    stop(plan)
+}
+
+/// What is left to do after a run: only something if there are post-rollout hooks.
+pub(super) fn closing(world: &Snapshot, event: Option<String>, alert: Option<String>) -> Option<Closing> {
+    world.release.hooks(HookType::PostRollout).next().map(|_| Closing { event, alert })
+}
+
+/// The events of a rollback by hand, before those that every rollback has.
+pub(super) fn manual_events(world: &Snapshot, hook: &str) -> [Event; 2] {
+    let phase = world.status.phase;
+    [
+        messages::warning(phase, messages::rollback_hook_passed(hook)),
+        messages::warning(phase, messages::manual_rollback(&world.release)),
+    ]
+}
+
+fn announcement(world: &Snapshot, cause: &Cause<'_>) -> (Vec<Event>, Alert) {
+    let release = &world.release;
+    let phase = world.status.phase;
+    match cause {
+        Cause::Threshold => {
+            let failed = world.status.failed_checks;
+            (
+                vec![messages::warning(phase, messages::threshold_reached(release, failed))],
+                messages::alert(Severity::Error, messages::threshold_alert(failed)),
+            )
+        }
+        Cause::Manual { hook } => (
+            manual_events(world, hook).into(),
+            messages::alert(Severity::Warn, messages::MANUAL_ROLLBACK_ALERT),
+        ),
+        Cause::Deadline { why } => (
+            vec![
+                messages::warning(phase, *why),
+                messages::warning(phase, messages::deadline_exceeded(release, why)),
+            ],
+            messages::alert(Severity::Error, messages::deadline_alert(why)),
+        ),
+    }
+}
+
+/// The cookie of a run that is over: clients that hold it are told to drop it (spec 02 §2.7).
+pub(super) fn release_cookies(status: &mut CanaryStatus) {
+    if let Some(cookie) = status.session_affinity_cookie.take().filter(|cookie| !cookie.is_empty()) {
+        status.previous_session_affinity_cookie = Some(cookie);
+    }
+}

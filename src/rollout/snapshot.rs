@@ -1,0 +1,140 @@
+//! What is known when a decision is taken: plain values, no handles. Printed in a bug report, it is the bug.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::api::release::Release;
+use crate::api::status::CanaryStatus;
+use crate::api::traffic::{Capabilities, RouteState, Split};
+use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
+
+use super::step::{Answer, Question};
+
+/// One Canary and its surroundings at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Snapshot {
+    pub now: DateTime<Utc>,
+    pub release: Release,
+    pub status: CanaryStatus,
+    /// What the manifest should say differently; told once per generation.
+    pub warnings: Vec<String>,
+    pub lifecycle: Lifecycle,
+    #[serde(skip)]
+    pub capabilities: Capabilities,
+    /// The target, or why it cannot be used.
+    pub target: Result<TargetFacts, String>,
+    pub primary: Option<PrimaryFacts>,
+    pub services: ServicesSeen,
+    /// The primary's autoscaler; in place when none is wanted.
+    pub scaler: Presence,
+    pub routes: RoutesSeen,
+    /// Answers to the questions of this step.
+    pub answers: Answers,
+    /// When the last step was decided that left nothing in the status (a gate that stays closed).
+    pub polled_at: Option<DateTime<Utc>>,
+}
+
+/// Where the Canary object itself stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lifecycle {
+    pub deleting: bool,
+    /// Whether `finalizer.flagger.app` is set.
+    pub has_finalizer: bool,
+}
+
+/// The three Services of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServicesSeen {
+    pub apex: Presence,
+    pub primary: Presence,
+    pub canary: Presence,
+}
+
+/// The routes as the router reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum RoutesSeen {
+    Absent,
+    Seen {
+        state: RouteState,
+        /// Whether all but the split is as it should be.
+        in_place: bool,
+    },
+    /// They cannot be read or brought into place; the text is for the user.
+    Refused(String),
+}
+
+impl RoutesSeen {
+    /// The split that the mesh was told, if there are routes.
+    pub fn split(&self) -> Option<Split> {
+        match self {
+            Self::Seen { state, .. } => Some(state.split),
+            _ => None,
+        }
+    }
+
+    /// Whether requests are copied to the canary.
+    pub fn mirrored(&self) -> bool {
+        matches!(self, Self::Seen { state, .. } if state.mirrored)
+    }
+}
+
+/// Answers found so far. A list, since a question is no JSON key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Answers(Vec<(Question, Answer)>);
+
+impl Answers {
+    pub fn get(&self, question: &Question) -> Option<&Answer> {
+        self.0.iter().find(|(asked, _)| asked == question).map(|(_, answer)| answer)
+    }
+
+    /// Adds an answer; a second one to the same question replaces the first.
+    pub fn insert(&mut self, question: Question, answer: Answer) {
+        self.0.retain(|(asked, _)| *asked != question);
+        self.0.push((question, answer));
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Snapshot {
+    /// When the next analysis step is due: one interval after the last, whoever decided it.
+    pub fn due(&self) -> DateTime<Utc> {
+        let last = self.status.last_check_time.or(self.status.last_transition_time);
+        match last.max(self.polled_at) {
+            Some(last) => last + self.release.analysis.interval,
+            None => self.now,
+        }
+    }
+
+    /// Whether traffic can be split at all.
+    pub fn has_routes(&self) -> bool {
+        self.capabilities.weights || self.capabilities.matching
+    }
+
+    /// Pods of the primary that can serve now.
+    pub fn primary_pods(&self) -> i32 {
+        self.primary.as_ref().map_or(0, |primary| primary.ready_pods)
+    }
+
+    /// Pods of the target that can serve now.
+    pub fn canary_pods(&self) -> i32 {
+        self.target.as_ref().map_or(0, |target| target.ready_pods)
+    }
+
+    /// The canary's share. A provider without routes reports all once the first check is done (spec 03 §3).
+    pub fn canary_share(&self) -> u32 {
+        if self.has_routes() {
+            self.routes.split().map_or(0, Split::canary)
+        } else if self.status.iterations > 0 {
+            100
+        } else {
+            0
+        }
+    }
+}

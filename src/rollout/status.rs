@@ -1,0 +1,181 @@
+//! The new status from the old one and a step (spec 02 §1.11), and its conditions.
+
+use chrono::{DateTime, Utc};
+
+use crate::api::release::{Problem, Release};
+use crate::api::status::{CanaryCondition, CanaryStatus, Phase};
+use crate::api::workload::TargetFacts;
+
+use super::change;
+use super::snapshot::Snapshot;
+
+/// The status of `world` with phase `phase`: counters as the phase demands, conditions, times.
+pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
+    let mut status = world.status.clone();
+    status.phase = phase;
+    status.settling = None;
+    // WaitingPromotion keeps its counters as well: the traffic is still where it was.
+    if !matches!(phase, Phase::Progressing | Phase::Waiting | Phase::WaitingPromotion | Phase::Promoting) {
+        status.canary_weight = 0;
+        status.iterations = 0;
+    }
+    if matches!(phase, Phase::Initialized | Phase::Succeeded) {
+        status.last_promoted_spec = status.last_applied_spec.clone();
+    }
+    stamp(&mut status, &world.release, world.now);
+    status
+}
+
+/// The status of a run that starts with the target as it is now.
+pub fn started(world: &Snapshot, target: &TargetFacts) -> CanaryStatus {
+    let mut status = phase(world, Phase::Progressing);
+    status.canary_weight = 0;
+    status.iterations = 0;
+    status.failed_checks = 0;
+    status.closing = None;
+    record(&mut status, target);
+    checked(status, world)
+}
+
+/// Records `target` as the last applied revision.
+pub fn record(status: &mut CanaryStatus, target: &TargetFacts) {
+    status.last_applied_spec = target.revision.clone();
+    status.applied_target = Some(change::applied(target));
+    if target.configs.is_some() {
+        status.tracked_configs = target.configs.clone();
+    }
+}
+
+/// The status after a step was decided at this moment: the next is due one interval later.
+pub fn checked(mut status: CanaryStatus, world: &Snapshot) -> CanaryStatus {
+    status.last_check_time = Some(world.now);
+    status
+}
+
+/// The present status, with the times of a write.
+pub fn touched(world: &Snapshot) -> CanaryStatus {
+    let mut status = world.status.clone();
+    stamp(&mut status, &world.release, world.now);
+    status
+}
+
+/// The present status, with the reason why it cannot go on.
+pub fn blocked(world: &Snapshot, reason: &str, message: &str) -> CanaryStatus {
+    let mut status = world.status.clone();
+    status.last_transition_time = Some(world.now);
+    status.observed_generation = Some(world.release.generation);
+    stall(&mut status, reason, message, world.now);
+    status
+}
+
+/// The status of a Canary whose manifest cannot be used. Everything else stays: nothing is lost.
+pub fn refused(
+    observed: &CanaryStatus,
+    generation: i64,
+    problems: &[Problem],
+    now: DateTime<Utc>,
+) -> CanaryStatus {
+    let mut status = observed.clone();
+    status.observed_generation = Some(generation);
+    status.last_transition_time = Some(now);
+    stall(&mut status, "InvalidSpec", &problem_text(problems), now);
+    status
+}
+
+/// The problems of a manifest as one sentence.
+pub fn problem_text(problems: &[Problem]) -> String {
+    let list: Vec<String> = problems
+        .iter()
+        .map(|problem| match problem.field.as_str() {
+            "" => problem.message.clone(),
+            field if problem.message.contains(field) => problem.message.clone(),
+            field => format!("{field}: {}", problem.message),
+        })
+        .collect();
+    format!("invalid canary spec: {}", list.join("; "))
+}
+
+/// Whether two statuses differ in more than the times of the write.
+pub fn differs(old: &CanaryStatus, new: &CanaryStatus) -> bool {
+    let mut old = old.clone();
+    old.last_transition_time = new.last_transition_time;
+    old != *new
+}
+
+fn stamp(status: &mut CanaryStatus, release: &Release, now: DateTime<Utc>) {
+    status.last_transition_time = Some(now);
+    status.observed_generation = Some(release.generation);
+    let kind = release.target.kind.as_str();
+    let phase = status.phase;
+    let (promoted, message) = match phase {
+        Phase::Initialized => ("True", format!("{kind} initialization completed.")),
+        Phase::Waiting | Phase::WaitingPromotion => ("Unknown", "Waiting for approval.".to_owned()),
+        Phase::Progressing => ("Unknown", "New revision detected, progressing canary analysis.".to_owned()),
+        Phase::Promoting => {
+            ("Unknown", "Canary analysis completed, starting primary rolling update.".to_owned())
+        }
+        Phase::Finalising => {
+            ("Unknown", "Canary analysis completed, routing all traffic to primary.".to_owned())
+        }
+        Phase::Succeeded => {
+            ("True", "Canary analysis completed successfully, promotion finished.".to_owned())
+        }
+        Phase::Failed => ("False", format!("Canary analysis failed, {kind} scaled to zero.")),
+        Phase::Terminating | Phase::Terminated => ("Unknown", "Canary is being finalized.".to_owned()),
+        Phase::Unset | Phase::Initializing => {
+            ("Unknown", format!("New {kind} detected, starting initialization."))
+        }
+    };
+    let (ready, reconciling) = match phase {
+        Phase::Initialized | Phase::Succeeded => ("True", false),
+        Phase::Failed => ("False", false),
+        _ => ("Unknown", true),
+    };
+    set(status, "Promoted", promoted, phase.as_str(), &message, now);
+    set(status, "Ready", ready, phase.as_str(), &message, now);
+    // kstatus: these two are only there while they are true.
+    drop_condition(status, "Stalled");
+    if reconciling {
+        set(status, "Reconciling", "True", phase.as_str(), &message, now);
+    } else {
+        drop_condition(status, "Reconciling");
+    }
+}
+
+fn stall(status: &mut CanaryStatus, reason: &str, message: &str, now: DateTime<Utc>) {
+    set(status, "Ready", "False", reason, message, now);
+    drop_condition(status, "Reconciling");
+    set(status, "Stalled", "True", reason, message, now);
+}
+
+fn set(status: &mut CanaryStatus, kind: &str, value: &str, reason: &str, message: &str, now: DateTime<Utc>) {
+    let conditions = status.conditions.get_or_insert_default();
+    let fresh = CanaryCondition {
+        kind: kind.to_owned(),
+        status: value.to_owned(),
+        last_update_time: Some(now),
+        last_transition_time: Some(now),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    match conditions.iter_mut().find(|condition| condition.kind == kind) {
+        Some(present)
+            if present.status == value && present.reason == reason && present.message == message => {}
+        Some(present) => {
+            let since = if present.status == value { present.last_transition_time } else { Some(now) };
+            *present = CanaryCondition { last_transition_time: since, ..fresh };
+        }
+        None => conditions.push(fresh),
+    }
+}
+
+fn drop_condition(status: &mut CanaryStatus, kind: &str) {
+    if let Some(conditions) = &mut status.conditions {
+        conditions.retain(|condition| condition.kind != kind);
+    }
+}
+
+/// The present status, without a `Stalled` that no longer holds.
+pub fn touched_if_stalled(world: &Snapshot) -> CanaryStatus {
+    if world.status.condition("Stalled").is_some() { touched(world) } else { world.status.clone() }
+}

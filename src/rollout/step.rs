@@ -1,0 +1,233 @@
+//! What a decision can be: find something out, do something, or wait.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::api::answer::{Measured, Verdict};
+use crate::api::hooks::Severity;
+use crate::api::status::{CanaryStatus, Phase};
+
+use super::interlock::Cleared;
+
+/// What the controller does next for one Canary.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Step {
+    /// Find these out, put the answers into the snapshot, and ask again.
+    Ask(Vec<Question>),
+    /// Carry this out, in order; stop at the first failure; then look again.
+    Act(Box<Plan>),
+    /// Nothing to do before `until`, or before a watched object changes.
+    Wait(Wait),
+}
+
+/// Something that the core cannot know by itself. The same question after a crash is equal to the one before;
+/// the answer to a question of another revision or step is never taken for an answer to this one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Question {
+    /// Revision of the target that is asked about.
+    pub revision: String,
+    /// The step that it belongs to: when the one before it was decided.
+    pub step: Option<DateTime<Utc>>,
+    pub ask: Ask,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Ask {
+    /// Whether the metric providers answer at all.
+    Providers,
+    /// A hook, by its place in the plan, and the phase that it is told.
+    Hook { index: usize, phase: Phase },
+    /// A metric check, by its place in the plan.
+    Metric { index: usize },
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Answer {
+    Providers(Result<(), String>),
+    Hook(Verdict),
+    Metric(Measured),
+}
+
+/// Writes in their order, then one status, then what is said of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    pub effects: Vec<Effect>,
+    /// Written last, and only if it differs from what was observed.
+    pub status: CanaryStatus,
+    /// Said once the status is written.
+    pub events: Vec<Event>,
+    pub alerts: Vec<Alert>,
+    /// The end of a run, for the counters.
+    pub outcome: Option<Outcome>,
+}
+
+impl Plan {
+    /// A plan that only writes `status`.
+    pub fn status(status: CanaryStatus) -> Self {
+        Self { effects: Vec::new(), status, events: Vec::new(), alerts: Vec::new(), outcome: None }
+    }
+
+    pub fn effects(mut self, effects: impl IntoIterator<Item = Effect>) -> Self {
+        self.effects.extend(effects);
+        self
+    }
+
+    pub fn events(mut self, events: impl IntoIterator<Item = Event>) -> Self {
+        self.events.extend(events);
+        self
+    }
+
+    pub fn alert(mut self, alert: Alert) -> Self {
+        self.alerts.push(alert);
+        self
+    }
+
+    pub fn outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = Some(outcome);
+        self
+    }
+}
+
+impl From<Plan> for Step {
+    fn from(plan: Plan) -> Self {
+        Self::Act(Box::new(plan))
+    }
+}
+
+/// One thing to do, idempotent. The runtime turns it into writes with the objects of the same observation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Effect {
+    Service(Side),
+    CreatePrimary,
+    /// Create the primary's autoscaler, or bring it in line with the target's.
+    Scaler,
+    PauseScaler,
+    ResumeScaler,
+    ScaleUp,
+    ScaleToZero,
+    /// Give the primary the target's template, and capacity for what it will carry.
+    Promote,
+    Route(Cleared),
+    AddFinalizer,
+    RemoveFinalizer,
+    RevertTarget,
+    RevertService,
+    RevertRoutes,
+}
+
+/// Which of the three Services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Side {
+    Apex,
+    Primary,
+    Canary,
+}
+
+/// A Kubernetes event on the Canary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    pub kind: EventKind,
+    pub message: String,
+    /// What event hooks are told as the phase.
+    pub phase: Phase,
+}
+
+/// Type of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum EventKind {
+    Normal,
+    Warning,
+    /// A warning that is logged as an error (spec 01 §8.4).
+    Error,
+}
+
+/// A message to the alert channels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    pub severity: Severity,
+    pub message: String,
+    /// Whether the fields that describe the release are attached.
+    pub metadata: bool,
+}
+
+/// How a run ended, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Outcome {
+    Completed,
+    Skipped,
+    Failed,
+}
+
+/// Nothing to do for now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wait {
+    pub until: Option<DateTime<Utc>>,
+    pub why: Reason,
+    /// Said when the wait begins, and again only if the text changes.
+    pub notices: Vec<Event>,
+    /// Sent together with new notices.
+    pub alerts: Vec<Alert>,
+    /// A step was decided and left nothing in the status: the next is due one interval from now.
+    pub polled: bool,
+}
+
+impl Wait {
+    /// Nothing before `until`.
+    pub fn until(until: DateTime<Utc>, why: Reason) -> Self {
+        Self { until: Some(until), ..Self::for_change(why) }
+    }
+
+    /// Nothing before a watched object changes.
+    pub fn for_change(why: Reason) -> Self {
+        Self { until: None, why, notices: Vec::new(), alerts: Vec::new(), polled: false }
+    }
+
+    pub fn notices(mut self, notices: impl IntoIterator<Item = Event>) -> Self {
+        self.notices.extend(notices);
+        self
+    }
+}
+
+impl From<Wait> for Step {
+    fn from(wait: Wait) -> Self {
+        Self::Wait(wait)
+    }
+}
+
+/// Why nothing happens, in the words that users read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Reason {
+    /// No new revision.
+    AtRest,
+    Suspended,
+    NextCheck(DateTime<Utc>),
+    /// A workload is not ready; the text has the numbers.
+    Readiness(String),
+    Gate(String),
+    /// Proxies are given the time to hear of the last change.
+    Settling(DateTime<Utc>),
+    /// Cannot go on before somebody changes something; the text says what.
+    Blocked(String),
+    /// The Canary is being deleted and there is nothing to undo.
+    Deleting,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtRest => write!(f, "no new revision"),
+            Self::Suspended => write!(f, "suspended by spec.suspend"),
+            Self::NextCheck(at) => write!(f, "next check at {}", at.format("%H:%M:%S")),
+            Self::Readiness(why) | Self::Blocked(why) => f.write_str(why),
+            Self::Gate(hook) => write!(f, "waiting for approval by {hook}"),
+            Self::Settling(until) => {
+                write!(f, "traffic has moved, pods stay until {}", until.format("%H:%M:%S"))
+            }
+            Self::Deleting => write!(f, "being deleted"),
+        }
+    }
+}

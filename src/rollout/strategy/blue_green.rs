@@ -1,0 +1,45 @@
+//! Blue/green: checked beside the primary, then all traffic at once, then one check on it (spec 02 §2.4, §2.5).
+
+use crate::api::traffic::Split;
+
+use super::{Advance, Position};
+
+/// One more check, the move of all traffic, or the end. The promotion gate stands before the move and is asked
+/// once (spec 02 E2.10).
+pub(super) fn advance(iterations: u32, mirror: bool, at: Position) -> Advance {
+    let wanted = i64::from(iterations);
+    if at.iterations < wanted {
+        let routes = (mirror && !at.mirrored).then_some((Split::PRIMARY, true));
+        Advance::Iterate { routes, of: iterations }
+    } else if at.iterations == wanted {
+        Advance::RouteAll
+    } else {
+        Advance::Promote { gated: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(iterations: i64, mirrored: bool) -> Position {
+        Position { share: 0, mirrored, iterations }
+    }
+
+    // spec: 02/C51
+    #[test]
+    fn all_traffic_moves_after_the_last_check_and_is_checked_once_more() {
+        assert_eq!(advance(2, false, at(1, false)), Advance::Iterate { routes: None, of: 2 });
+        assert_eq!(advance(2, false, at(2, false)), Advance::RouteAll);
+        assert_eq!(advance(2, false, at(3, false)), Advance::Promote { gated: false });
+    }
+
+    #[test]
+    fn mirroring_is_switched_on_once() {
+        assert_eq!(
+            advance(2, true, at(0, false)),
+            Advance::Iterate { routes: Some((Split::PRIMARY, true)), of: 2 }
+        );
+        assert_eq!(advance(2, true, at(1, true)), Advance::Iterate { routes: None, of: 2 });
+    }
+}

@@ -1,0 +1,51 @@
+//! Deletion with `revertOnDeletion`: the target gets its pods back, then the traffic, then the Canary may go
+//! (spec 02 §9.1). Without it there is nothing to do: everything that is owned is collected.
+
+use crate::api::status::{Phase, Settling};
+use crate::api::workload::Readiness;
+
+use super::initialize::SETTLE;
+use super::machine::{Flow, wait};
+use super::progress::unready;
+use super::snapshot::Snapshot;
+use super::step::{Effect, Plan, Reason, Step, Wait};
+use super::{messages, status};
+
+pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
+    if !world.lifecycle.has_finalizer {
+        return Ok(wait(Reason::Deleting, []));
+    }
+    if !world.release.revert_on_deletion {
+        return Ok(Plan::status(world.status.clone()).effects([Effect::RemoveFinalizer]).into());
+    }
+    if world.status.phase != Phase::Terminating {
+        let status = status::phase(world, Phase::Terminating);
+        let event = messages::normal(Phase::Terminating, messages::terminating(&world.release));
+        return Ok(Plan::status(status)
+            .effects([Effect::ResumeScaler, Effect::RevertTarget])
+            .events([event])
+            .into());
+    }
+    // A target that is gone needs no pods (spec 02 E9.1).
+    if let Ok(target) = &world.target {
+        if target.replicas == 0 {
+            return Ok(Plan::status(world.status.clone()).effects([Effect::RevertTarget]).into());
+        }
+        match &target.readiness {
+            Readiness::Ready => {}
+            Readiness::Waiting { why, stuck_at } => return Ok(unready(world, why, *stuck_at)),
+            Readiness::Stuck { why } => return Ok(unready(world, why, None)),
+        }
+    }
+    let Some(settling) = &world.status.settling else {
+        let mut status = status::touched(world);
+        status.settling = Some(Settling { next: Phase::Terminated, since: world.now });
+        return Ok(Plan::status(status).effects([Effect::RevertService, Effect::RevertRoutes]).into());
+    };
+    let until = settling.since + SETTLE;
+    if world.now < until {
+        return Ok(Wait::until(until, Reason::Settling(until)).into());
+    }
+    let event = messages::normal(Phase::Terminating, messages::terminated(&world.release));
+    Ok(Plan::status(world.status.clone()).effects([Effect::RemoveFinalizer]).events([event]).into())
+}

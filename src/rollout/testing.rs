@@ -1,0 +1,338 @@
+//! A Canary on a stage: the effects of the core are played out on plain facts, so that whole runs can be told
+//! as tables, without a runtime and without a cluster.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+
+use crate::api::answer::{Measured, Verdict};
+use crate::api::hooks::HookType;
+use crate::api::release::{
+    Hook, MetricCheck, MetricSource, Plan as ReleasePlan, Release, Steps, Strategy, Target, TargetKind,
+};
+use crate::api::status::{CanaryStatus, Phase};
+use crate::api::traffic::{Capabilities, RouteState, Split};
+use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
+
+use super::step::{Alert, Answer, Ask, Effect, Event, Outcome, Question, Reason, Side, Step};
+use super::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, next, status};
+
+/// A mesh that can do everything.
+pub(super) const MESH: Capabilities = Capabilities {
+    weights: true,
+    matching: true,
+    mirror_weighted: true,
+    mirror_blue_green: true,
+    session_affinity: true,
+};
+
+/// Plain Kubernetes: no routes.
+pub(super) const NO_ROUTES: Capabilities = Capabilities {
+    weights: false,
+    matching: false,
+    mirror_weighted: false,
+    mirror_blue_green: false,
+    session_affinity: false,
+};
+
+/// `podinfo` in `test`, steps of 20 up to 50, one metric, threshold 2.
+pub(super) fn release() -> Release {
+    Release {
+        name: "podinfo".into(),
+        namespace: "test".into(),
+        uid: "canary-uid".into(),
+        generation: 1,
+        target: Target { kind: TargetKind::Deployment, name: "podinfo".into() },
+        provider: "istio".into(),
+        own_provider: None,
+        metrics_server: "http://prometheus:9090".into(),
+        apex: "podinfo".into(),
+        service: Default::default(),
+        autoscaler: None,
+        ingress: "podinfo".into(),
+        route: "podinfo".into(),
+        analysis: ReleasePlan {
+            interval: Duration::from_secs(60),
+            threshold: 2,
+            strategy: Strategy::Weighted(Steps::By { step: 20, max: 50 }),
+            mirror: false,
+            mirror_weight: None,
+            step_weight_promotion: 0,
+            primary_ready_threshold: 100,
+            canary_ready_threshold: 100,
+            matches: Vec::new(),
+            metrics: vec![MetricCheck {
+                name: "request-success-rate".into(),
+                interval: "1m".into(),
+                source: MetricSource::SuccessRate,
+                min: Some(99.0),
+                max: None,
+                variables: Default::default(),
+            }],
+            hooks: Vec::new(),
+            alerts: Vec::new(),
+            session_affinity: None,
+            on_metric_error: Default::default(),
+            on_no_data: Default::default(),
+        },
+        skip_analysis: false,
+        suspend: false,
+        revert_on_deletion: false,
+        progress_deadline: Duration::from_secs(600),
+    }
+}
+
+/// A hook named `name`.
+pub(super) fn hook(kind: HookType, name: &str) -> Hook {
+    Hook {
+        name: name.into(),
+        url: format!("http://hooks/{name}"),
+        kind,
+        timeout: Duration::from_secs(10),
+        retries: 0,
+        disable_tls: false,
+        mute_alert: false,
+        metadata: Default::default(),
+    }
+}
+
+/// The stage.
+pub(super) struct Stage {
+    pub world: Snapshot,
+    /// Value of every metric.
+    pub metric: Measured,
+    /// Hooks that say no, by name.
+    pub closed: Vec<String>,
+    pub events: Vec<Event>,
+    pub alerts: Vec<Alert>,
+    pub outcomes: Vec<Outcome>,
+    pub asked: Vec<Ask>,
+    notices: Vec<Event>,
+}
+
+impl Stage {
+    /// A Canary before its first decision; target and primary become ready at once.
+    pub fn new(release: Release, capabilities: Capabilities) -> Self {
+        let target = TargetFacts {
+            uid: "target-uid".into(),
+            generation: 1,
+            revision: "vx1-a".into(),
+            replicas: 2,
+            ready_pods: 2,
+            readiness: Readiness::Ready,
+            configs: None,
+        };
+        let world = Snapshot {
+            now: Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).single().expect("a valid time"),
+            release,
+            status: CanaryStatus::default(),
+            warnings: Vec::new(),
+            lifecycle: Lifecycle::default(),
+            capabilities,
+            target: Ok(target),
+            primary: None,
+            services: ServicesSeen {
+                apex: Presence::Absent,
+                primary: Presence::Absent,
+                canary: Presence::Absent,
+            },
+            scaler: Presence::InPlace,
+            routes: RoutesSeen::Absent,
+            answers: Answers::default(),
+            polled_at: None,
+        };
+        Self {
+            world,
+            metric: Measured::Value(100.0),
+            closed: Vec::new(),
+            events: Vec::new(),
+            alerts: Vec::new(),
+            outcomes: Vec::new(),
+            asked: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// A Canary at rest after its initialization.
+    pub fn initialized(release: Release, capabilities: Capabilities) -> Self {
+        let mut stage = Self::new(release, capabilities);
+        for _ in 0..3 {
+            stage.settle();
+            stage.advance(TimeDelta::seconds(5));
+        }
+        stage.settle();
+        assert_eq!(stage.world.status.phase, Phase::Initialized, "{:?}", stage.events);
+        stage.forget();
+        stage
+    }
+
+    /// A Canary whose revision B was just detected.
+    pub fn detected(release: Release, capabilities: Capabilities) -> Self {
+        let mut stage = Self::initialized(release, capabilities);
+        stage.push("vx1-b");
+        stage.settle();
+        stage
+    }
+
+    /// The user gives the target another template.
+    pub fn push(&mut self, revision: &str) {
+        let target = self.target();
+        target.revision = revision.into();
+        target.generation += 1;
+        let promoted = self.promoted();
+        if let Some(primary) = &mut self.world.primary {
+            primary.matches_target = promoted == revision;
+        }
+    }
+
+    pub fn target(&mut self) -> &mut TargetFacts {
+        self.world.target.as_mut().expect("a usable target")
+    }
+
+    pub fn primary(&mut self) -> &mut PrimaryFacts {
+        self.world.primary.as_mut().expect("a primary")
+    }
+
+    /// One interval passes and everything that is due is done.
+    pub fn tick(&mut self) -> Reason {
+        self.advance(TimeDelta::from_std(self.world.release.analysis.interval).expect("a short interval"));
+        self.settle()
+    }
+
+    pub fn advance(&mut self, by: TimeDelta) {
+        self.world.now += by;
+    }
+
+    /// Decides and plays until there is only waiting left at this moment.
+    pub fn settle(&mut self) -> Reason {
+        for _ in 0..50 {
+            if let Some(reason) = self.step() {
+                return reason;
+            }
+        }
+        panic!("the core does not come to rest: {:?}", next(&self.world));
+    }
+
+    /// One decision; the reason if it was to wait.
+    pub fn step(&mut self) -> Option<Reason> {
+        match next(&self.world) {
+            Step::Ask(questions) => {
+                for question in questions {
+                    assert_eq!(self.world.answers.get(&question), None, "asked twice: {question:?}");
+                    self.answer(question);
+                }
+                None
+            }
+            Step::Act(plan) => {
+                for effect in &plan.effects {
+                    self.play(effect);
+                }
+                if status::differs(&self.world.status, &plan.status) {
+                    self.world.status = plan.status;
+                } else {
+                    assert!(!plan.effects.is_empty(), "a plan that does nothing: {:?}", plan.events);
+                }
+                self.world.answers.clear();
+                self.world.polled_at = None;
+                self.events.extend(plan.events);
+                self.alerts.extend(plan.alerts);
+                self.outcomes.extend(plan.outcome);
+                None
+            }
+            Step::Wait(wait) => {
+                if wait.notices != self.notices {
+                    self.events.extend(wait.notices.clone());
+                    self.alerts.extend(wait.alerts);
+                    self.notices = wait.notices;
+                }
+                if wait.polled {
+                    self.world.polled_at = Some(self.world.now);
+                    self.world.answers.clear();
+                }
+                Some(wait.why)
+            }
+        }
+    }
+
+    /// Texts of the events since the last call.
+    pub fn said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.events).into_iter().map(|event| event.message).collect()
+    }
+
+    pub fn forget(&mut self) {
+        self.events.clear();
+        self.alerts.clear();
+        self.outcomes.clear();
+        self.asked.clear();
+    }
+
+    /// Phase, canary share, weight, iterations, failed checks: a row of the chapter's tables.
+    pub fn row(&self) -> (Phase, u32, i64, i64, i64) {
+        let status = &self.world.status;
+        let share = self.world.routes.split().map_or(0, Split::canary);
+        (status.phase, share, status.canary_weight, status.iterations, status.failed_checks)
+    }
+
+    fn answer(&mut self, question: Question) {
+        let answer = match &question.ask {
+            Ask::Providers => Answer::Providers(Ok(())),
+            Ask::Metric { .. } => Answer::Metric(self.metric.clone()),
+            Ask::Hook { index, .. } => {
+                let name = &self.world.release.analysis.hooks[*index].name;
+                if self.closed.contains(name) {
+                    Answer::Hook(Verdict::Failed("closed".into()))
+                } else {
+                    Answer::Hook(Verdict::Passed)
+                }
+            }
+        };
+        self.asked.push(question.ask.clone());
+        self.world.answers.insert(question, answer);
+    }
+
+    pub fn play(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Service(Side::Apex) => self.world.services.apex = Presence::InPlace,
+            Effect::Service(Side::Primary) => self.world.services.primary = Presence::InPlace,
+            Effect::Service(Side::Canary) => self.world.services.canary = Presence::InPlace,
+            Effect::CreatePrimary => {
+                self.world.primary = Some(PrimaryFacts {
+                    replicas: 2,
+                    ready_pods: 2,
+                    readiness: Readiness::Ready,
+                    matches_target: true,
+                });
+            }
+            Effect::Promote => self.primary().matches_target = true,
+            Effect::ScaleToZero => {
+                let target = self.target();
+                target.replicas = 0;
+                target.ready_pods = 0;
+                target.readiness = Readiness::Waiting { why: "0 replicas".into(), stuck_at: None };
+            }
+            Effect::ScaleUp | Effect::RevertTarget => {
+                let Ok(target) = self.world.target.as_mut() else { return };
+                target.replicas = 2;
+                target.ready_pods = 2;
+                target.readiness = Readiness::Ready;
+            }
+            Effect::Route(cleared) => {
+                let wish = cleared.wish();
+                let state = RouteState { split: wish.split, mirrored: wish.mirror };
+                self.world.routes = RoutesSeen::Seen { state, in_place: true };
+            }
+            Effect::AddFinalizer => self.world.lifecycle.has_finalizer = true,
+            Effect::RemoveFinalizer => self.world.lifecycle.has_finalizer = false,
+            Effect::Scaler => self.world.scaler = Presence::InPlace,
+            Effect::PauseScaler | Effect::ResumeScaler | Effect::RevertService | Effect::RevertRoutes => {}
+        }
+    }
+
+    fn promoted(&self) -> String {
+        self.world.status.last_promoted_spec.clone()
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.world.now
+    }
+}

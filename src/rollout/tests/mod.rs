@@ -1,0 +1,8 @@
+//! The tables of spec 02, told on a stage: no runtime, no cluster.
+
+mod change;
+mod failures;
+mod gates;
+mod interlock;
+mod lifecycle;
+mod timelines;

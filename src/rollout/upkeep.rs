@@ -1,0 +1,127 @@
+//! Keeping what a release stands on as it should be: Services, routes, the primary and its autoscaler. In every
+//! phase but the first it runs before anything else; at rest it finds nothing to do.
+
+use crate::api::status::Phase;
+use crate::api::traffic::{Cookies, RouteWish, Split};
+use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
+
+use super::interlock::{self, Cleared};
+use super::machine::{Flow, blocked, stop};
+use super::snapshot::{RoutesSeen, Snapshot};
+use super::status;
+use super::step::{Effect, Plan, Side};
+
+/// Brings back what is missing and repairs what drifted; `Ok` with both workloads when there was nothing to do.
+pub(super) fn upkeep(world: &Snapshot) -> Flow<(&TargetFacts, &PrimaryFacts)> {
+    let target = target(world)?;
+    let services = services(world, &[Side::Canary, Side::Primary, Side::Apex])?;
+    act(world, services)?;
+    let primary = primary(world, target)?;
+    act(world, scaler(world)?)?;
+    act(world, routes(world)?)?;
+    Ok((target, primary))
+}
+
+/// The target, or the reason why there is none.
+pub(super) fn target(world: &Snapshot) -> Flow<&TargetFacts> {
+    match &world.target {
+        Ok(target) => Ok(target),
+        Err(why) => blocked(world, "TargetUnusable", why),
+    }
+}
+
+/// Writes for those of `sides` that are not in place.
+pub(super) fn services(world: &Snapshot, sides: &[Side]) -> Flow<Vec<Effect>> {
+    let mut effects = Vec::new();
+    for side in sides {
+        let presence = match side {
+            Side::Apex => &world.services.apex,
+            Side::Primary => &world.services.primary,
+            Side::Canary => &world.services.canary,
+        };
+        match presence {
+            Presence::InPlace => {}
+            Presence::Absent | Presence::Drifted => effects.push(Effect::Service(*side)),
+            Presence::Refused(why) => return blocked(world, "ServiceRefused", why),
+        }
+    }
+    Ok(effects)
+}
+
+/// The write for the primary's autoscaler, if it is not in place.
+pub(super) fn scaler(world: &Snapshot) -> Flow<Vec<Effect>> {
+    match &world.scaler {
+        Presence::InPlace => Ok(Vec::new()),
+        Presence::Absent | Presence::Drifted => Ok(vec![Effect::Scaler]),
+        Presence::Refused(why) => blocked(world, "ScalerUnusable", why),
+    }
+}
+
+/// A wish for the traffic with the cookies of this run, through the interlock; refused wishes stop the decision
+/// with the numbers.
+pub(super) fn route(world: &Snapshot, split: Split, mirror: bool) -> Flow<Cleared> {
+    let wish = RouteWish { split, mirror, cookies: cookies(world) };
+    interlock::clear(world, wish).or_else(|refusal| blocked(world, "TrafficInterlock", &refusal.0))
+}
+
+fn cookies(world: &Snapshot) -> Cookies {
+    Cookies {
+        canary: world.status.session_affinity_cookie.clone(),
+        primary: world.status.primary_session_affinity_cookie.clone(),
+        previous: world.status.previous_session_affinity_cookie.clone(),
+    }
+}
+
+fn primary<'a>(world: &'a Snapshot, target: &TargetFacts) -> Flow<&'a PrimaryFacts> {
+    match &world.primary {
+        Some(primary) => Ok(primary),
+        // Rebuilt from the target only while the target is what was promoted (spec 02 E1.30).
+        None if target.revision == world.status.last_promoted_spec => {
+            stop(Plan::status(status::touched_if_stalled(world)).effects([Effect::CreatePrimary]))
+        }
+        None => blocked(
+            world,
+            "PrimaryMissing",
+            &format!(
+                "{}.{} is missing and {} is not at the promoted revision: set the target back to it to have the \
+                 primary rebuilt",
+                world.release.primary_name(),
+                world.release.namespace,
+                world.release.target_title()
+            ),
+        ),
+    }
+}
+
+fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {
+    if !world.has_routes() {
+        return Ok(Vec::new());
+    }
+    let (split, mirror) = match &world.routes {
+        RoutesSeen::Refused(why) => return blocked(world, "RoutesRefused", why),
+        RoutesSeen::Absent => (expected(world), false),
+        RoutesSeen::Seen { state, in_place } => {
+            // At rest nobody but the primary has pods, whatever somebody wrote into the routes.
+            let at_rest = matches!(world.status.phase, Phase::Initialized | Phase::Succeeded | Phase::Failed);
+            let moved = at_rest && (state.split != expected(world) || state.mirrored);
+            match (moved, in_place) {
+                (true, _) => (expected(world), false),
+                (false, false) => (state.split, state.mirrored),
+                (false, true) => return Ok(Vec::new()),
+            }
+        }
+    };
+    Ok(vec![Effect::Route(route(world, split, mirror)?)])
+}
+
+/// The split that the status stands for.
+fn expected(world: &Snapshot) -> Split {
+    Split::canary_gets(u32::try_from(world.status.canary_weight).unwrap_or(0))
+}
+
+fn act(world: &Snapshot, effects: Vec<Effect>) -> Flow<()> {
+    if effects.is_empty() {
+        return Ok(());
+    }
+    stop(Plan::status(status::touched_if_stalled(world)).effects(effects))
+}
