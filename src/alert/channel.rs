@@ -1,0 +1,73 @@
+//! What an AlertProvider, its Secret or the flags say of a channel, before a service has looked at it.
+
+use std::fmt;
+
+/// Where alerts are to go. Empty is unset.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Channel {
+    /// As good as a password.
+    pub address: String,
+    pub token: String,
+    pub channel: String,
+    pub username: String,
+    pub proxy: String,
+}
+
+impl Channel {
+    /// With the defaults of what is not said, and without blanks around what is: a Secret that was made from a file
+    /// ends in a line break.
+    pub(super) fn settled(&self) -> Self {
+        let or = |value: &str, default: &str| match value.trim() {
+            "" => default.to_owned(),
+            value => value.to_owned(),
+        };
+        Self {
+            address: or(&self.address, ""),
+            token: or(&self.token, ""),
+            channel: or(&self.channel, DEFAULT_CHANNEL),
+            username: or(&self.username, DEFAULT_USERNAME),
+            proxy: or(&self.proxy, ""),
+        }
+    }
+}
+
+/// Whether there are secrets, not which.
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_set = |value: &str| if value.is_empty() { "unset" } else { "set" };
+        f.debug_struct("Channel")
+            .field("address", &is_set(&self.address))
+            .field("token", &is_set(&self.token))
+            .field("channel", &self.channel)
+            .field("username", &self.username)
+            .field("proxy", &is_set(&self.proxy))
+            .finish()
+    }
+}
+
+/// Where messages go if nobody says it.
+pub(super) const DEFAULT_CHANNEL: &str = "general";
+const DEFAULT_USERNAME: &str = "flagger";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_general_and_a_name_flagger_unless_said_otherwise() {
+        // spec: 04/AL-04 02/C104
+        let settled = Channel { address: " https://chat.test/\n".into(), ..Channel::default() }.settled();
+        assert_eq!(("general", "flagger"), (settled.channel.as_str(), settled.username.as_str()));
+        assert_eq!("https://chat.test/", settled.address);
+        let told = Channel { channel: "ops".into(), username: "bot".into(), ..Channel::default() };
+        assert_eq!(told, told.settled());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        // spec: 04/AL-23
+        let secret = || "s3cr3t".to_owned();
+        let channel = Channel { address: secret(), token: secret(), proxy: secret(), ..Channel::default() };
+        assert!(!format!("{channel:?}").contains("s3cr3t"));
+    }
+}

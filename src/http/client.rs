@@ -1,0 +1,133 @@
+//! The client: what holds for every call, whatever carries it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+use url::Url;
+
+use super::error::{Cause, Error};
+use super::request::{Oversize, Request};
+use super::response::Response;
+use super::slots::{Limits, Slots};
+use super::transport::ReqwestTransport;
+
+/// Carries one attempt of a call. It may leave time limit, retries and counting to the [`Client`]; of the body it
+/// should read `max_bytes` and one more byte at most, the client then deals with what is too long.
+pub trait Transport: Send + Sync {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>>;
+}
+
+/// The one client of a process. Clones share their connections and limits.
+#[derive(Clone)]
+pub struct Client {
+    transport: Arc<dyn Transport>,
+    slots: Slots,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::over(Arc::new(ReqwestTransport::new()), Limits::default())
+    }
+}
+
+impl Client {
+    /// A client over a transport of one's own: a simulation, a test.
+    pub fn over(transport: Arc<dyn Transport>, limits: Limits) -> Self {
+        Self { transport, slots: Slots::new(limits) }
+    }
+
+    /// Makes the call, again if that can help and as often as the request allows. Any status is an answer.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that may be read to its end.
+    pub async fn send(&self, request: Request) -> Result<Response, Error> {
+        let mut attempts = 0;
+        loop {
+            let outcome = self.attempt(&request).await;
+            if !outcome.as_ref().is_err_and(Cause::never_sent) {
+                attempts += 1;
+            }
+            match next_wait(&request, attempts, &outcome) {
+                Some(wait) => sleep(wait).await,
+                None => return finish(&request, attempts, outcome),
+            }
+        }
+    }
+
+    async fn attempt(&self, request: &Request) -> Result<Response, Cause> {
+        let host = host_of(&request.url)?;
+        let limit = request.timeout;
+        let _slot = timeout(limit, self.slots.take(&host)).await.map_err(|_| Cause::Busy(limit))?;
+        let start = Instant::now();
+        let outcome = match timeout(limit, self.transport.send(request.clone())).await {
+            Ok(answer) => answer.and_then(|answer| within_size(request, answer)),
+            Err(_) => Err(Cause::Timeout(limit)),
+        };
+        let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &outcome {
+            Ok(answer) => {
+                debug!(method = %request.method, url = request.shown_url(), status = answer.status, millis, "answer")
+            }
+            Err(cause) => {
+                debug!(method = %request.method, url = request.shown_url(), %cause, millis, "no answer")
+            }
+        }
+        outcome
+    }
+}
+
+/// Whom a call counts for, and whether it can be made at all.
+fn host_of(url: &str) -> Result<String, Cause> {
+    let url = Url::parse(url).map_err(|error| Cause::InvalidUrl(error.to_string()))?;
+    match (url.scheme(), url.host_str()) {
+        ("http" | "https", Some(host)) => {
+            Ok(format!("{host}:{}", url.port_or_known_default().unwrap_or_default()))
+        }
+        ("http" | "https", None) => Err(Cause::InvalidUrl("it names no host".to_owned())),
+        (scheme, _) => Err(Cause::InvalidUrl(format!("scheme {scheme:?} is neither http nor https"))),
+    }
+}
+
+fn within_size(request: &Request, mut answer: Response) -> Result<Response, Cause> {
+    if answer.body.len() > request.max_bytes {
+        match request.oversize {
+            Oversize::Refuse => return Err(Cause::TooLarge { limit: request.max_bytes }),
+            Oversize::Cut => answer.body.truncate(request.max_bytes),
+        }
+    }
+    Ok(answer)
+}
+
+/// How long to wait before the next attempt; none if this was the last.
+fn next_wait(request: &Request, attempts: u32, outcome: &Result<Response, Cause>) -> Option<Duration> {
+    let (worth_it, asked_for) = match outcome {
+        Ok(answer) => (answer.worth_retrying(), answer.retry_after()),
+        Err(cause) => (cause.worth_retrying(), None),
+    };
+    if !worth_it || attempts > request.retries {
+        return None;
+    }
+    match asked_for {
+        // Neither hanging on for an hour nor coming back earlier than asked: better no further attempt.
+        Some(wait) => (wait <= PATIENCE).then_some(wait),
+        None => Some(FIRST_WAIT.saturating_mul(1 << (attempts - 1).min(16)).min(LONGEST_WAIT)),
+    }
+}
+
+fn finish(request: &Request, attempts: u32, outcome: Result<Response, Cause>) -> Result<Response, Error> {
+    match outcome {
+        Ok(answer) => Ok(Response { attempts, ..answer }),
+        Err(cause) => {
+            Err(Error { method: request.method.clone(), url: request.shown_url(), attempts, cause })
+        }
+    }
+}
+
+/// Before the second attempt; doubles from then on.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest `Retry-After` that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);

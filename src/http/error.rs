@@ -1,0 +1,60 @@
+//! Why a call got no usable answer.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use thiserror::Error;
+
+/// A call that got no usable answer. Holds no secret: a password in the URL is hidden, parameters are left out.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("{method} {url}: {cause}")]
+pub struct Error {
+    pub method: Method,
+    /// As it may be shown.
+    pub url: String,
+    /// Attempts made; 0 when the request could not even be tried.
+    pub attempts: u32,
+    pub cause: Cause,
+}
+
+/// Why one attempt failed.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum Cause {
+    #[error("invalid URL: {0}")]
+    InvalidUrl(String),
+    #[error("invalid header {0:?}")]
+    InvalidHeader(String),
+    /// The client itself cannot be set up as asked.
+    #[error("invalid proxy {proxy}: {reason}")]
+    InvalidProxy { proxy: String, reason: String },
+    /// Too many calls are under way, to this host or in all.
+    #[error("no connection was free within {0:?}")]
+    Busy(Duration),
+    #[error("no complete answer within {0:?}")]
+    Timeout(Duration),
+    /// Not reachable: name, network, handshake.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// The server's certificate is not trusted.
+    #[error("certificate not trusted: {0}")]
+    Tls(String),
+    #[error("too many redirects")]
+    TooManyRedirects,
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge { limit: usize },
+    /// The connection broke off, or what came is not HTTP.
+    #[error("connection failed: {0}")]
+    Broken(String),
+}
+
+impl Cause {
+    /// Whether the same call may succeed a little later.
+    pub(super) fn worth_retrying(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Timeout(_) | Self::Connect(_) | Self::Broken(_))
+    }
+
+    /// Whether the call was given up before anything was sent, because it is wrong in itself.
+    pub(super) fn never_sent(&self) -> bool {
+        matches!(self, Self::InvalidUrl(_) | Self::InvalidHeader(_) | Self::InvalidProxy { .. })
+    }
+}

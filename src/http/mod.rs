@@ -1,0 +1,30 @@
+//! The one HTTP client that all outgoing calls share: metrics, hooks, alerts.
+//!
+//! Every call is bounded in time, size, redirects and number, and no secret gets into a log line or an error:
+//!
+//! ```text
+//! Request ──▶ Client (slots, time limit, retries, size rule) ──▶ Transport ──▶ the network, or a simulation
+//! ```
+//!
+//! What goes over the wire stands behind [`Transport`], so that a whole controller can run without a socket.
+
+mod client;
+mod error;
+mod redact;
+mod request;
+mod response;
+mod slots;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Transport};
+pub use error::{Cause, Error};
+pub use redact::shown_url;
+pub use request::{Auth, Oversize, Request};
+pub use reqwest::Method;
+pub use reqwest::header::HeaderMap;
+pub use response::Response;
+pub use slots::Limits;
+pub use transport::{ReqwestTransport, install_tls_provider};

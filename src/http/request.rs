@@ -1,0 +1,127 @@
+//! A call to be made, as a value.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use super::redact::shown_url;
+
+/// A call to be made. The defaults are those of most callers: see [`Request::new`].
+#[derive(Clone, PartialEq)]
+pub struct Request {
+    pub method: Method,
+    /// A user and password in it are sent as basic authentication, unless `auth` or a header says otherwise.
+    pub url: String,
+    /// Added to those of the URL.
+    pub query: Vec<(String, String)>,
+    /// A name that appears twice is sent twice.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    pub auth: Auth,
+    /// Of one attempt, from the first byte sent to the last byte read.
+    pub timeout: Duration,
+    /// How much of an answer's body is read.
+    pub max_bytes: usize,
+    /// What happens to an answer that is longer.
+    pub oversize: Oversize,
+    /// Further attempts after the first, where another attempt can help.
+    pub retries: u32,
+    /// Accept any certificate.
+    pub insecure: bool,
+    /// Overrides the proxy of the environment.
+    pub proxy: Option<String>,
+}
+
+/// How a call authenticates. Wins over an `Authorization` header and over the user in the URL.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Auth {
+    #[default]
+    None,
+    Bearer(String),
+    Basic {
+        username: String,
+        password: String,
+    },
+}
+
+/// What happens to an answer that is longer than the caller reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Oversize {
+    /// It is an error: half an answer would be misread.
+    #[default]
+    Refuse,
+    /// Its beginning is enough: the status is what counts.
+    Cut,
+}
+
+impl Request {
+    /// A call of 10 s at most, that reads up to 1 MiB and is not repeated.
+    pub fn new(method: Method, url: impl Into<String>) -> Self {
+        Self {
+            method,
+            url: url.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            auth: Auth::None,
+            timeout: Duration::from_secs(10),
+            max_bytes: 1024 * 1024,
+            oversize: Oversize::Refuse,
+            retries: 0,
+            insecure: false,
+            proxy: None,
+        }
+    }
+
+    pub fn get(url: impl Into<String>) -> Self {
+        Self::new(Method::GET, url)
+    }
+
+    pub fn post(url: impl Into<String>, content_type: &str, body: impl Into<Bytes>) -> Self {
+        let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
+        Self { headers, body: body.into(), ..Self::new(Method::POST, url) }
+    }
+
+    /// A POST of `fields` as a form.
+    pub fn form(url: impl Into<String>, fields: &[(String, String)]) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        Self::post(url, "application/x-www-form-urlencoded", body)
+    }
+
+    /// The URL as people may see it; without `query`.
+    pub fn shown_url(&self) -> String {
+        shown_url(&self.url)
+    }
+}
+
+/// Names, never values: headers, parameters and bodies may hold secrets.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names =
+            |pairs: &[(String, String)]| pairs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &self.shown_url())
+            .field("query", &names(&self.query))
+            .field("headers", &names(&self.headers))
+            .field("body_bytes", &self.body.len())
+            .field("auth", &self.auth)
+            .field("timeout", &self.timeout)
+            .field("retries", &self.retries)
+            .field("insecure", &self.insecure)
+            .field("proxy", &self.proxy.as_deref().map(shown_url))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Bearer(_) => f.write_str("Bearer(xxxxx)"),
+            Self::Basic { username, .. } => write!(f, "Basic({username}:xxxxx)"),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The real network, through reqwest and rustls.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::io;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::BytesMut;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use url::Url;
+
+use super::client::Transport;
+use super::error::Cause;
+use super::redact::shown_url;
+use super::request::{Auth, Request};
+use super::response::Response;
+
+/// Makes ring the TLS implementation of the process; done once, however often it is called. Building a client of
+/// reqwest or kube without it panics.
+pub fn install_tls_provider() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        // Fails only if there is one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// The real network. Connections are kept and shared by all calls of the same profile.
+pub struct ReqwestTransport {
+    clients: Mutex<BTreeMap<Profile, reqwest::Client>>,
+}
+
+/// What reqwest can only set for a whole client.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Profile {
+    insecure: bool,
+    proxy: Option<String>,
+}
+
+impl ReqwestTransport {
+    pub fn new() -> Self {
+        install_tls_provider();
+        Self { clients: Mutex::default() }
+    }
+
+    fn client(&self, profile: Profile) -> Result<reqwest::Client, Cause> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&profile) {
+            return Ok(client.clone());
+        }
+        if clients.len() >= MAX_PROFILES {
+            clients.clear();
+        }
+        let client = build(&profile)?;
+        clients.insert(profile, client.clone());
+        Ok(client)
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, Cause> {
+        let client = self.client(Profile { insecure: request.insecure, proxy: request.proxy.clone() })?;
+        let url = target(&request)?;
+        // The builder turns a user in the URL into basic authentication, which our own headers then replace.
+        let mut builder = client.request(request.method.clone(), url).headers(headers(&request)?);
+        if !request.body.is_empty() {
+            builder = builder.body(request.body);
+        }
+        let mut answer = builder.send().await.map_err(cause)?;
+        let mut body = BytesMut::new();
+        while body.len() <= request.max_bytes
+            && let Some(chunk) = answer.chunk().await.map_err(cause)?
+        {
+            // One byte too many tells the client that there was more.
+            let room = request.max_bytes.saturating_add(1) - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        }
+        Ok(Response {
+            headers: answer.headers().clone(),
+            ..Response::new(answer.status().as_u16(), body.freeze())
+        })
+    }
+}
+
+impl Default for ReqwestTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Transport for ReqwestTransport {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        self.exchange(request).boxed()
+    }
+}
+
+fn build(profile: &Profile) -> Result<reqwest::Client, Cause> {
+    let proxy = match &profile.proxy {
+        Some(proxy) => Some(reqwest::Proxy::all(proxy).map_err(|error| bad_proxy(proxy, &error))?),
+        None => None,
+    };
+    let builder = || {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("vexil/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::limited(MAX_REDIRECTS))
+            .referer(false)
+            .pool_max_idle_per_host(8)
+            .tls_danger_accept_invalid_certs(profile.insecure);
+        match &proxy {
+            Some(proxy) => builder.proxy(proxy.clone()),
+            None => builder,
+        }
+    };
+    // Without any root certificate on the machine there is no verifier, not even for plain http: then go on with
+    // an empty list of roots, which fails only where a certificate has to be judged.
+    builder()
+        .build()
+        .or_else(|_| builder().tls_certs_only([]).build())
+        .map_err(|error| Cause::Connect(root(&error)))
+}
+
+fn bad_proxy(proxy: &str, error: &reqwest::Error) -> Cause {
+    Cause::InvalidProxy { proxy: shown_url(proxy), reason: root(error) }
+}
+
+fn target(request: &Request) -> Result<Url, Cause> {
+    let mut url = Url::parse(&request.url).map_err(|error| Cause::InvalidUrl(error.to_string()))?;
+    if !request.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(&request.query);
+    }
+    Ok(url)
+}
+
+fn headers(request: &Request) -> Result<HeaderMap, Cause> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let bad = || Cause::InvalidHeader(name.clone());
+        let key = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
+        headers.append(key, HeaderValue::try_from(value.as_str()).map_err(|_| bad())?);
+    }
+    let credentials = match &request.auth {
+        Auth::None => return Ok(headers),
+        Auth::Bearer(token) => format!("Bearer {token}"),
+        Auth::Basic { username, password } => {
+            format!("Basic {}", BASE64.encode(format!("{username}:{password}")))
+        }
+    };
+    let mut value = HeaderValue::try_from(credentials)
+        .map_err(|_| Cause::InvalidHeader(AUTHORIZATION.as_str().to_owned()))?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    Ok(headers)
+}
+
+fn cause(error: reqwest::Error) -> Cause {
+    if error.is_builder() {
+        Cause::InvalidUrl(root(&error))
+    } else if error.is_redirect() {
+        // A redirect to another scheme ends here as well; its text says so.
+        match root(&error) {
+            text if text.contains("too many") => Cause::TooManyRedirects,
+            text => Cause::InvalidUrl(text),
+        }
+    } else if let Some(text) = distrust(&error) {
+        Cause::Tls(text)
+    } else if error.is_connect() {
+        Cause::Connect(root(&error))
+    } else {
+        Cause::Broken(root(&error))
+    }
+}
+
+/// Why the certificate was not accepted, if that is what went wrong.
+fn distrust(error: &reqwest::Error) -> Option<String> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(reason)) = tls_error(error) {
+            return Some(reason.to_string());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An io::Error hides the error that it was made from: its `source` is the source of that error.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => tls_error(error.get_ref()?),
+        None => error.downcast_ref(),
+    }
+}
+
+/// The innermost text: the outer ones say in general words what it says exactly, and one of them holds the URL.
+fn root(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text = error.to_string();
+        next = error.source();
+    }
+    if text.is_empty() {
+        // `Display` of reqwest's error without its source names the URL: leave that out.
+        text =
+            if error.is_builder() { "it cannot be used".to_owned() } else { "the request failed".to_owned() };
+    }
+    match text.find(" (os error ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+const MAX_REDIRECTS: usize = 10;
+/// Different combinations of options for which connections are kept.
+const MAX_PROFILES: usize = 32;

@@ -1,0 +1,40 @@
+//! PromQL, put together safely: names become literals or patterns, never syntax.
+
+use prometheus_http_query::Selector;
+
+/// Percent of the requests counted by `metric` under `all` that are under `good` as well. No good request at all
+/// is 0 percent; no request at all is no value.
+pub(super) fn percentage(metric: &str, good: &Selector<'_>, all: &Selector<'_>, interval: &str) -> String {
+    let rate = |of: &Selector<'_>| format!("sum(rate({metric}{of}[{interval}]))");
+    format!("({} or vector(0)) / {} * 100", rate(good), rate(all))
+}
+
+/// 99th percentile of the histogram `metric` under `all`, in the unit of its buckets.
+pub(super) fn p99(metric: &str, all: &Selector<'_>, interval: &str) -> String {
+    format!("histogram_quantile(0.99, sum(rate({metric}{all}[{interval}])) by (le))")
+}
+
+/// `text` as the inside of a string literal.
+pub(super) fn literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '"' => literal.extend(['\\', c]),
+            '\n' => literal.push_str("\\n"),
+            other => literal.push(other),
+        }
+    }
+    literal
+}
+
+/// A pattern that matches `text` and nothing else, as the inside of a string literal.
+pub(super) fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    literal(&pattern)
+}

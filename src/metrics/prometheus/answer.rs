@@ -1,0 +1,105 @@
+//! What an answer of `/api/v1/query` says.
+
+use http::StatusCode;
+use prometheus_http_query::response::{Data, PromqlResult};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::api::answer::{Measured, excerpt};
+
+/// The one number in an answer, or why there is none.
+pub(super) fn measure(status: u16, body: &[u8]) -> Measured {
+    if status >= 400 {
+        return Measured::Failed(refused(status, body));
+    }
+    match read(body) {
+        Ok(measured) => measured,
+        Err(why) => Measured::Failed(why),
+    }
+}
+
+/// The parts of an answer that Prometheus itself fills in.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    #[serde(default)]
+    status: String,
+    data: Option<Value>,
+    #[serde(default)]
+    error_type: String,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+fn read(body: &[u8]) -> Result<Measured, String> {
+    let json: Value = serde_json::from_slice(body).map_err(|_| not_json(body))?;
+    let Envelope { status, data, error_type, error, warnings } = serde_json::from_value(json)
+        .map_err(|error| format!("the answer is not one of Prometheus: {error}"))?;
+    if status == "error" {
+        return Err(format!("{error_type}: {error}"));
+    }
+    let data = data.ok_or("the answer is not one of Prometheus: it has no data")?;
+    refuse_other_samples(&data)?;
+    let result: PromqlResult = serde_json::from_value(data)
+        .map_err(|error| format!("the answer is not one of Prometheus: {error}"))?;
+    match result.data() {
+        Data::Scalar(sample) => Ok(Measured::number(sample.value())),
+        Data::Matrix(_) => Err(MULTIPLE.to_owned()),
+        Data::Vector(series) => match series.as_slice() {
+            [] => Ok(Measured::NoData(no_values(&warnings))),
+            [one] => Ok(Measured::number(one.sample().value())),
+            many => Err(format!("{MULTIPLE}: {} series, make them one with sum() or max()", many.len())),
+        },
+    }
+}
+
+/// Samples that are no single number, told apart before their shape becomes a riddle of the parser.
+fn refuse_other_samples(data: &Value) -> Result<(), String> {
+    if data.get("resultType").and_then(Value::as_str) == Some("string") {
+        return Err("the result is a string, not a number".to_owned());
+    }
+    for series in data.get("result").and_then(Value::as_array).into_iter().flatten() {
+        if series.get("values").is_some() {
+            return Err(MULTIPLE.to_owned());
+        }
+        if series.get("value").is_none()
+            && (series.get("histogram").is_some() || series.get("histograms").is_some())
+        {
+            return Err(
+                "the result is a native histogram, take a number from it, with histogram_quantile() for \
+                        example"
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn refused(status: u16, body: &[u8]) -> String {
+    let reason =
+        StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+    format!("error response: Status {status} {reason}: {}", excerpt(body, SHOWN))
+}
+
+fn not_json(body: &[u8]) -> String {
+    let start = excerpt(body, 80);
+    match start.chars().next() {
+        None => "the answer is empty".to_owned(),
+        Some('<') => format!("the answer is not JSON but a web page: {start}"),
+        Some(_) => format!("the answer is not JSON: {start}"),
+    }
+}
+
+fn no_values(warnings: &[String]) -> String {
+    match warnings.first() {
+        None => NO_VALUES.to_owned(),
+        Some(warning) => format!("{NO_VALUES} ({})", excerpt(warning.as_bytes(), SHOWN)),
+    }
+}
+
+const NO_VALUES: &str = "no values found";
+const MULTIPLE: &str = "query returned multiple values";
+/// Characters of a server's own words that get into an event.
+const SHOWN: usize = 500;

@@ -1,0 +1,43 @@
+//! Whose an object is, by its controller reference (spec 03 §1.3, §2.2).
+
+use serde_json::Value;
+
+use super::Error;
+use crate::api::object::ObjectId;
+use crate::api::release::Release;
+
+/// Who made an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// This release's Canary. The uid is not compared: one that was deleted and created again goes on with what is
+    /// there.
+    Ours,
+    /// Another Canary, by this name.
+    Sibling(String),
+    /// A user or their tools: taken over, never owned.
+    Foreign,
+}
+
+impl Owner {
+    pub fn of(release: &Release, object: &Value) -> Self {
+        let controller = object["metadata"]["ownerReferences"]
+            .as_array()
+            .and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
+        match controller {
+            Some(owner) if owner["kind"] == "Canary" => match owner["name"].as_str().unwrap_or_default() {
+                name if name == release.name => Self::Ours,
+                name => Self::Sibling(name.to_owned()),
+            },
+            _ => Self::Foreign,
+        }
+    }
+}
+
+/// The error that an object of another Canary is.
+pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Error {
+    Error::Object(format!(
+        "{id} belongs to Canary {canary}.{}, delete that one or give {} another spec.service.name",
+        id.namespace,
+        release.title()
+    ))
+}

@@ -1,0 +1,252 @@
+//! The Services in front of primary and canary, and the apex that users call (spec 03 §2).
+//!
+//! ```text
+//! <apex>          selects the primary's pods: where traffic goes without a mesh
+//! <apex>-primary  selects the primary's pods
+//! <apex>-canary   selects the target's pods
+//! ```
+//!
+//! A Service that this Canary created is its own: ports, selector, labels and annotations are as the manifest
+//! says. One that was there before is taken over: its ports and selector change, all else stays the user's.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use self::ports::Wanted;
+use super::Error;
+use super::live::edit;
+use super::marks::{LAST_APPLIED, annotation, cleared, flux};
+use super::owner::{Owner, of_sibling};
+use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::api::release::{Release, TargetKind};
+use crate::api::service::CustomMetadata;
+use crate::api::workload::{Presence, TargetShape};
+
+mod ports;
+
+/// Which of the three Services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    Canary,
+    Primary,
+    Apex,
+}
+
+/// The Service of a side.
+pub fn id(release: &Release, side: Side) -> ObjectId {
+    let name = match side {
+        Side::Canary => release.canary_service(),
+        Side::Primary => release.primary_service(),
+        Side::Apex => release.apex.clone(),
+    };
+    Kind::SERVICE.at(&release.namespace, &name)
+}
+
+/// The Services that are looked at; none where the target is one itself.
+pub fn reads(release: &Release) -> Vec<ObjectId> {
+    if !are_managed(release) {
+        return Vec::new();
+    }
+    [Side::Canary, Side::Primary, Side::Apex].into_iter().map(|side| id(release, side)).collect()
+}
+
+/// Whether the Service is there as it should be.
+pub fn presence(release: &Release, shape: &TargetShape, side: Side, seen: &Objects) -> Presence {
+    match plan(release, shape, side, seen) {
+        Err(error) => Presence::Refused(error.to_string()),
+        Ok(writes) => match writes.first() {
+            None => Presence::InPlace,
+            Some(Write::Create { .. }) => Presence::Absent,
+            Some(_) => Presence::Drifted,
+        },
+    }
+}
+
+/// The writes that create the Service, or bring it in line.
+///
+/// # Errors
+/// If it would have to change and belongs to another Canary.
+pub fn plan(release: &Release, shape: &TargetShape, side: Side, seen: &Objects) -> Result<Vec<Write>, Error> {
+    if !are_managed(release) {
+        return Ok(Vec::new());
+    }
+    let wanted = Service { release, shape, side, id: id(release, side) };
+    let Some(live) = seen.get(&wanted.id) else {
+        return Ok(vec![Write::Create { object: wanted.object(), id: wanted.id }]);
+    };
+    let owner = Owner::of(release, live);
+    let write = edit(wanted.id.clone(), live, &wanted.changes(live, &owner));
+    match (owner, write) {
+        (Owner::Sibling(canary), Some(_)) => Err(of_sibling(release, &wanted.id, &canary)),
+        (_, write) => Ok(write.into_iter().collect()),
+    }
+}
+
+/// The writes that give a taken-over apex Service back to its user. One that a Canary owns goes with it.
+///
+/// # Errors
+/// If the configuration that the user applied cannot be read.
+pub fn finalize(release: &Release, shape: &TargetShape, seen: &Objects) -> Result<Vec<Write>, Error> {
+    let id = id(release, Side::Apex);
+    let Some(live) = seen.get(&id).filter(|_| are_managed(release)) else { return Ok(Vec::new()) };
+    if Owner::of(release, live) != Owner::Foreign {
+        return Ok(Vec::new());
+    }
+    let applied: Value = match annotation(live, LAST_APPLIED) {
+        Some(text) => serde_json::from_str(text).map_err(|error| {
+            Error::Object(format!("{id} failed to unMarshal annotation {LAST_APPLIED}: {error}"))
+        })?,
+        None => Value::Null,
+    };
+    let mut spec = Map::new();
+    if let Some(selector) = applied["spec"].get("selector").filter(|selector| selector.is_object()) {
+        spec.extend(whole("selector", &live["spec"], selector));
+        spec.extend(
+            applied["spec"]["ports"].as_array().and_then(|ports| ports::restored(&live["spec"], ports)),
+        );
+    } else {
+        let selector = json!({shape.label_key.as_str(): shape.label_value});
+        spec.extend(whole("selector", &live["spec"], &selector));
+    }
+    let annotations = cleared(live, &applied["metadata"]["annotations"]);
+    Ok(edit(id, live, &json!({"metadata": {"annotations": annotations}, "spec": spec})).into_iter().collect())
+}
+
+/// Whether the target is a workload with pods; a target that is a Service itself is copied instead.
+fn are_managed(release: &Release) -> bool {
+    matches!(release.target.kind, TargetKind::Deployment | TargetKind::DaemonSet)
+}
+
+/// One of the three, as it should be.
+struct Service<'a> {
+    release: &'a Release,
+    shape: &'a TargetShape,
+    side: Side,
+    id: ObjectId,
+}
+
+impl Service<'_> {
+    fn object(&self) -> Value {
+        let service = &self.release.service;
+        let mut spec = json!({
+            "type": "ClusterIP",
+            "selector": self.selector(),
+            "ports": self.ports().iter().map(|port| port.over(&Value::Null, true)).collect::<Vec<_>>(),
+        });
+        if service.headless.unwrap_or(false) {
+            spec["clusterIP"] = json!("None");
+        }
+        if let Some(distribution) = self.traffic_distribution() {
+            spec["trafficDistribution"] = json!(distribution);
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": self.id.name,
+                "namespace": self.id.namespace,
+                "labels": self.labels(&Value::Null),
+                "annotations": self.annotations(&Value::Null),
+                "ownerReferences": owner_references(&self.release.name, &self.release.uid),
+            },
+            "spec": spec,
+        })
+    }
+
+    /// The merge patch that brings the live Service in line.
+    fn changes(&self, live: &Value, owner: &Owner) -> Value {
+        let ours = *owner == Owner::Ours;
+        let mut spec = Map::new();
+        spec.extend(ports::changed(&live["spec"], &self.ports(), ours));
+        spec.extend(whole("selector", &live["spec"], &self.selector()));
+        match self.traffic_distribution() {
+            Some(distribution) => {
+                spec.insert("trafficDistribution".to_owned(), json!(distribution));
+            }
+            None if ours => {
+                spec.insert("trafficDistribution".to_owned(), Value::Null);
+            }
+            None => {}
+        }
+        let live_metadata = &live["metadata"];
+        let mut metadata = Map::new();
+        if ours {
+            metadata.extend(whole("labels", live_metadata, &self.labels(&live_metadata["labels"])));
+            metadata.extend(whole(
+                "annotations",
+                live_metadata,
+                &self.annotations(&live_metadata["annotations"]),
+            ));
+        } else if edit(self.id.clone(), live, &json!({"spec": spec})).is_some() {
+            // The marks for Flux come with a change; they alone are no reason to touch a user's Service.
+            metadata.insert("annotations".to_owned(), Value::Object(flux()));
+        }
+        json!({"metadata": metadata, "spec": spec})
+    }
+
+    fn selector(&self) -> Value {
+        let value = match self.side {
+            Side::Canary => self.shape.label_value.clone(),
+            Side::Primary | Side::Apex => format!("{}-primary", self.shape.label_value),
+        };
+        json!({self.shape.label_key.as_str(): value})
+    }
+
+    fn ports(&self) -> Vec<Wanted> {
+        ports::wanted(&self.release.service, &self.shape.ports)
+    }
+
+    fn traffic_distribution(&self) -> Option<&str> {
+        self.release.service.traffic_distribution.as_deref().filter(|text| !text.is_empty())
+    }
+
+    fn block(&self) -> Option<&CustomMetadata> {
+        let service = &self.release.service;
+        match self.side {
+            Side::Canary => service.canary.as_ref(),
+            Side::Primary => service.primary.as_ref(),
+            Side::Apex => service.apex.as_ref(),
+        }
+    }
+
+    /// Labels of a Service of ours; `live` are those that it has.
+    fn labels(&self, live: &Value) -> Value {
+        let unmanaged =
+            self.release.service.unmanaged_metadata.as_ref().and_then(|keys| keys.labels.as_ref());
+        let mut labels = metadata(self.block().and_then(|block| block.labels.as_ref()), unmanaged, live);
+        labels.insert(self.shape.label_key.clone(), json!(self.id.name));
+        Value::Object(labels)
+    }
+
+    fn annotations(&self, live: &Value) -> Value {
+        let unmanaged =
+            self.release.service.unmanaged_metadata.as_ref().and_then(|keys| keys.annotations.as_ref());
+        let mut annotations =
+            metadata(self.block().and_then(|block| block.annotations.as_ref()), unmanaged, live);
+        annotations.extend(flux());
+        Value::Object(annotations)
+    }
+}
+
+/// What the manifest says, and the live values of the keys that it leaves to others.
+fn metadata(
+    block: Option<&BTreeMap<String, String>>,
+    unmanaged: Option<&Vec<String>>,
+    live: &Value,
+) -> Map<String, Value> {
+    let mut map: Map<_, _> =
+        block.into_iter().flatten().map(|(key, value)| (key.clone(), json!(value))).collect();
+    let kept = unmanaged.into_iter().flatten().filter_map(|key| Some((key.clone(), live.get(key)?.clone())));
+    map.extend(kept);
+    map
+}
+
+/// The change of a field that makes it exactly `wanted`, with nothing else left in it.
+fn whole(field: &str, live: &Value, wanted: &Value) -> Option<(String, Value)> {
+    let present = live.get(field).unwrap_or(&Value::Null);
+    merge_patch(present, wanted).map(|change| (field.to_owned(), change))
+}
+
+#[cfg(test)]
+mod tests;

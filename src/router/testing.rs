@@ -1,0 +1,116 @@
+//! Fixtures of this room: the `frontend` of an online shop, as a cluster holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::analysis::{OnMetricError, OnNoData};
+use crate::api::object::{Kind, ObjectId, Objects, Write};
+use crate::api::release::{Plan, Release, Steps, Strategy, Target, TargetKind};
+use crate::api::service::CanaryService;
+use crate::api::workload::TargetShape;
+
+pub fn release() -> Release {
+    serving(CanaryService { port: 80, ..CanaryService::default() })
+}
+
+pub fn serving(service: CanaryService) -> Release {
+    Release {
+        name: "frontend".into(),
+        namespace: "shop".into(),
+        uid: "c-1".into(),
+        generation: 1,
+        target: Target { kind: TargetKind::Deployment, name: "frontend".into() },
+        provider: "istio".into(),
+        own_provider: None,
+        metrics_server: "http://prometheus:9090".into(),
+        apex: service.name.clone().unwrap_or_else(|| "frontend".into()),
+        service,
+        autoscaler: None,
+        ingress: "frontend".into(),
+        route: "frontend".into(),
+        analysis: Plan {
+            interval: Duration::from_secs(30),
+            threshold: 5,
+            strategy: Strategy::Weighted(Steps::By { step: 5, max: 50 }),
+            mirror: false,
+            mirror_weight: None,
+            step_weight_promotion: 0,
+            primary_ready_threshold: 100,
+            canary_ready_threshold: 100,
+            matches: Vec::new(),
+            metrics: Vec::new(),
+            hooks: Vec::new(),
+            alerts: Vec::new(),
+            session_affinity: None,
+            on_metric_error: OnMetricError::Fail,
+            on_no_data: OnNoData::Fail,
+        },
+        skip_analysis: false,
+        suspend: false,
+        revert_on_deletion: false,
+        progress_deadline: Duration::from_secs(600),
+    }
+}
+
+/// A `spec.service` as users write it.
+pub fn service(manifest: Value) -> CanaryService {
+    serde_json::from_value(manifest).expect("a service")
+}
+
+pub fn shape() -> TargetShape {
+    TargetShape { label_key: "app".into(), label_value: "frontend".into(), ports: Vec::new() }
+}
+
+/// What the caches hold if these objects are all there is.
+pub fn seen(objects: impl IntoIterator<Item = Value>) -> Objects {
+    objects.into_iter().map(|object| (id_of(&object), Arc::new(object))).collect()
+}
+
+fn id_of(object: &Value) -> ObjectId {
+    let kinds = [Kind::SERVICE, Kind::VIRTUAL_SERVICE, Kind::DESTINATION_RULE];
+    let kind = kinds.into_iter().find(|kind| object["kind"] == kind.kind).expect("a known kind");
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+    kind.at(&text("namespace"), &text("name"))
+}
+
+/// The objects after the writes, as the API server would return them.
+pub fn applied(objects: &[Value], writes: &[Write]) -> Vec<Value> {
+    let mut objects = objects.to_vec();
+    for write in writes {
+        match write {
+            Write::Create { object, .. } => {
+                let mut object = object.clone();
+                object["metadata"]["resourceVersion"] = json!("1");
+                objects.push(object);
+            }
+            Write::Patch { id, patch, .. } => {
+                let object =
+                    objects.iter_mut().find(|object| id_of(object) == *id).expect("the patched object");
+                json_patch::merge(object, patch);
+            }
+            Write::Delete { id } => objects.retain(|object| id_of(object) != *id),
+        }
+    }
+    objects
+}
+
+pub fn patched(writes: &[Write]) -> Value {
+    match writes {
+        [Write::Patch { patch, .. }] => patch.clone(),
+        other => panic!("not one patch: {other:?}"),
+    }
+}
+
+/// `object` with a merge patch.
+pub fn with(object: &Value, changes: Value) -> Value {
+    let mut object = object.clone();
+    json_patch::merge(&mut object, &changes);
+    object
+}
+
+/// The object without its owners: as if a user had made it.
+pub fn foreign(object: &Value) -> Value {
+    with(object, json!({"metadata": {"ownerReferences": null}}))
+}

@@ -1,0 +1,139 @@
+//! Targets: what is known of a workload and its primary, and the writes that create, promote and scale them.
+//! Nothing here does I/O: objects in, facts or writes out. A new kind of target is one file and one line in
+//! `registry.rs`.
+
+use chrono::{DateTime, Utc};
+use thiserror::Error;
+
+use crate::api::object::{ObjectId, Objects, Write};
+use crate::api::release::{Release, Settings};
+use crate::api::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape};
+
+pub mod daemonset;
+pub mod deployment;
+mod live;
+mod owner;
+mod primary;
+pub mod readiness;
+pub mod registry;
+pub mod revision;
+pub mod scaler;
+mod shape;
+#[cfg(test)]
+mod testing;
+
+/// A kind of workload (spec 02 §3).
+pub trait Workload: Send + Sync {
+    /// The objects that it looks at: target, primary, and their autoscalers.
+    fn reads(&self, release: &Release) -> Vec<ObjectId>;
+
+    /// How the target's pods are selected and which ports they have.
+    ///
+    /// # Errors
+    /// If the target is missing, or has none of the selector labels.
+    fn shape(&self, release: &Release, settings: &Settings, seen: &Objects) -> Result<TargetShape, Error>;
+
+    /// The target as observed at `now`.
+    ///
+    /// # Errors
+    /// If the target is missing or unusable.
+    fn target(
+        &self,
+        release: &Release,
+        settings: &Settings,
+        seen: &Objects,
+        now: DateTime<Utc>,
+    ) -> Result<TargetFacts, Error>;
+
+    /// The primary as observed at `now`; `None` while it does not exist.
+    fn primary(
+        &self,
+        release: &Release,
+        settings: &Settings,
+        seen: &Objects,
+        now: DateTime<Utc>,
+    ) -> Option<PrimaryFacts>;
+
+    /// Creates the primary as a copy of the target. `id` becomes its `flagger-id`.
+    ///
+    /// # Errors
+    /// If the target is missing or cannot be copied.
+    fn create_primary(
+        &self,
+        release: &Release,
+        settings: &Settings,
+        seen: &Objects,
+        id: &str,
+    ) -> Result<Vec<Write>, Error>;
+
+    /// Gives the primary the target's template. `id` becomes its `flagger-id`; without a change of the template
+    /// nothing is written, so that repeating it after a crash does not roll the pods again.
+    ///
+    /// # Errors
+    /// If one of the two is missing.
+    fn promote(
+        &self,
+        release: &Release,
+        settings: &Settings,
+        seen: &Objects,
+        id: &str,
+    ) -> Result<Vec<Write>, Error>;
+
+    /// Parks the target: no pods.
+    fn scale_to_zero(&self, release: &Release, seen: &Objects) -> Vec<Write>;
+
+    /// Gives the target pods again, as many as spec 02 §3.3 says.
+    fn scale_up(&self, release: &Release, seen: &Objects) -> Vec<Write>;
+
+    /// Gives the target back what it had before, at deletion with `revertOnDeletion`.
+    fn revert(&self, release: &Release, seen: &Objects) -> Vec<Write>;
+
+    /// Whether the primary's autoscaler is there; with `update` also whether it agrees with the target's.
+    fn scaler(&self, release: &Release, settings: &Settings, seen: &Objects, update: bool) -> Presence {
+        scaler::of(release).map_or(Presence::InPlace, |scaler| scaler.presence(settings, seen, update))
+    }
+
+    /// Creates the primary's autoscaler, or with `update` brings it in line with the target's.
+    ///
+    /// # Errors
+    /// If the target's autoscaler is missing.
+    fn reconcile_scaler(
+        &self,
+        release: &Release,
+        settings: &Settings,
+        seen: &Objects,
+        update: bool,
+    ) -> Result<Vec<Write>, Error> {
+        let Some(scaler) = scaler::of(release) else { return Ok(Vec::new()) };
+        Ok(scaler.reconcile(settings, seen, update)?.into_iter().collect())
+    }
+
+    /// Stops the target's autoscaler while the target is parked (KEDA; an HPA idles by itself).
+    fn pause_scaler(&self, release: &Release, seen: &Objects) -> Vec<Write> {
+        scaler::of(release).and_then(|scaler| scaler.pause(seen)).into_iter().collect()
+    }
+
+    /// Lets the target's autoscaler work again.
+    fn resume_scaler(&self, release: &Release, seen: &Objects) -> Vec<Write> {
+        scaler::of(release).and_then(|scaler| scaler.resume(seen)).into_iter().collect()
+    }
+}
+
+/// Why a workload cannot be used. The texts are those of spec 01 §8.5.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    #[error("{0}")]
+    Missing(String),
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl Error {
+    /// Says during what it happened.
+    fn within(self, what: &str) -> Self {
+        match self {
+            Self::Missing(text) => Self::Missing(format!("{what}: {text}")),
+            Self::Unusable(text) => Self::Unusable(format!("{what}: {text}")),
+        }
+    }
+}

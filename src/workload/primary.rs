@@ -1,0 +1,255 @@
+//! Target → primary (spec 02 §3.1): names, labels and selectors that keep the two apart, all else the same.
+//!
+//! A primary is written when it is created and when a revision is promoted, and left alone in between.
+
+use serde_json::{Map, Value, json};
+
+use super::shape::{SelectorLabel, selector_label};
+use super::{Error, revision};
+use crate::api::object::{ObjectId, merge_patch, owner_references};
+use crate::api::release::{Release, Settings};
+
+/// A target, and what its primary is made from.
+pub(super) struct Twin<'a> {
+    release: &'a Release,
+    settings: &'a Settings,
+    target: &'a Value,
+    /// The target's template, without what only parks it.
+    source: Value,
+    label: SelectorLabel,
+    copied: &'a [Copied],
+}
+
+/// A field of `spec` that primaries have from their target, and what it means when absent.
+pub(super) type Copied = (&'static str, fn() -> Value);
+
+impl<'a> Twin<'a> {
+    /// # Errors
+    /// If the target has none of the selector labels.
+    pub fn new(
+        release: &'a Release,
+        settings: &'a Settings,
+        id: &ObjectId,
+        target: &'a Value,
+        source: Value,
+        copied: &'a [Copied],
+    ) -> Result<Self, Error> {
+        let label = selector_label(settings, id, target)?;
+        Ok(Self { release, settings, target, source, label, copied })
+    }
+
+    /// The primary as it is created, but for what only one kind has.
+    pub fn object(&self, primary: &ObjectId, flagger_id: &str) -> Value {
+        let mut spec = Map::new();
+        for (field, _) in self.copied {
+            if let Some(value) = self.target["spec"].get(field).filter(|value| !value.is_null()) {
+                spec.insert((*field).to_owned(), value.clone());
+            }
+        }
+        spec.insert(
+            "selector".to_owned(),
+            json!({"matchLabels": {self.label.key.as_str(): self.label.primary_value()}}),
+        );
+        spec.insert("template".to_owned(), with_id(self.template(), flagger_id));
+        let mut metadata = json!({
+            "name": primary.name,
+            "namespace": primary.namespace,
+            "labels": self.labels(),
+            "ownerReferences": owner_references(&self.release.name, &self.release.uid),
+        });
+        let annotations = self.annotations();
+        if !annotations.is_empty() {
+            metadata["annotations"] = Value::Object(annotations);
+        }
+        json!({
+            "apiVersion": primary.kind.api_version(),
+            "kind": primary.kind.kind,
+            "metadata": metadata,
+            "spec": spec,
+        })
+    }
+
+    /// The merge patch that gives the primary what the target has now. The template is part of it only if it
+    /// means something else than the primary's, so that a repetition rolls no pods.
+    pub fn promotion(&self, primary: &Value, flagger_id: &str) -> Value {
+        let mut spec = Map::new();
+        for (field, default) in self.copied {
+            let of = |object: &Value| Some(object["spec"][*field].clone()).filter(|value| !value.is_null());
+            let (wanted, present) = (of(self.target), of(primary));
+            if wanted.clone().unwrap_or_else(default) == present.clone().unwrap_or_else(default) {
+                continue;
+            }
+            // A merge patch adds to an object; what the target lacks has to be named as well.
+            let change = match (&present, &wanted) {
+                (Some(present), Some(wanted)) => merge_patch(present, wanted),
+                (_, wanted) => Some(wanted.clone().unwrap_or(Value::Null)),
+            };
+            spec.extend(change.map(|change| ((*field).to_owned(), change)));
+        }
+        let (wanted, present) = (self.template(), &primary["spec"]["template"]);
+        if !revision::matches_primary(&wanted, present)
+            && let Some(change) = merge_patch(present, &with_id(wanted, flagger_id))
+        {
+            spec.insert("template".to_owned(), change);
+        }
+        let mut labels = self.outdated(&primary["metadata"]["labels"]);
+        labels.extend(self.labels());
+        let mut annotations = self.outdated(&primary["metadata"]["annotations"]);
+        annotations.extend(self.annotations());
+        json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": spec})
+    }
+
+    /// Whether the primary runs what the target asks for.
+    pub fn matches(&self, primary: &Value) -> bool {
+        revision::matches_primary(&self.template(), &primary["spec"]["template"])
+    }
+
+    /// Labels of the primary itself: those of the target with an included prefix, and the selector label.
+    fn labels(&self) -> Map<String, Value> {
+        let mut labels = self.included(&self.target["metadata"]["labels"]);
+        labels.insert(self.label.key.clone(), self.label.primary_value().into());
+        labels
+    }
+
+    /// Annotations of the primary itself, by one rule at creation and at promotion: those of the target with an
+    /// included prefix.
+    fn annotations(&self) -> Map<String, Value> {
+        self.included(&self.target["metadata"]["annotations"])
+    }
+
+    fn included(&self, map: &Value) -> Map<String, Value> {
+        let entries = map.as_object().into_iter().flatten();
+        entries
+            .filter(|(key, _)| is_included(key, &self.settings.include_label_prefixes))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Nulls for the keys that are copied from the target: what it has no more goes. All other keys are somebody
+    /// else's.
+    fn outdated(&self, map: &Value) -> Map<String, Value> {
+        self.included(map).into_iter().map(|(key, _)| (key, Value::Null)).collect()
+    }
+
+    /// The primary's template, without its id.
+    fn template(&self) -> Value {
+        let of = |key: &str| {
+            let mut map = self.source["metadata"][key].as_object().cloned().unwrap_or_default();
+            map.retain(|key, _| !is_flux(key));
+            map
+        };
+        let (mut labels, mut annotations) = (of("labels"), of("annotations"));
+        labels.insert(self.label.key.clone(), self.label.primary_value().into());
+        annotations.remove(FLAGGER_ID);
+        let mut metadata = self.source["metadata"].as_object().cloned().unwrap_or_default();
+        metadata.retain(|key, value| !value.is_null() && key != "annotations");
+        metadata.insert("labels".to_owned(), Value::Object(labels));
+        if !annotations.is_empty() {
+            metadata.insert("annotations".to_owned(), Value::Object(annotations));
+        }
+        let mut template = json!({"metadata": metadata, "spec": self.source["spec"]});
+        for selector in own_selectors(&mut template) {
+            self.rename(selector);
+        }
+        template
+    }
+
+    /// Lets a selector that means the target's pods mean the primary's.
+    fn rename(&self, selector: &mut Value) {
+        for (key, value) in
+            selector.get_mut("matchLabels").and_then(Value::as_object_mut).into_iter().flatten()
+        {
+            if self.means_own_pods(key, value) {
+                *value = primary_of(value);
+            }
+        }
+        for expression in items(selector, "/matchExpressions") {
+            let key = expression["key"].as_str().unwrap_or_default().to_owned();
+            if let Some(value) = items(expression, "/values").find(|value| self.means_own_pods(&key, value)) {
+                *value = primary_of(value);
+            }
+        }
+    }
+
+    /// Whether a label says that a pod belongs to the target, by the target's name or by its selector's value.
+    fn means_own_pods(&self, key: &str, value: &Value) -> bool {
+        // A further label that the primary's pods keep as it is still selects them.
+        let kept = key != self.label.key && self.source["metadata"]["labels"][key] == *value;
+        let selects = self.settings.selector_labels.iter().any(|label| label == key);
+        let own = [self.release.target.name.as_str(), self.label.value.as_str()];
+        selects && !kept && value.as_str().is_some_and(|value| own.contains(&value))
+    }
+}
+
+/// The label selectors by which pods of one workload keep away from each other: pod anti-affinity and topology
+/// spread. Affinity to other pods is not among them.
+pub(super) fn own_selectors(template: &mut Value) -> Vec<&mut Value> {
+    let mut selectors = Vec::new();
+    let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) else {
+        return selectors;
+    };
+    for (key, value) in spec {
+        match key.as_str() {
+            "topologySpreadConstraints" => {
+                selectors
+                    .extend(items(value, "").filter_map(|constraint| constraint.get_mut("labelSelector")));
+            }
+            "affinity" => {
+                let Some(rules) = value.get_mut("podAntiAffinity").and_then(Value::as_object_mut) else {
+                    continue;
+                };
+                for (name, rule) in rules {
+                    let place = match name.as_str() {
+                        "preferredDuringSchedulingIgnoredDuringExecution" => "/podAffinityTerm/labelSelector",
+                        "requiredDuringSchedulingIgnoredDuringExecution" => "/labelSelector",
+                        _ => continue,
+                    };
+                    selectors.extend(items(rule, "").filter_map(|term| term.pointer_mut(place)));
+                }
+            }
+            _ => {}
+        }
+    }
+    selectors
+}
+
+/// The items of the list at a place, none if there is no list.
+pub(super) fn items<'a>(value: &'a mut Value, place: &str) -> impl Iterator<Item = &'a mut Value> + use<'a> {
+    value.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// Whether a label or annotation of the target goes to its primary.
+pub(super) fn is_included(key: &str, prefixes: &[String]) -> bool {
+    let by_prefix =
+        |prefix: &String| prefix == "*" || (!prefix.is_empty() && key.starts_with(prefix.as_str()));
+    !is_flux(key) && is_copyable(key) && prefixes.iter().any(by_prefix)
+}
+
+/// Whether a label or annotation would be true on a copy.
+pub(super) fn is_copyable(key: &str) -> bool {
+    !OF_ONE_OBJECT.contains(&key)
+}
+
+/// Marks by which Flux knows its objects; a copy is not its.
+pub(super) fn is_flux(key: &str) -> bool {
+    key.contains("toolkit.fluxcd.io")
+}
+
+fn primary_of(value: &Value) -> Value {
+    Value::from(format!("{}-primary", value.as_str().unwrap_or_default()))
+}
+
+fn with_id(mut template: Value, id: &str) -> Value {
+    json_patch::merge(&mut template, &json!({"metadata": {"annotations": {FLAGGER_ID: id}}}));
+    template
+}
+
+/// Annotation of the primary's pods: the promotion that made them.
+const FLAGGER_ID: &str = "flagger-id";
+
+/// Annotations that speak of the one object that has them, and would be untrue on a copy.
+const OF_ONE_OBJECT: [&str; 3] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
+];

@@ -1,0 +1,137 @@
+//! Whether a workload is ready, and if not, why, with the numbers (spec 02 §3.5).
+//!
+//! Two clocks run: the Deployment's own deadline, which it reports itself, and the Canary's.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::api::workload::Readiness;
+
+/// What a workload is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Standard {
+    /// Percent of the pods that must be available.
+    pub threshold: u32,
+    /// How long it may stay unavailable.
+    pub deadline: Duration,
+    pub now: DateTime<Utc>,
+}
+
+/// Readiness of a Deployment.
+pub fn deployment(object: &Value, standard: Standard) -> Readiness {
+    let wanted = number(&object["spec"]["replicas"]).unwrap_or(1);
+    let status = &object["status"];
+    let count = |field: &str| number(&status[field]).unwrap_or(0);
+    let (updated, available) = (count("updatedReplicas"), count("availableReplicas"));
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+
+    if is_behind(object) {
+        return waiting("observed deployment generation less than desired generation".into());
+    }
+    if wanted <= 0 {
+        return waiting("0 replicas wanted".into());
+    }
+    let progressing = condition(status, "Progressing");
+    if progressing.is_some_and(|condition| condition["reason"] == "ProgressDeadlineExceeded") {
+        return Readiness::Stuck { why: format!("deployment \"{name}\" exceeded its progress deadline") };
+    }
+    let needed = share(updated, standard.threshold);
+    let mut why = if updated < wanted {
+        format!("{updated} out of {wanted} new replicas have been updated")
+    } else if count("replicas") > updated {
+        format!("{} old replicas are pending termination", count("replicas") - updated)
+    } else if available < needed {
+        format!(
+            "{available} of {needed} (readyThreshold {}%) updated replicas are available",
+            standard.threshold
+        )
+    } else {
+        return Readiness::Ready;
+    };
+    if object["spec"]["paused"] == true {
+        why.push_str(&format!(", deployment \"{name}\" is paused, set spec.paused to false"));
+    }
+    let stuck_at = progressing
+        .and(condition(status, "Available"))
+        .filter(|available| {
+            available["status"] == "False" && available["reason"] == "MinimumReplicasUnavailable"
+        })
+        .and_then(|available| time(&available["lastUpdateTime"]))
+        .and_then(|since| since.checked_add_signed(TimeDelta::from_std(standard.deadline).ok()?));
+    match stuck_at {
+        Some(deadline) if standard.now >= deadline => Readiness::Stuck { why: format!("{WAITING}{why}") },
+        stuck_at => Readiness::Waiting { why: format!("{WAITING}{why}"), stuck_at },
+    }
+}
+
+/// Readiness of a DaemonSet that is not parked. It has no clock of its own: how long it has been waited for only
+/// the release knows, so this never says that it is stuck.
+pub fn daemon_set(object: &Value, standard: Standard) -> Readiness {
+    let status = &object["status"];
+    let count = |field: &str| number(&status[field]).unwrap_or(0);
+    let (updated, desired, available) =
+        (count("updatedNumberScheduled"), count("desiredNumberScheduled"), count("numberAvailable"));
+    if is_behind(object) {
+        return waiting("observed daemonset generation less than desired generation".into());
+    }
+    let needed = share(desired, standard.threshold);
+    if desired <= 0 {
+        waiting("0 pods wanted, no node fits".into())
+    } else if updated < desired {
+        waiting(format!("{updated} out of {desired} new pods have been updated"))
+    } else if available < needed {
+        waiting(format!(
+            "{available} of {needed} (readyThreshold {}%) updated pods are available",
+            standard.threshold
+        ))
+    } else {
+        Readiness::Ready
+    }
+}
+
+/// Says of which workload the reason speaks.
+pub fn prefixed(prefix: &str, readiness: Readiness) -> Readiness {
+    match readiness {
+        Readiness::Ready => Readiness::Ready,
+        Readiness::Waiting { why, stuck_at } => {
+            Readiness::Waiting { why: format!("{prefix}{why}"), stuck_at }
+        }
+        Readiness::Stuck { why } => Readiness::Stuck { why: format!("{prefix}{why}") },
+    }
+}
+
+/// A number of replicas or pods.
+pub(super) fn number(value: &Value) -> Option<i32> {
+    value.as_i64().map(|number| i32::try_from(number).unwrap_or(i32::MAX))
+}
+
+/// Whether the workload's controller has not seen its latest spec yet: its status speaks of an older one.
+fn is_behind(object: &Value) -> bool {
+    let generation = |value: &Value| value.as_i64().unwrap_or(0);
+    generation(&object["metadata"]["generation"]) > generation(&object["status"]["observedGeneration"])
+}
+
+fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    status["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+fn time(value: &Value) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(value.as_str()?).ok().map(|time| time.with_timezone(&Utc))
+}
+
+/// `percent` of `pods`, rounded up and at least 1: something must be there to be called ready.
+fn share(pods: i32, percent: u32) -> i32 {
+    let exact = i64::from(pods) * i64::from(percent);
+    i32::try_from(exact.div_euclid(100) + i64::from(exact.rem_euclid(100) > 0)).unwrap_or(pods).max(1)
+}
+
+fn waiting(why: String) -> Readiness {
+    Readiness::Waiting { why: format!("{WAITING}{why}"), stuck_at: None }
+}
+
+const WAITING: &str = "waiting for rollout to finish: ";
+
+#[cfg(test)]
+mod tests;

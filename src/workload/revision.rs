@@ -1,0 +1,132 @@
+//! The change fence (DESIGN §4): the identity of a pod template, and whether a primary runs what a target asks.
+//!
+//! Both work on the *meaning* of a template. The API server writes the same template in more than one way: with
+//! or without its defaults, `1` or `1000m`, an empty list or none; and a newer server may know more defaults.
+//! [`normal`] brings all of them to one form, so that none of this ever looks like a new revision.
+
+use chrono::DateTime;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::primary::{items, own_selectors};
+use crate::api::workload::REVISION_PREFIX;
+
+mod normal;
+mod quantity;
+
+/// Identity of a pod template. Two templates that mean the same have the same one; an annotation is part of it,
+/// so `kubectl rollout restart` makes a new revision.
+pub fn revision(template: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(&normal::template(template), &mut text);
+    let digest = Sha256::digest(text.as_bytes());
+    let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{REVISION_PREFIX}{hex}")
+}
+
+/// Whether the primary's template is `wanted`, the target's after rewriting. Differences that are none of a
+/// release's making do not count: the primary's own id, a restart of the primary alone, names of tracked
+/// ConfigMaps and Secrets (their copies end in `-primary`), and the finer rewriting of affinity that Flagger
+/// leaves out.
+pub fn matches_primary(wanted: &Value, primary: &Value) -> bool {
+    let (mut wanted, mut primary) = (normal::template(wanted), normal::template(primary));
+    forgive_restart(&mut wanted, &mut primary);
+    for template in [&mut wanted, &mut primary] {
+        forgive_names(template);
+    }
+    wanted == primary
+}
+
+/// A restart that the primary got later than the target is the primary's own affair; a target that was restarted
+/// since is a change.
+fn forgive_restart(wanted: &mut Value, primary: &mut Value) {
+    let at = |template: &Value| {
+        template["metadata"]["annotations"][RESTARTED_AT]
+            .as_str()
+            .map(|text| DateTime::parse_from_rfc3339(text).ok())
+    };
+    let own = match (at(wanted), at(primary)) {
+        (None, Some(_)) => true,
+        (Some(Some(target)), Some(Some(primary))) => primary > target,
+        _ => false,
+    };
+    if own {
+        for template in [wanted, primary] {
+            normal::remove_annotation(template, RESTARTED_AT);
+        }
+    }
+}
+
+/// Drops `-primary` from names of ConfigMaps and Secrets and from values in affinity selectors.
+fn forgive_names(template: &mut Value) {
+    for volume in items(template, "/spec/volumes") {
+        strip(volume, &["/configMap/name", "/secret/secretName"]);
+        for source in items(volume, "/projected/sources") {
+            strip(source, &["/configMap/name", "/secret/name"]);
+        }
+    }
+    for list in ["/spec/containers", "/spec/initContainers"] {
+        for container in items(template, list) {
+            for variable in items(container, "/env") {
+                strip(variable, &["/valueFrom/configMapKeyRef/name", "/valueFrom/secretKeyRef/name"]);
+            }
+            for source in items(container, "/envFrom") {
+                strip(source, &["/configMapRef/name", "/secretRef/name"]);
+            }
+        }
+    }
+    for selector in own_selectors(template) {
+        for label in selector.get_mut("matchLabels").and_then(Value::as_object_mut).into_iter().flatten() {
+            strip(label.1, &[""]);
+        }
+        for expression in items(selector, "/matchExpressions") {
+            for value in items(expression, "/values") {
+                strip(value, &[""]);
+            }
+        }
+    }
+}
+
+/// Drops `-primary` from the texts at the given places.
+fn strip(value: &mut Value, places: &[&str]) {
+    for place in places {
+        if let Some(name) = value.pointer_mut(place)
+            && let Some(stem) = name.as_str().and_then(|name| name.strip_suffix("-primary"))
+        {
+            *name = Value::from(stem);
+        }
+    }
+}
+
+/// JSON with sorted keys, whatever order the map type of the day keeps.
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut keys: Vec<_> = fields.keys().collect();
+            keys.sort();
+            text.push('{');
+            for key in keys {
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write_canonical(&fields[key], text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                write_canonical(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
+/// What `kubectl rollout restart` writes.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
+#[cfg(test)]
+mod tests;
