@@ -1,0 +1,228 @@
+//! `vexil controller`: from flags to a running controller (spec 01 §5).
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use kube::api::{Api, DynamicObject, ListParams};
+use tracing::{error, info, warn};
+
+use crate::api::object::Kind;
+use crate::controller::caches::resource;
+use crate::controller::client::{self, Layers};
+use crate::controller::clock::Clock;
+use crate::controller::fence::{Claim, Fence};
+use crate::controller::ids::Ids;
+use crate::controller::leader::{Ended, Leader};
+use crate::controller::lease::Timing;
+use crate::controller::server::Server;
+use crate::controller::telemetry::Telemetry;
+use crate::controller::{Controller, Parts, logging};
+use crate::http;
+use crate::metrics::{Prometheus, Provider};
+use crate::router::registry;
+
+use super::go_flags::{self, Asked, ControllerFlags};
+
+/// Runs with these flags until it is told to stop.
+pub(super) fn run(args: &[String]) -> ExitCode {
+    let flags = match go_flags::parse(args, |name| std::env::var(name).ok()) {
+        Ok(Asked::Run(flags)) => flags,
+        Ok(Asked::Help(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Asked::Version) => {
+            println!("Vexil version {VERSION}");
+            return ExitCode::SUCCESS;
+        }
+        Err(refused) => {
+            eprintln!("{refused}");
+            return ExitCode::from(refused.exit_code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("vexil: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        let clock = Clock::system();
+        let log = logging::subscriber(flags.log_level, flags.log_encoding, clock, std::io::stderr);
+        // Fails only if there is a subscriber already, which then does the job.
+        let _ = tracing::subscriber::set_global_default(log);
+        match serve(&flags, clock).await {
+            Ok(Ended::Released) => ExitCode::SUCCESS,
+            Ok(Ended::Lost) => ExitCode::FAILURE,
+            Err(error) => {
+                error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(3));
+    code
+}
+
+async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
+    info!("Starting vexil version {VERSION} mesh provider {}", flags.mesh_provider);
+    flags.warnings.iter().for_each(|text| warn!("{text}"));
+    if registry::router(&flags.mesh_provider).is_none() {
+        bail!(
+            "-mesh-provider={}: unknown mesh router provider (known are: {})",
+            flags.mesh_provider,
+            registry::KNOWN.join(", ")
+        );
+    }
+    let (main, mesh, fence, telemetry) = connect(flags).await?;
+    check_cluster(&main, &flags.namespace).await?;
+    let http = http::Client::default();
+    greet_metrics_server(&http, &flags.metrics_server).await?;
+
+    let ids = Ids::from_entropy();
+    let identity = format!("{}_{}", hostname(), ids.uuid());
+    let controller = Controller::new(Parts {
+        client: main.clone(),
+        mesh,
+        http,
+        settings: flags.settings(),
+        namespace: flags.namespace.clone(),
+        event_webhook: flags.event_webhook.0.clone(),
+        clock,
+        ids,
+        fence: fence.clone(),
+        telemetry: Arc::clone(&telemetry),
+    });
+    let server = Server::bind(flags.port, telemetry, controller.readiness()).await?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let until_stopped = || {
+        let mut stopped = stopped.clone();
+        async move {
+            // The sender lives until the end of this function.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }
+    };
+    let candidate = flags
+        .enable_leader_election
+        .then(|| Leader::new(main, flags.lease_namespace(), identity, Timing::default(), clock, fence));
+    let lead = async {
+        match candidate {
+            Some(leader) => leader.run(shutdown_signal()).await,
+            None => {
+                shutdown_signal().await;
+                Ended::Released
+            }
+        }
+    };
+    let led = async {
+        let ended = lead.await;
+        stop.send_replace(true);
+        ended
+    };
+    let (ended, (), ()) = tokio::join!(led, controller.run(until_stopped()), server.run(until_stopped()));
+    Ok(ended)
+}
+
+/// Clients of the workload cluster and of the mesh's.
+async fn connect(
+    flags: &ControllerFlags,
+) -> anyhow::Result<(kube::Client, kube::Client, Fence, Arc<Telemetry>)> {
+    let fence = Fence::new(if flags.enable_leader_election { Claim::None } else { Claim::Always });
+    let telemetry = Arc::new(Telemetry::new(VERSION, &flags.mesh_provider, fence.clone()));
+    let layers = Layers { fence: fence.clone(), telemetry: Arc::clone(&telemetry), limit: flags.limit() };
+    let config =
+        client::config(&flags.kubeconfig, &flags.master).await.context("Error building kubeconfig")?;
+    let main = client::connect(config, layers.clone()).context("Error building kubernetes clientset")?;
+    let mesh = if flags.kubeconfig_service_mesh.is_empty() {
+        main.clone()
+    } else {
+        let config = client::config(&flags.kubeconfig_service_mesh, &flags.master)
+            .await
+            .context("Error building host kubeconfig")?;
+        client::connect(config, layers).context("Error building mesh clientset")?
+    };
+    Ok((main, mesh, fence, telemetry))
+}
+
+/// The cluster must be one that we can work on (spec 01 §5.2, steps 5 and 6).
+async fn check_cluster(client: &kube::Client, namespace: &str) -> anyhow::Result<()> {
+    for (kind, plural) in
+        [("Canary", "canaries"), ("MetricTemplate", "metrictemplates"), ("AlertProvider", "alertproviders")]
+    {
+        let resource = resource(Kind::new("flagger.app", "v1beta1", kind, plural));
+        let api: Api<DynamicObject> = if namespace.is_empty() {
+            Api::all_with(client.clone(), &resource)
+        } else {
+            Api::namespaced_with(client.clone(), namespace, &resource)
+        };
+        api.list_metadata(&ListParams::default().limit(1))
+            .await
+            .with_context(|| format!("{kind} CRD is not registered"))?;
+    }
+    let version = client.apiserver_version().await.context("Error calling Kubernetes API")?;
+    let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>();
+    let (Ok(major), Ok(minor)) = (number(&version.major), number(&version.minor)) else {
+        bail!("Error parsing kubernetes version as a semantic version: {}.{}", version.major, version.minor);
+    };
+    if (major, minor) < (1, 11) {
+        bail!("Unsupported version of kubernetes detected.  Expected ^1.11.0, got {}", version.git_version);
+    }
+    info!("Connected to Kubernetes API {}", version.git_version);
+    Ok(())
+}
+
+/// An unreachable metrics server is worth a line and nothing more: it may come later.
+async fn greet_metrics_server(http: &http::Client, url: &str) -> anyhow::Result<()> {
+    let server = Prometheus::server(url)
+        .map_err(|error| anyhow::anyhow!("Error building prometheus client: {error}"))?;
+    let probe = server.probe();
+    let mut request = http::Request::get(probe.url);
+    request.query = probe.params;
+    request.timeout = probe.timeout;
+    let answer = match http.send(request).await {
+        Ok(answer) => server.online(answer.status, &answer.body),
+        Err(error) => Err(error.to_string()),
+    };
+    match answer {
+        Ok(()) => info!("Connected to metrics server {}", http::shown_url(url)),
+        Err(why) => error!("Metrics server {} unreachable {why}", http::shown_url(url)),
+    }
+    Ok(())
+}
+
+/// SIGTERM or Ctrl-C.
+async fn shutdown_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(error) => {
+                warn!(%error, "SIGTERM cannot be heard");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = terminated => {}
+        interrupted = tokio::signal::ctrl_c() => {
+            if let Err(error) = interrupted {
+                warn!(%error, "Ctrl-C cannot be heard");
+            }
+        }
+    }
+}
+
+fn hostname() -> String {
+    let name = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    name.map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "vexil".to_owned())
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,214 @@
+//! Where the demo is played: lets the cluster's time pass, takes note of what happens, and shows it.
+
+use std::io::{self, Stdout, Write};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::print::Line;
+use crate::sim::World;
+
+use super::picture::{self, Title};
+use super::screen::Screen;
+use super::view::{News, Seen, View, watch};
+use super::{lines, shop};
+
+/// How fast the cluster's time passes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pace {
+    /// As fast as it can be computed. Needs a paused clock.
+    Unlimited,
+    /// So many seconds in one of ours. Needs a paused clock.
+    Times(f64),
+    /// As tokio's clock goes.
+    Clock,
+}
+
+/// How things are shown.
+pub(super) enum Show {
+    Picture(Screen<Stdout>),
+    Lines(Stdout),
+}
+
+/// A world, what is known of it, and where that is shown.
+pub(super) struct Stage {
+    pub world: World,
+    pub view: View,
+    pub title: Title,
+    show: Show,
+    pace: Pace,
+    seen: Receiver<Seen>,
+    interrupted: Signal,
+    terminated: Signal,
+}
+
+impl Stage {
+    /// Everything that happens in `world` from now on is shown.
+    ///
+    /// # Errors
+    /// If signals cannot be heard.
+    pub(super) fn new(world: World, show: Show, pace: Pace) -> anyhow::Result<Self> {
+        Ok(Self {
+            view: View::default(),
+            title: Title::default(),
+            seen: watch(&world),
+            world,
+            show,
+            pace,
+            interrupted: signal(SignalKind::interrupt()).context("Ctrl-C cannot be heard")?,
+            terminated: signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?,
+        })
+    }
+
+    /// Begins a new page under this title.
+    ///
+    /// # Errors
+    /// If nothing can be shown any more.
+    pub(super) fn begin(&mut self, title: Title) -> anyhow::Result<()> {
+        self.view.turn_page();
+        if let Show::Lines(out) = &mut self.show {
+            let more = if title.more.is_empty() { String::new() } else { format!("\n{}", title.more) };
+            write(out, &format!("\n{}{more}\n\n", title.main))?;
+        }
+        self.title = title;
+        Ok(())
+    }
+
+    /// Plays until `over`, at most for `limit` of the cluster's time; whether it was over.
+    ///
+    /// # Errors
+    /// If nothing can be shown any more, or the user has enough.
+    pub(super) async fn play(
+        &mut self,
+        limit: Duration,
+        over: impl Fn(&View) -> bool,
+    ) -> anyhow::Result<bool> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            self.look()?;
+            self.draw()?;
+            if over(&self.view) {
+                return Ok(true);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(false);
+            }
+            self.frame().await?;
+        }
+    }
+
+    /// Leaves the page as it is and goes to the next.
+    ///
+    /// # Errors
+    /// If nothing can be shown any more.
+    pub(super) fn end(&mut self) -> anyhow::Result<()> {
+        let Show::Picture(screen) = &mut self.show else { return Ok(()) };
+        let (columns, _) = screen.room();
+        let picture = picture::draw(&self.view, &self.title, self.world.now(), columns, None);
+        screen.keep(&picture).map_err(shown)?;
+        if self.pace != Pace::Clock {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Lines that stay.
+    ///
+    /// # Errors
+    /// If nothing can be shown any more.
+    pub(super) fn say(&mut self, said: &[Line]) -> anyhow::Result<()> {
+        match &mut self.show {
+            Show::Picture(screen) => screen.say(said).map_err(shown),
+            Show::Lines(out) => said.iter().try_for_each(|line| write(out, &format!("{}\n", line.text()))),
+        }
+    }
+
+    /// Takes note of what happened, and prints it if that is how it is shown.
+    fn look(&mut self) -> anyhow::Result<()> {
+        while let Ok(seen) = self.seen.try_recv() {
+            let (at, steps) = (seen.at, self.view.steps);
+            let news = self.view.take(seen);
+            if self.view.steps != steps {
+                shop::weather(&self.world, self.view.steps);
+            }
+            let Some(news) = news else { continue };
+            if let News::Image(_) = news
+                && self.pace == Pace::Clock
+            {
+                self.retitle();
+            }
+            if let Show::Lines(out) = &mut self.show {
+                write(out, &format!("{}\n", lines::line(at, &news)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody else gave the target another version.
+    fn retitle(&mut self) {
+        let (old, new) = (self.view.primary.version(), self.view.canary.version());
+        let versions = if old == new || old.is_empty() { new.to_owned() } else { format!("{old} → {new}") };
+        self.title = Title { main: format!("{} {versions}", shop::APP), more: String::new() };
+        if !self.view.is_running() && !old.is_empty() {
+            self.view.turn_page();
+        }
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        let Show::Picture(screen) = &mut self.show else { return Ok(()) };
+        let (columns, rows) = screen.room();
+        let picture = picture::draw(&self.view, &self.title, self.world.now(), columns, Some(rows));
+        screen.draw(&picture).map_err(shown)
+    }
+
+    /// Lets time pass until there may be something new to show.
+    async fn frame(&mut self) -> anyhow::Result<()> {
+        match self.pace {
+            Pace::Clock => self.pass(FRAME).await,
+            Pace::Unlimited => self.pass(SLICE).await,
+            Pace::Times(speed) => {
+                std::thread::sleep(FRAME);
+                let mut left = FRAME.mul_f64(speed);
+                // In slices: what happens at one moment may depend on what was noted of the one before.
+                while !left.is_zero() {
+                    let slice = left.min(SLICE);
+                    self.pass(slice).await?;
+                    self.look()?;
+                    left -= slice;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn pass(&mut self, time: Duration) -> anyhow::Result<()> {
+        tokio::select! {
+            biased;
+            _ = self.interrupted.recv() => bail!(Interrupted),
+            _ = self.terminated.recv() => bail!(Interrupted),
+            () = tokio::time::sleep(time) => Ok(()),
+        }
+    }
+}
+
+/// The user has seen enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stopped before the end")]
+pub(super) struct Interrupted;
+
+fn write(out: &mut Stdout, text: &str) -> anyhow::Result<()> {
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(shown)
+}
+
+fn shown(error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context("nothing can be shown any more")
+}
+
+/// Of our time: pictures of a second are 25.
+const FRAME: Duration = Duration::from_millis(40);
+/// Of the cluster's time.
+const SLICE: Duration = Duration::from_millis(500);
+/// Of our time, to read how a release ended.
+const PAUSE: Duration = Duration::from_millis(1200);

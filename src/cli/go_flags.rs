@@ -1,0 +1,303 @@
+//! The controller's flags as Flagger's users write them (spec 01 §5.1): one dash or two, `-flag=value` or
+//! `-flag value`, Go's booleans, and an environment variable that wins where there is one. [`catalogue`] is a list of
+//! the flags as data; parsing, defaults and the usage text derive from it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use self::catalogue::{FLAGS, Flag, IGNORED, Kind};
+use crate::api::Settings;
+use crate::controller::client::Limit;
+use crate::controller::logging::{Encoding, Verbosity};
+
+mod catalogue;
+
+/// What the controller was told, each value checked as far as that goes without touching the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerFlags {
+    pub kubeconfig: String,
+    pub master: String,
+    pub kubeconfig_qps: i64,
+    pub kubeconfig_burst: i64,
+    /// Where routing objects live; empty: in the same cluster.
+    pub kubeconfig_service_mesh: String,
+    pub metrics_server: String,
+    pub control_loop_interval: Duration,
+    pub log_level: Verbosity,
+    pub log_encoding: Encoding,
+    /// Has no effect: a log of ours is always the process's.
+    pub zap_replace_globals: bool,
+    pub port: u16,
+    pub slack_url: Secret,
+    pub slack_token: Secret,
+    pub slack_proxy_url: Secret,
+    pub slack_user: String,
+    pub slack_channel: String,
+    pub msteams_url: Secret,
+    pub msteams_proxy_url: Secret,
+    pub event_webhook: Secret,
+    pub include_label_prefixes: Vec<String>,
+    pub threadiness: usize,
+    /// Empty: all namespaces.
+    pub namespace: String,
+    pub mesh_provider: String,
+    pub selector_labels: Vec<String>,
+    pub ingress_annotations_prefix: String,
+    pub ingress_class: String,
+    pub enable_leader_election: bool,
+    pub leader_election_namespace: String,
+    pub enable_config_tracking: bool,
+    pub cluster_name: String,
+    pub no_cross_namespace_refs: bool,
+    pub version: bool,
+    /// To be logged once there is a log: what was understood another way than it may have been meant.
+    pub warnings: Vec<String>,
+}
+
+/// A value that must not show in a log: tokens, and addresses that are as good as one.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "unset" } else { "set" })
+    }
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Run with these.
+    Run(Box<ControllerFlags>),
+    /// Print this and exit with 0.
+    Help(String),
+    /// Print the version and exit with 0.
+    Version,
+}
+
+/// A command line that cannot be followed: print it to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", if *with_usage { format!("\n{}", usage()) } else { String::new() })]
+pub struct Refused {
+    pub message: String,
+    pub exit_code: u8,
+    with_usage: bool,
+}
+
+impl Default for ControllerFlags {
+    /// Every flag at its default.
+    fn default() -> Self {
+        let mut flags = Self::blank();
+        for flag in FLAGS {
+            flag.put(&mut flags, flag.default).expect("a default that its own flag accepts");
+        }
+        flags
+    }
+}
+
+impl ControllerFlags {
+    /// Requests that the client may make; none if a figure is not above zero.
+    pub fn limit(&self) -> Option<Limit> {
+        let positive = |number: i64| u32::try_from(number).ok().filter(|number| *number > 0);
+        Some(Limit { per_second: positive(self.kubeconfig_qps)?, burst: positive(self.kubeconfig_burst)? })
+    }
+
+    /// Where the lease is: in the namespace that we are restricted to, if we are.
+    pub fn lease_namespace(&self) -> &str {
+        if self.namespace.is_empty() { &self.leader_election_namespace } else { &self.namespace }
+    }
+
+    /// What matters to each Canary.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            mesh_provider: self.mesh_provider.clone(),
+            metrics_server: self.metrics_server.clone(),
+            no_cross_namespace_refs: self.no_cross_namespace_refs,
+            selector_labels: self.selector_labels.clone(),
+            include_label_prefixes: self.include_label_prefixes.clone(),
+            config_tracking: self.enable_config_tracking,
+        }
+    }
+
+    fn blank() -> Self {
+        Self {
+            kubeconfig: String::new(),
+            master: String::new(),
+            kubeconfig_qps: 0,
+            kubeconfig_burst: 0,
+            kubeconfig_service_mesh: String::new(),
+            metrics_server: String::new(),
+            control_loop_interval: Duration::ZERO,
+            log_level: Verbosity::default(),
+            log_encoding: Encoding::default(),
+            zap_replace_globals: false,
+            port: 0,
+            slack_url: Secret::default(),
+            slack_token: Secret::default(),
+            slack_proxy_url: Secret::default(),
+            slack_user: String::new(),
+            slack_channel: String::new(),
+            msteams_url: Secret::default(),
+            msteams_proxy_url: Secret::default(),
+            event_webhook: Secret::default(),
+            include_label_prefixes: Vec::new(),
+            threadiness: 0,
+            namespace: String::new(),
+            mesh_provider: String::new(),
+            selector_labels: Vec::new(),
+            ingress_annotations_prefix: String::new(),
+            ingress_class: String::new(),
+            enable_leader_election: false,
+            leader_election_namespace: String::new(),
+            enable_config_tracking: false,
+            cluster_name: String::new(),
+            no_cross_namespace_refs: false,
+            version: false,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Whether a command line (the program's name first) is the controller's although it names no subcommand: flags
+/// alone, as Flagger's image is started, or a program that is called `flagger`.
+pub fn looks_like_controller<S: AsRef<str>>(argv: &[S]) -> bool {
+    let mut argv = argv.iter().map(AsRef::as_ref);
+    let program = argv.next().unwrap_or_default();
+    let first = argv.next();
+    if Path::new(program).file_name().is_some_and(|name| name == "flagger") {
+        return first.is_none_or(|first| first.starts_with('-'));
+    }
+    first.and_then(Word::read).is_some_and(|word| match word {
+        // Two dashes are how the other subcommands are asked for their version.
+        Word::Flag { name: "version", dashes, .. } => dashes == 1,
+        Word::Flag { name, .. } => known(name).is_some(),
+        Word::Malformed => false,
+    })
+}
+
+/// Reads the controller's arguments (neither program nor subcommand among them) and environment.
+///
+/// # Errors
+/// If a flag is unknown or its value cannot be used.
+pub fn parse<S: AsRef<str>>(args: &[S], env: impl Fn(&str) -> Option<String>) -> Result<Asked, Refused> {
+    let mut flags = ControllerFlags::default();
+    let mut args = args.iter().map(AsRef::as_ref);
+    while let Some(arg) = args.next() {
+        let (name, value) = match Word::read(arg) {
+            Some(Word::Flag { name, value, .. }) => (name, value),
+            Some(Word::Malformed) => return Err(Refused::of_usage(format!("bad flag syntax: {arg}"))),
+            None => {
+                if arg != "--" {
+                    flags
+                        .warnings
+                        .push(format!("{arg:?} and what follows it is ignored: flags begin with a dash"));
+                }
+                break;
+            }
+        };
+        let Some(known) = known(name) else {
+            if matches!(name, "h" | "help") {
+                return Ok(Asked::Help(usage()));
+            }
+            return Err(Refused::of_usage(format!("flag provided but not defined: -{name}")));
+        };
+        let value = match (value, known.is_switch()) {
+            (Some(value), _) => value,
+            (None, true) => "true",
+            (None, false) => {
+                args.next().ok_or_else(|| Refused::of_usage(format!("flag needs an argument: -{name}")))?
+            }
+        };
+        match known {
+            Known::Ours(flag) => {
+                flag.put(&mut flags, value).map_err(|problem| flag.refuse(name, value, &problem))?
+            }
+            Known::Ignored { .. } => {}
+        }
+    }
+    for flag in FLAGS {
+        let Some(variable) = flag.env else { continue };
+        if let Some(value) = env(variable).filter(|value| !value.is_empty()) {
+            flag.put(&mut flags, &value).map_err(|problem| flag.refuse(variable, &value, &problem))?;
+        }
+    }
+    if flags.version { Ok(Asked::Version) } else { Ok(Asked::Run(Box::new(flags))) }
+}
+
+/// The flags, one after the other, as Go prints them.
+pub fn usage() -> String {
+    let mut text = "Usage of vexil controller:\n".to_owned();
+    for flag in FLAGS {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "  -{}{}\n    \t{}", flag.name, flag.kind.usage(), flag.help);
+        if let Some(variable) = flag.env {
+            let _ = write!(text, "; the variable {variable} wins");
+        }
+        match (flag.default, flag.kind.quotes_default()) {
+            ("" | "false", _) => {}
+            (default, true) => {
+                let _ = write!(text, " (default {default:?})");
+            }
+            (default, false) => {
+                let _ = write!(text, " (default {default})");
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+impl Refused {
+    fn of_usage(message: String) -> Self {
+        Self { message, exit_code: 2, with_usage: true }
+    }
+}
+
+/// A word of the command line that begins with a dash.
+enum Word<'a> {
+    Flag { name: &'a str, value: Option<&'a str>, dashes: usize },
+    Malformed,
+}
+
+impl<'a> Word<'a> {
+    /// `None` for what ends the flags: a word without a dash, a dash alone, or two.
+    fn read(word: &'a str) -> Option<Self> {
+        let rest = word.strip_prefix('-').filter(|rest| !matches!(*rest, "" | "-"))?;
+        let (rest, dashes) = rest.strip_prefix('-').map_or((rest, 1), |rest| (rest, 2));
+        if rest.starts_with(['-', '=']) {
+            return Some(Self::Malformed);
+        }
+        let (name, value) = rest.split_once('=').map_or((rest, None), |(name, value)| (name, Some(value)));
+        Some(Self::Flag { name, value, dashes })
+    }
+}
+
+/// A flag that may be given.
+enum Known {
+    Ours(&'static Flag),
+    Ignored { switch: bool },
+}
+
+impl Known {
+    /// Whether it stands alone, so that a value must be joined to it.
+    fn is_switch(&self) -> bool {
+        match self {
+            Self::Ours(flag) => matches!(flag.kind, Kind::Switch(_)),
+            Self::Ignored { switch } => *switch,
+        }
+    }
+}
+
+fn known(name: &str) -> Option<Known> {
+    let ours = FLAGS.iter().find(|flag| flag.name == name).map(Known::Ours);
+    ours.or_else(|| {
+        IGNORED
+            .iter()
+            .find(|(ignored, _)| *ignored == name)
+            .map(|(_, switch)| Known::Ignored { switch: *switch })
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! The command line: one file a subcommand. The only room that talks to people.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod controller;
+mod crds;
+mod demo;
+pub mod go_flags;
+mod print;
+
+/// Progressive delivery for Kubernetes.
+#[derive(Parser)]
+#[command(name = "vexil", version, about, long_about = None)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the controller. Takes Flagger's flags: `vexil controller -help` lists them.
+    #[command(disable_help_flag = true)]
+    Controller {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        flags: Vec<String>,
+    },
+    /// Release a good and a bad version on an embedded cluster, and show it.
+    Demo(demo::Arguments),
+    /// Print the custom resource definitions, or write them to a folder.
+    Crds {
+        /// Write one file a kind here instead of printing.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Does what the command line says; the exit code is for the shell.
+pub fn run(argv: Vec<String>) -> ExitCode {
+    // Flagger's image is started with flags alone.
+    if go_flags::looks_like_controller(&argv) {
+        let flags = match argv.get(1).map(String::as_str) {
+            Some("controller") => &argv[2..],
+            _ => argv.get(1..).unwrap_or_default(),
+        };
+        return controller::run(flags);
+    }
+    let outcome = match Arguments::parse_from(argv).command {
+        Command::Controller { flags } => return controller::run(&flags),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Crds { out } => crds::run(out.as_deref()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vexil: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

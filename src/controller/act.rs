@@ -1,0 +1,215 @@
+//! Carrying out a plan: its writes in order, the status last and under the version that was observed. Each write
+//! is made from the objects of the same observation as the decision, and valid only for them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::api::object::{Kind, ObjectId, Write, merge_patch};
+use crate::api::release::Settings;
+use crate::api::status::CanaryStatus;
+use crate::rollout::{Effect, Plan, Side, status};
+use crate::router::services;
+
+use super::caches::{Caches, plain, resource};
+use super::client::CallError;
+use super::ids::Ids;
+use super::memory::Memory;
+use super::observe::{FINALIZER, Scene};
+
+/// Why a plan was not carried out to its end.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Somebody else wrote first: look again.
+    #[error("{0} has changed meanwhile")]
+    Conflict(ObjectId),
+    /// We do not lead any more.
+    #[error(transparent)]
+    NotLeading(#[from] super::fence::NotLeading),
+    /// The manifest or an object stands in the way; the text is for the user.
+    #[error("{0}")]
+    Refused(String),
+    /// The API refused or failed; the text is for the user.
+    #[error("{0}")]
+    Api(String),
+}
+
+/// What carries out plans.
+pub struct Writer<'a> {
+    pub caches: &'a Caches,
+    pub settings: &'a Settings,
+    pub ids: &'a Ids,
+}
+
+impl Writer<'_> {
+    /// Writes what `plan` says about the objects of `scene`. Stops at the first failure.
+    ///
+    /// # Errors
+    /// If a write fails; everything before it is done, the status is not.
+    pub async fn carry_out(
+        &self,
+        plan: &Plan,
+        scene: &Scene,
+        observed: &CanaryStatus,
+        memory: &mut Memory,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        for effect in &plan.effects {
+            for write in self.writes(effect, scene)? {
+                self.write(write, memory, now).await?;
+            }
+        }
+        self.status(&scene.canary, observed, &plan.status, memory, now).await
+    }
+
+    /// Writes `wanted` unless it is what was `observed`.
+    ///
+    /// # Errors
+    /// If the write fails.
+    pub async fn status(
+        &self,
+        canary: &Arc<Value>,
+        observed: &CanaryStatus,
+        wanted: &CanaryStatus,
+        memory: &mut Memory,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        if !status::differs(observed, wanted) {
+            return Ok(());
+        }
+        let id = id_of(canary);
+        let wanted = serde_json::to_value(wanted).map_err(|error| Error::Api(error.to_string()))?;
+        let mut patch = json!({"metadata": {"resourceVersion": canary["metadata"]["resourceVersion"]}});
+        match &canary["status"] {
+            Value::Object(live) => {
+                let Some(change) = merge_patch(&Value::Object(live.clone()), &wanted) else { return Ok(()) };
+                patch["status"] = change;
+            }
+            _ => patch["status"] = wanted,
+        }
+        let api = self.api(&id);
+        let written = api
+            .patch_status(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .map_err(|error| failed(error, &id, "status update"))?;
+        self.remember(id, written, memory, now);
+        Ok(())
+    }
+
+    fn writes(&self, effect: &Effect, scene: &Scene) -> Result<Vec<Write>, Error> {
+        let Scene { release, shape, objects, workload, router, .. } = scene;
+        let settings = self.settings;
+        let refused = |error: &dyn std::fmt::Display| Error::Refused(error.to_string());
+        match effect {
+            Effect::Service(side) => {
+                services::plan(release, shape, side_of(*side), objects).map_err(|error| refused(&error))
+            }
+            Effect::CreatePrimary => workload
+                .create_primary(release, settings, objects, &self.ids.uuid())
+                .map_err(|error| refused(&error)),
+            Effect::Scaler => {
+                workload.reconcile_scaler(release, settings, objects, true).map_err(|error| refused(&error))
+            }
+            Effect::PauseScaler => Ok(workload.pause_scaler(release, objects)),
+            Effect::ResumeScaler => Ok(workload.resume_scaler(release, objects)),
+            Effect::ScaleUp => Ok(workload.scale_up(release, objects)),
+            Effect::ScaleToZero => Ok(workload.scale_to_zero(release, objects)),
+            Effect::Promote => workload
+                .promote(release, settings, objects, &self.ids.uuid())
+                .map_err(|error| refused(&error)),
+            Effect::Route(cleared) => {
+                router.plan(release, shape, cleared.wish(), objects).map_err(|error| refused(&error))
+            }
+            Effect::AddFinalizer => Ok(finalizers(&scene.canary, |all| all.push(FINALIZER.to_owned()))),
+            Effect::RemoveFinalizer => {
+                Ok(finalizers(&scene.canary, |all| all.retain(|name| name != FINALIZER)))
+            }
+            Effect::RevertTarget => Ok(workload.revert(release, objects)),
+            Effect::RevertService => {
+                services::finalize(release, shape, objects).map_err(|error| refused(&error))
+            }
+            Effect::RevertRoutes => router.finalize(release, objects).map_err(|error| refused(&error)),
+        }
+    }
+
+    async fn write(&self, write: Write, memory: &mut Memory, now: DateTime<Utc>) -> Result<(), Error> {
+        let id = write.id().clone();
+        let api = self.api(&id);
+        let written = match write {
+            Write::Create { object, .. } => {
+                let object: DynamicObject = serde_json::from_value(object)
+                    .map_err(|error| Error::Refused(format!("{id}: {error}")))?;
+                api.create(&PostParams::default(), &object)
+                    .await
+                    .map_err(|error| failed(error, &id, "create"))?
+            }
+            Write::Patch { resource_version, mut patch, .. } => {
+                if !resource_version.is_empty() {
+                    patch["metadata"]["resourceVersion"] = json!(resource_version);
+                }
+                api.patch(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
+                    .await
+                    .map_err(|error| failed(error, &id, "update"))?
+            }
+            Write::Delete { .. } => {
+                return match api.delete(&id.name, &DeleteParams::default()).await {
+                    Ok(_) => Ok(()),
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                    Err(error) => Err(failed(error, &id, "delete")),
+                };
+            }
+        };
+        self.remember(id, written, memory, now);
+        Ok(())
+    }
+
+    fn remember(&self, id: ObjectId, written: DynamicObject, memory: &mut Memory, now: DateTime<Utc>) {
+        if let Some((_, object)) = plain(written) {
+            memory.wrote(id, &object, now);
+        }
+    }
+
+    fn api(&self, id: &ObjectId) -> Api<DynamicObject> {
+        Api::namespaced_with(self.caches.client(id.kind).clone(), &id.namespace, &resource(id.kind))
+    }
+}
+
+/// The name of a Canary object.
+pub fn id_of(canary: &Value) -> ObjectId {
+    let text = |field: &str| canary["metadata"][field].as_str().unwrap_or_default().to_owned();
+    Kind::CANARY.at(&text("namespace"), &text("name"))
+}
+
+fn finalizers(canary: &Value, edit: impl FnOnce(&mut Vec<String>)) -> Vec<Write> {
+    let mut all: Vec<String> = canary["metadata"]["finalizers"]
+        .as_array()
+        .map(|names| names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
+        .unwrap_or_default();
+    edit(&mut all);
+    vec![Write::patch(id_of(canary), canary, json!({"metadata": {"finalizers": all}}))]
+}
+
+fn side_of(side: Side) -> services::Side {
+    match side {
+        Side::Apex => services::Side::Apex,
+        Side::Primary => services::Side::Primary,
+        Side::Canary => services::Side::Canary,
+    }
+}
+
+fn failed(error: kube::Error, id: &ObjectId, action: &str) -> Error {
+    if let Some(CallError::NotLeading(not_leading)) = CallError::find(&error) {
+        return Error::NotLeading(*not_leading);
+    }
+    match error {
+        // An object that is there already, or is not any more, was seen too late: the caches will tell.
+        kube::Error::Api(status) if status.code == 409 || (status.code == 404 && action == "update") => {
+            Error::Conflict(id.clone())
+        }
+        kube::Error::Api(status) => Error::Api(format!("{id} {action} error: {}", status.message)),
+        other => Error::Api(format!("{id} {action} error: {other}")),
+    }
+}

@@ -1,0 +1,333 @@
+//! Alerts: each is left in an outbox, and one task delivers what is there. Nobody waits for it (spec 02 §8, E8.3).
+//!
+//! ```text
+//! tell ──route──▶ outbox ──▶ one message at a time for each recipient ──▶ provider, Secret ──▶ POST, again if it helps
+//! ```
+//!
+//! Messages reach a recipient in their order. A recipient that is slow or gone delays no other.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tracing::instrument::WithSubscriber;
+use tracing::{Dispatch, debug, error, info, warn};
+
+use crate::alert::{self, Message, Notifier, Route, SecretData};
+use crate::api::analysis::Analysis;
+use crate::api::decode;
+use crate::api::object::{Kind, ObjectId};
+use crate::api::release::Release;
+use crate::http::{self, Auth, Oversize};
+use crate::rollout::Alert;
+
+use super::backoff;
+use super::caches::{Caches, State, lock};
+
+/// The kind that the channels of a Canary come from.
+pub const ALERT_PROVIDER: Kind = Kind::new("flagger.app", "v1beta1", "AlertProvider", "alertproviders");
+
+/// Where alerts are left. Clones are the same.
+#[derive(Clone)]
+pub struct Outbox(Arc<Shared>);
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    caches: Arc<Caches>,
+    cluster: String,
+    has_global: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    letters: VecDeque<(Recipient, Message)>,
+    closed: bool,
+}
+
+/// Whom a message is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Recipient {
+    Global,
+    Provider(ObjectId),
+}
+
+/// Delivers what is in the outbox.
+pub struct Worker {
+    outbox: Outbox,
+    carrier: Carrier,
+}
+
+/// What a delivery needs.
+struct Carrier {
+    client: kube::Client,
+    http: http::Client,
+    caches: Arc<Caches>,
+    global: Option<Box<dyn Notifier>>,
+}
+
+/// Why a provider cannot be used.
+enum Trouble {
+    /// It may be over in a moment.
+    Passing(String),
+    Lasting(String),
+}
+
+/// An outbox and the worker that empties it. Logs whether the controller itself has a notifier.
+pub fn outbox(
+    client: kube::Client,
+    http: http::Client,
+    caches: Arc<Caches>,
+    settings: &alert::Settings,
+) -> (Outbox, Worker) {
+    let global = greet(settings);
+    let shared = Shared {
+        waiting: Mutex::default(),
+        wake: Notify::new(),
+        caches: Arc::clone(&caches),
+        cluster: settings.cluster.clone(),
+        has_global: global.is_some(),
+    };
+    let outbox = Outbox(Arc::new(shared));
+    (outbox.clone(), Worker { outbox, carrier: Carrier { client, http, caches, global } })
+}
+
+/// A notifier that cannot be made is worth a line and nothing more: releases go on without it (spec 01 §5.2).
+fn greet(settings: &alert::Settings) -> Option<Box<dyn Notifier>> {
+    match settings.global() {
+        Ok(Some(global)) => {
+            info!("Notifications enabled for {}", global.host);
+            if let Some(note) = global.note {
+                warn!("{note}");
+            }
+            Some(global.notifier)
+        }
+        Ok(None) => None,
+        Err(why) => {
+            error!("Notifier {why}");
+            None
+        }
+    }
+}
+
+impl Outbox {
+    /// Leaves `alert` for the channels of `release`, or for the controller's own notifier if it has none.
+    pub fn tell(&self, release: &Release, alert: &Alert) {
+        let recipients = self.recipients(release, alert);
+        if recipients.is_empty() {
+            return;
+        }
+        let described = alert.metadata.then_some(release);
+        let written = described.and_then(|release| self.written(release));
+        let fields = alert::fields(&self.0.cluster, described, written.as_ref());
+        let message = Message::new(release, alert.severity, &alert.message, fields);
+        let mut waiting = lock(&self.0.waiting);
+        for recipient in recipients {
+            if waiting.letters.len() >= OUTBOX {
+                warn!("{OUTBOX} alerts wait to be sent: the oldest is dropped");
+                waiting.letters.pop_front();
+            }
+            waiting.letters.push_back((recipient, message.clone()));
+        }
+        drop(waiting);
+        self.0.wake.notify_one();
+    }
+
+    /// Takes nothing more; the worker ends when it has delivered what is left, or after a little while.
+    pub fn close(&self) {
+        lock(&self.0.waiting).closed = true;
+        self.0.wake.notify_one();
+    }
+
+    fn recipients(&self, release: &Release, alert: &Alert) -> Vec<Recipient> {
+        match alert::route(&release.analysis.alerts, alert.severity) {
+            Route::Global => self.0.has_global.then_some(Recipient::Global).into_iter().collect(),
+            Route::Providers(providers) => {
+                let id = |provider: &crate::api::analysis::CrossRef| {
+                    let namespace = provider.namespace.as_deref().unwrap_or(&release.namespace);
+                    Recipient::Provider(ALERT_PROVIDER.at(namespace, &provider.name))
+                };
+                providers.into_iter().map(id).collect()
+            }
+        }
+    }
+
+    /// The analysis as it stands in the manifest.
+    fn written(&self, release: &Release) -> Option<Analysis> {
+        let canary = self.0.caches.get(&Kind::CANARY.at(&release.namespace, &release.name))?;
+        let spec = decode::canary(&canary).ok()?.spec;
+        spec.analysis.or(spec.canary_analysis)
+    }
+
+    /// The oldest letter whose recipient is not `busy`.
+    fn take(&self, busy: &BTreeSet<Recipient>) -> Option<(Recipient, Message)> {
+        let mut waiting = lock(&self.0.waiting);
+        let index = waiting.letters.iter().position(|(recipient, _)| !busy.contains(recipient))?;
+        waiting.letters.remove(index)
+    }
+
+    fn left(&self) -> usize {
+        lock(&self.0.waiting).letters.len()
+    }
+
+    fn is_closed(&self) -> bool {
+        lock(&self.0.waiting).closed
+    }
+}
+
+impl Worker {
+    /// Delivers until the outbox is closed and empty.
+    pub async fn run(self) {
+        let mut busy = BTreeSet::new();
+        let mut under_way = FuturesUnordered::new();
+        let mut deadline = None;
+        loop {
+            while busy.len() < AT_ONCE
+                && let Some((recipient, message)) = self.outbox.take(&busy)
+            {
+                busy.insert(recipient.clone());
+                let carrier = &self.carrier;
+                under_way.push(async move {
+                    carrier.deliver(&recipient, &message).await;
+                    recipient
+                });
+            }
+            if self.outbox.is_closed() {
+                if under_way.is_empty() {
+                    return;
+                }
+                deadline = deadline.or_else(|| Some(Instant::now() + GRACE));
+            }
+            tokio::select! {
+                biased;
+                Some(recipient) = under_way.next(), if !under_way.is_empty() => {
+                    busy.remove(&recipient);
+                }
+                () = self.outbox.0.wake.notified() => {}
+                () = super::sleep_until(deadline), if deadline.is_some() => {
+                    let left = under_way.len() + self.outbox.left();
+                    error!("{left} alert(s) could not be sent before the end");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Carrier {
+    async fn deliver(&self, recipient: &Recipient, message: &Message) {
+        let sent = match recipient {
+            Recipient::Global => match &self.global {
+                Some(notifier) => {
+                    self.send(notifier.as_ref(), message).await.map_err(|why| format!("alert can't be sent: {why}"))
+                }
+                None => Ok(()),
+            },
+            Recipient::Provider(id) => {
+                let title = format!("alert provider {}.{}", id.name, id.namespace);
+                self.through(id, message).await.map_err(|why| format!("{title} {why}"))
+            }
+        };
+        match sent {
+            Ok(()) => debug!(canary = message.title(), ?recipient, "alert sent: {}", message.text),
+            Err(why) => error!(canary = message.title(), alert = message.text, "{why}"),
+        }
+    }
+
+    async fn through(&self, provider: &ObjectId, message: &Message) -> Result<(), String> {
+        match self.notifier(provider).await? {
+            Some(notifier) => {
+                self.send(notifier.as_ref(), message).await.map_err(|why| format!("send error: {why}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The notifier of a provider; none if it is switched off.
+    async fn notifier(&self, provider: &ObjectId) -> Result<Option<Box<dyn Notifier>>, String> {
+        let mut failures = 0;
+        loop {
+            match self.look_up(provider).await {
+                Ok(notifier) => return Ok(notifier),
+                Err(Trouble::Passing(_)) if failures < RETRIES => {
+                    failures += 1;
+                    sleep(backoff::delay(FIRST_WAIT, LAST_WAIT, failures)).await;
+                }
+                Err(Trouble::Passing(why) | Trouble::Lasting(why)) => return Err(why),
+            }
+        }
+    }
+
+    /// In the words of spec 01 §2.2.
+    async fn look_up(&self, provider: &ObjectId) -> Result<Option<Box<dyn Notifier>>, Trouble> {
+        let lasting = |why: &str| Trouble::Lasting(format!("error: {why}"));
+        let Some(object) = self.caches.get(provider) else {
+            return Err(match self.caches.state(ALERT_PROVIDER) {
+                State::Loading => Trouble::Passing("error: alert providers are still being listed".to_owned()),
+                State::Unavailable(why) => lasting(&why),
+                State::Ready => lasting(&format!("alertprovider.flagger.app \"{}\" not found", provider.name)),
+            });
+        };
+        let spec = decode::alert_provider(&object).map_err(|error| lasting(&error.to_string()))?.spec;
+        let secret = match &spec.secret_ref {
+            Some(reference) => Some(self.secret(&provider.namespace, &reference.name).await?),
+            None => None,
+        };
+        alert::notifier(&spec, secret.as_ref()).map_err(|error| match error {
+            alert::Error::NoAddress => Trouble::Lasting(error.to_string()),
+            other => lasting(&other.to_string()),
+        })
+    }
+
+    /// Read when it is needed and never kept.
+    async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, Trouble> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = api.get(name).await.map_err(|error| match error {
+            kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+                Trouble::Lasting(format!("secretRef error: {}", status.message))
+            }
+            kube::Error::Api(status) => Trouble::Passing(format!("secretRef error: {}", status.message)),
+            other => Trouble::Passing(format!("secretRef error: {other}")),
+        })?;
+        Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+    }
+
+    async fn send(&self, notifier: &dyn Notifier, message: &Message) -> Result<(), String> {
+        let call = notifier.request(message);
+        let mut request = http::Request::post(call.url.as_str(), alert::CONTENT_TYPE, call.body.clone());
+        request.timeout = alert::TIMEOUT;
+        request.retries = RETRIES;
+        request.max_bytes = alert::ANSWER_BYTES;
+        request.oversize = Oversize::Cut;
+        request.auth = call.token.clone().map_or(Auth::None, Auth::Bearer);
+        request.proxy.clone_from(&call.proxy);
+        // The client logs the address of each call. The address of a channel is as good as a password, so here it
+        // must not (spec 04 A10).
+        let answer = self.http.send(request).with_subscriber(Dispatch::none()).await;
+        let outcome = match answer {
+            Ok(answer) => notifier.delivered(answer.status, &answer.body),
+            Err(error) => Err(format!("sending notification failed to send: {}", error.cause)),
+        };
+        outcome.map_err(|why| format!("postMessage failed: {}", call.redact(&why)))
+    }
+}
+
+/// Alerts that wait, over all recipients.
+const OUTBOX: usize = 1024;
+/// Recipients that are served at once.
+const AT_ONCE: usize = 16;
+/// Further attempts where another can help: an answer 429 or 5xx, or none at all.
+const RETRIES: u32 = 3;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_secs(30);
+/// How long a shutdown waits for what is left.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

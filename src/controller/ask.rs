@@ -1,0 +1,262 @@
+//! Finding out what the core asks: metrics, hooks, whether the metric providers are there. Every answer has a
+//! deadline, and a question that fails is an answer as well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+
+use crate::api::answer::{Measured, Verdict};
+use crate::api::object::Kind;
+use crate::api::release::{Hook, MetricCheck, MetricSource, Release, Settings};
+use crate::api::status::{CanaryStatus, Phase};
+use crate::api::{MetricTemplate, decode, duration};
+use crate::http::{self, Method, Oversize};
+use crate::metrics::builtin::{Builtin, observer};
+use crate::metrics::{self, Prometheus, Provider, Query, SecretData, Template, variables};
+use crate::rollout::{Answer, Ask, Question, Snapshot};
+use crate::webhook::{self, Call, Payload};
+
+use super::caches::{Caches, State};
+use super::clock::Clock;
+
+/// The kind that templated checks come from.
+pub const METRIC_TEMPLATE: Kind = Kind::new("flagger.app", "v1beta1", "MetricTemplate", "metrictemplates");
+
+/// Asks. Clones are the same.
+#[derive(Clone)]
+pub struct Inquirer(Arc<Shared>);
+
+struct Shared {
+    client: kube::Client,
+    http: http::Client,
+    caches: Arc<Caches>,
+    settings: Settings,
+    clock: Clock,
+}
+
+/// A backend, the query for it, and how the answer is to be read.
+struct Checkable {
+    provider: Box<dyn Provider>,
+    query: String,
+    builtin: Option<Builtin>,
+}
+
+impl Inquirer {
+    pub fn new(
+        client: kube::Client,
+        http: http::Client,
+        caches: Arc<Caches>,
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        Self(Arc::new(Shared { client, http, caches, settings, clock }))
+    }
+
+    /// The answer to `question` about `world`. Dropping it takes the question back.
+    pub fn ask(&self, world: &Snapshot, question: &Question) -> BoxFuture<'static, Answer> {
+        let shared = Arc::clone(&self.0);
+        let release = world.release.clone();
+        match &question.ask {
+            Ask::Providers => async move { Answer::Providers(shared.probe(&release).await) }.boxed(),
+            Ask::Metric { index } => {
+                let check = release.analysis.metrics.get(*index).cloned();
+                async move {
+                    Answer::Metric(match check {
+                        Some(check) => shared.measure(&release, &check).await,
+                        None => Measured::Failed("the check is gone".to_owned()),
+                    })
+                }
+                .boxed()
+            }
+            Ask::Hook { index, phase } => {
+                let hook = release.analysis.hooks.get(*index).cloned();
+                let (status, phase) = (world.status.clone(), *phase);
+                async move {
+                    Answer::Hook(match hook {
+                        Some(hook) => shared.call(&release, &status, phase, &hook).await,
+                        None => Verdict::Failed("the hook is gone".to_owned()),
+                    })
+                }
+                .boxed()
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn call(&self, release: &Release, status: &CanaryStatus, phase: Phase, hook: &Hook) -> Verdict {
+        let payload = Payload::new(&release.name, &release.namespace, phase, status).metadata(&hook.metadata);
+        post(&self.http, webhook::request(hook, &payload)).await
+    }
+
+    async fn measure(&self, release: &Release, check: &MetricCheck) -> Measured {
+        let checkable = match self.checkable(release, check).await {
+            Ok(checkable) => checkable,
+            Err(why) => return Measured::Failed(why),
+        };
+        let interval = duration::parse(&check.interval).ok().and_then(|span| span.try_into().ok());
+        let interval = interval.unwrap_or(Duration::from_secs(60));
+        let query = match checkable.provider.request(&checkable.query, interval, self.clock.now()) {
+            Ok(query) => query,
+            Err(error) => return Measured::Failed(error.to_string()),
+        };
+        let measured = match self.http.send(call_of(query)).await {
+            Ok(answer) => checkable.provider.measure(answer.status, &answer.body),
+            Err(error) => Measured::Failed(format!("request failed: {error}")),
+        };
+        match checkable.builtin {
+            Some(builtin) => observer(release, &self.settings).read(builtin, measured),
+            None => measured,
+        }
+    }
+
+    async fn checkable(&self, release: &Release, check: &MetricCheck) -> Result<Checkable, String> {
+        let server = || {
+            Prometheus::server(&release.metrics_server).map_err(|error| {
+                format!("Error building Prometheus client for {} {error}", release.metrics_server)
+            })
+        };
+        if let Some(builtin) = Builtin::of(&check.source) {
+            let query = observer(release, &self.settings)
+                .query(builtin, release, &check.interval)
+                .map_err(|error| error.to_string())?;
+            return Ok(Checkable { provider: Box::new(server()?), query, builtin: Some(builtin) });
+        }
+        match &check.source {
+            MetricSource::Inline(text) => {
+                let query = render(text, release, check)?;
+                Ok(Checkable { provider: Box::new(server()?), query, builtin: None })
+            }
+            MetricSource::Template { name, namespace } => {
+                let title = format!("Metric template {name}.{namespace}");
+                let (template, provider) = self.template(name, namespace).await?;
+                let query = render(&template.spec.query, release, check)
+                    .map_err(|error| format!("{title} query render error: {error}"))?;
+                Ok(Checkable { provider, query, builtin: None })
+            }
+            MetricSource::SuccessRate | MetricSource::Duration | MetricSource::Unusable => {
+                Err("no usable metrics template and query were configured".to_owned())
+            }
+        }
+    }
+
+    /// A MetricTemplate and its backend; errors in the words of spec 02 §7.4.
+    async fn template(
+        &self,
+        name: &str,
+        namespace: &str,
+    ) -> Result<(MetricTemplate, Box<dyn Provider>), String> {
+        let title = format!("Metric template {name}.{namespace}");
+        let object = self.caches.get(&METRIC_TEMPLATE.at(namespace, name)).ok_or_else(|| {
+            let why = match self.caches.state(METRIC_TEMPLATE) {
+                State::Unavailable(why) => why,
+                State::Loading => "metric templates are still being listed".to_owned(),
+                State::Ready => format!("metrictemplate.flagger.app \"{name}\" not found"),
+            };
+            format!("{title} error: {why}")
+        })?;
+        let template = decode::metric_template(&object).map_err(|error| format!("{title} error: {error}"))?;
+        let secret = match &template.spec.provider.secret_ref {
+            Some(reference) => Some(
+                self.secret(namespace, &reference.name)
+                    .await
+                    .map_err(|error| format!("{title} secret {} error: {error}", reference.name))?,
+            ),
+            None => None,
+        };
+        let provider = metrics::provider(&template.spec.provider, secret.as_ref())
+            .map_err(|error| format!("{title} provider {} error: {error}", template.spec.provider.kind))?;
+        Ok((template, provider))
+    }
+
+    /// Read when it is needed and never kept.
+    async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, String> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = api.get(name).await.map_err(|error| match error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        })?;
+        Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+    }
+
+    /// Whether the backends of all metrics answer; the first that does not, in the words of spec 01 §8.4.
+    async fn probe(&self, release: &Release) -> Result<(), String> {
+        for check in &release.analysis.metrics {
+            match &check.source {
+                MetricSource::SuccessRate | MetricSource::Duration => {
+                    let server = Prometheus::server(&release.metrics_server).map_err(|error| {
+                        format!("error building Prometheus client for {} {error}", release.metrics_server)
+                    })?;
+                    self.online(&server)
+                        .await
+                        .map_err(|error| format!("prometheus not avaiable: {error}"))?;
+                }
+                MetricSource::Template { name, namespace } => {
+                    let (template, provider) =
+                        self.template(name, namespace).await.map_err(|text| text.replacen('M', "m", 1))?;
+                    let kind = &template.spec.provider.kind;
+                    self.online(provider.as_ref()).await.map_err(|error| {
+                        format!("{kind} in metric template {name}.{namespace} not avaiable: {error}")
+                    })?;
+                }
+                MetricSource::Inline(_) | MetricSource::Unusable => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn online(&self, provider: &dyn Provider) -> Result<(), String> {
+        let answer = self.http.send(call_of(provider.probe())).await.map_err(|error| error.to_string())?;
+        provider.online(answer.status, &answer.body)
+    }
+}
+
+fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<String, String> {
+    Template::parse(text)
+        .and_then(|template| template.render(&variables(release, check)))
+        .map_err(|error| error.to_string())
+}
+
+/// Makes the call of a hook.
+pub(super) async fn post(http: &http::Client, call: Call) -> Verdict {
+    let mut request = http::Request::post(call.url, webhook::CONTENT_TYPE, call.body);
+    request.timeout = call.timeout;
+    request.retries = call.retries;
+    request.insecure = call.insecure;
+    request.max_bytes = webhook::ANSWER_BYTES;
+    request.oversize = Oversize::Cut;
+    let shown = request.shown_url();
+    match http.send(request).await {
+        Ok(answer) => webhook::answered(&shown, answer.attempts, answer.status, &answer.body),
+        Err(error) => webhook::unanswered(&shown, error.attempts, &error.cause.to_string()),
+    }
+}
+
+fn call_of(query: Query) -> http::Request {
+    let mut request = match query.method {
+        metrics::Method::Get => {
+            let mut request = http::Request::get(query.url);
+            request.query = query.params;
+            request
+        }
+        metrics::Method::PostForm => {
+            let form =
+                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query.params).finish();
+            http::Request::post(query.url, "application/x-www-form-urlencoded", form)
+        }
+    };
+    debug_assert!(matches!(request.method, Method::GET | Method::POST));
+    request.headers.extend(query.headers);
+    request.auth = match query.auth {
+        metrics::Auth::None => http::Auth::None,
+        metrics::Auth::Bearer(token) => http::Auth::Bearer(token),
+        metrics::Auth::Basic { username, password } => http::Auth::Basic { username, password },
+    };
+    request.insecure = query.insecure;
+    request.timeout = query.timeout;
+    request
+}

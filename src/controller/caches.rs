@@ -1,0 +1,274 @@
+//! What the watches have told us: objects by kind, as plain JSON. A kind is watched from the moment that somebody
+//! asks for it. Nobody reads the API but the watches.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::watcher::{self, Event, watcher};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::api::object::{Kind, ObjectId};
+
+use super::backoff;
+
+/// Something that the caches noticed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Noticed {
+    /// An object appeared, changed or vanished.
+    Object(ObjectId),
+    /// A kind can be relied on from now on, or is known to be unavailable.
+    Kind(Kind),
+}
+
+/// Whether the objects of a kind are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The first list is still under way.
+    Loading,
+    Ready,
+    /// The API refuses it: not installed, or not allowed. The text is the API's.
+    Unavailable(String),
+}
+
+/// The objects of all watched kinds.
+pub struct Caches {
+    shared: Arc<Shared>,
+    watches: Mutex<JoinSet<()>>,
+}
+
+struct Shared {
+    /// Workloads, Services and our own kinds.
+    client: kube::Client,
+    /// Routes; another cluster's if a mesh kubeconfig is given.
+    mesh: kube::Client,
+    /// Empty for all.
+    namespace: String,
+    kinds: Mutex<BTreeMap<Kind, Cache>>,
+    noticed: mpsc::UnboundedSender<Noticed>,
+}
+
+struct Cache {
+    state: State,
+    objects: BTreeMap<(String, String), Arc<Value>>,
+}
+
+impl Caches {
+    /// Empty caches that tell of what they notice.
+    pub fn new(
+        client: kube::Client,
+        mesh: kube::Client,
+        namespace: &str,
+        noticed: mpsc::UnboundedSender<Noticed>,
+    ) -> Self {
+        let shared = Shared {
+            client,
+            mesh,
+            namespace: namespace.to_owned(),
+            kinds: Mutex::new(BTreeMap::new()),
+            noticed,
+        };
+        Self { shared: Arc::new(shared), watches: Mutex::new(JoinSet::new()) }
+    }
+
+    /// How far the watch of `kind` is; starts it if there is none.
+    pub fn state(&self, kind: Kind) -> State {
+        let mut kinds = self.shared.kinds();
+        if let Some(cache) = kinds.get(&kind) {
+            return cache.state.clone();
+        }
+        kinds.insert(kind, Cache { state: State::Loading, objects: BTreeMap::new() });
+        drop(kinds);
+        debug!(kind = kind.kind, "watching");
+        #[expect(clippy::disallowed_methods, reason = "watches live and end with the caches")]
+        lock(&self.watches).spawn(watch(Arc::clone(&self.shared), kind));
+        State::Loading
+    }
+
+    pub fn get(&self, id: &ObjectId) -> Option<Arc<Value>> {
+        let key = (id.namespace.clone(), id.name.clone());
+        self.shared.kinds().get(&id.kind)?.objects.get(&key).cloned()
+    }
+
+    /// All objects of a kind, in the order of namespace and name.
+    pub fn list(&self, kind: Kind) -> Vec<(ObjectId, Arc<Value>)> {
+        let kinds = self.shared.kinds();
+        let Some(cache) = kinds.get(&kind) else { return Vec::new() };
+        cache
+            .objects
+            .iter()
+            .map(|((namespace, name), object)| (kind.at(namespace, name), Arc::clone(object)))
+            .collect()
+    }
+
+    /// The client for objects of `kind`.
+    pub fn client(&self, kind: Kind) -> &kube::Client {
+        self.shared.client(kind)
+    }
+
+    /// Ends all watches.
+    pub fn stop(&self) {
+        lock(&self.watches).abort_all();
+    }
+}
+
+impl Shared {
+    fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Cache>> {
+        lock(&self.kinds)
+    }
+
+    fn client(&self, kind: Kind) -> &kube::Client {
+        const LOCAL: [&str; 7] =
+            ["", "apps", "autoscaling", "keda.sh", "networking.k8s.io", "serving.knative.dev", "flagger.app"];
+        if LOCAL.contains(&kind.group) { &self.client } else { &self.mesh }
+    }
+
+    fn notice(&self, noticed: Noticed) {
+        // Nobody listens any more while the process ends.
+        let _ = self.noticed.send(noticed);
+    }
+
+    fn put(&self, kind: Kind, object: DynamicObject) {
+        let Some((key, value)) = plain(object) else { return };
+        let id = kind.at(&key.0, &key.1);
+        if let Some(cache) = self.kinds().get_mut(&kind) {
+            cache.objects.insert(key, value);
+        }
+        self.notice(Noticed::Object(id));
+    }
+
+    fn remove(&self, kind: Kind, object: DynamicObject) {
+        let Some((key, _)) = plain(object) else { return };
+        let id = kind.at(&key.0, &key.1);
+        if let Some(cache) = self.kinds().get_mut(&kind) {
+            cache.objects.remove(&key);
+        }
+        self.notice(Noticed::Object(id));
+    }
+
+    /// A fresh list replaces everything; only what differs is noticed.
+    fn replace(&self, kind: Kind, fresh: BTreeMap<(String, String), Arc<Value>>) {
+        let mut kinds = self.kinds();
+        let Some(cache) = kinds.get_mut(&kind) else { return };
+        let first = cache.state != State::Ready;
+        let old = std::mem::replace(&mut cache.objects, fresh);
+        let mut changed: Vec<(String, String)> =
+            old.keys().filter(|key| !cache.objects.contains_key(*key)).cloned().collect();
+        changed.extend(
+            cache
+                .objects
+                .iter()
+                .filter(|(key, value)| old.get(*key) != Some(*value))
+                .map(|(key, _)| key.clone()),
+        );
+        cache.state = State::Ready;
+        drop(kinds);
+        for (namespace, name) in changed {
+            self.notice(Noticed::Object(kind.at(&namespace, &name)));
+        }
+        if first {
+            self.notice(Noticed::Kind(kind));
+        }
+    }
+
+    fn unavailable(&self, kind: Kind, why: String) {
+        let mut kinds = self.kinds();
+        let Some(cache) = kinds.get_mut(&kind) else { return };
+        // What was listed before stays: a watch that is refused for a while makes nothing vanish.
+        if cache.state == State::Loading
+            || matches!(&cache.state, State::Unavailable(before) if *before != why)
+        {
+            warn!(kind = kind.kind, reason = why, "cannot be watched");
+            cache.state = State::Unavailable(why);
+            drop(kinds);
+            self.notice(Noticed::Kind(kind));
+        }
+    }
+}
+
+async fn watch(shared: Arc<Shared>, kind: Kind) {
+    let resource = resource(kind);
+    let client = shared.client(kind).clone();
+    let api: Api<DynamicObject> = if shared.namespace.is_empty() {
+        Api::all_with(client, &resource)
+    } else {
+        Api::namespaced_with(client, &shared.namespace, &resource)
+    };
+    // Long watches: at rest they are the only requests there are (P8).
+    let mut events = watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
+    let mut fresh = BTreeMap::new();
+    let mut failures = 0;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                failures = 0;
+                match event {
+                    Event::Init => fresh.clear(),
+                    Event::InitApply(object) => fresh.extend(plain(object)),
+                    Event::InitDone => shared.replace(kind, std::mem::take(&mut fresh)),
+                    Event::Apply(object) => shared.put(kind, object),
+                    Event::Delete(object) => shared.remove(kind, object),
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                let why = reason(&error);
+                debug!(kind = kind.kind, error = why, "watch failed");
+                if refused(&error) {
+                    shared.unavailable(kind, why);
+                } else if failures == 3 {
+                    info!(kind = kind.kind, error = why, "watch keeps failing");
+                }
+                tokio::time::sleep(backoff::delay(FIRST_RETRY, LAST_RETRY, failures)).await;
+            }
+        }
+    }
+}
+
+/// How kube names a kind.
+pub fn resource(kind: Kind) -> ApiResource {
+    ApiResource {
+        group: kind.group.to_owned(),
+        version: kind.version.to_owned(),
+        api_version: kind.api_version(),
+        kind: kind.kind.to_owned(),
+        plural: kind.plural.to_owned(),
+    }
+}
+
+/// The object as JSON, without the record of field managers: that is half of it and nobody here reads it.
+pub fn plain(mut object: DynamicObject) -> Option<((String, String), Arc<Value>)> {
+    object.metadata.managed_fields = None;
+    let key = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone()?);
+    serde_json::to_value(object).ok().map(|value| (key, Arc::new(value)))
+}
+
+fn refused(error: &watcher::Error) -> bool {
+    let error = match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => error,
+        _ => return false,
+    };
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
+}
+
+fn reason(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Locks, also after a panic of somebody who held it: the data are maps that are always whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const WATCH_SECONDS: u32 = 1800;
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(30);

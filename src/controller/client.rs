@@ -1,0 +1,312 @@
+//! The Kubernetes client, with what every request of ours goes through, whether it ends at a real cluster or at an
+//! embedded one:
+//!
+//! ```text
+//! 30 s limit ─▶ retries ─▶ rate limit ─▶ fence ─▶ metrics, log ─▶ the API
+//!               429, 503                 writes
+//! ```
+//!
+//! The fence stands after everything that can wait, so that no write passes it early and leaves late (P7).
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Either, Full};
+use kube::Config;
+use kube::client::{Body, ClientBuilder};
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::time::{Instant, timeout_at};
+use tower::{BoxError, Service, ServiceExt, service_fn};
+use tracing::debug;
+
+use self::request::Described;
+use super::backoff;
+use super::fence::{Fence, NotLeading};
+use super::rate::Bucket;
+use super::telemetry::Telemetry;
+
+mod request;
+
+/// What requests go through.
+#[derive(Clone)]
+pub struct Layers {
+    pub fence: Fence,
+    pub telemetry: Arc<Telemetry>,
+    pub limit: Option<Limit>,
+}
+
+/// How many requests we allow ourselves: so many at once, so many a second after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { per_second: 100, burst: 250 }
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("neither -kubeconfig nor -master is given, and this process is not in a pod: {0}")]
+    InCluster(#[source] InClusterError),
+    #[error("-kubeconfig {path}: {source}")]
+    Kubeconfig { path: String, source: KubeconfigError },
+    #[error("-master {value:?} is not an address of an API server (use https://host:port): {source}")]
+    Master { value: String, source: http::uri::InvalidUri },
+    #[error("the settings of the cluster's API cannot be used: {0}")]
+    Settings(#[source] kube::Error),
+}
+
+/// Why a request of ours did not get an answer, where it is not the API's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
+    #[error("no answer to {verb} {resource} within {} s", .after.as_secs())]
+    TimedOut { verb: &'static str, resource: String, after: Duration },
+}
+
+impl CallError {
+    /// Finds it in what kube makes of it.
+    pub fn find(error: &kube::Error) -> Option<&Self> {
+        match error {
+            kube::Error::Service(cause) => cause.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// The cluster that the flags `-kubeconfig` and `-master` name; the one that this pod runs in if both are empty.
+/// The variable KUBECONFIG is not read.
+///
+/// # Errors
+/// If the file cannot be read, the address is none, or there is no cluster around us.
+pub async fn config(kubeconfig: &str, master: &str) -> Result<Config, Error> {
+    let address =
+        || master.parse::<http::Uri>().map_err(|source| Error::Master { value: master.to_owned(), source });
+    if kubeconfig.is_empty() {
+        return if master.is_empty() {
+            Config::incluster().map_err(Error::InCluster)
+        } else {
+            Ok(Config::new(address()?))
+        };
+    }
+    let failed = |source| Error::Kubeconfig { path: kubeconfig.to_owned(), source };
+    let file = Kubeconfig::read_from(kubeconfig).map_err(failed)?;
+    let mut config =
+        Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(failed)?;
+    if !master.is_empty() {
+        config.cluster_url = address()?;
+    }
+    Ok(config)
+}
+
+/// A client of a real cluster.
+///
+/// # Errors
+/// If TLS or the way to log in cannot be set up.
+pub fn connect(mut config: Config, layers: Layers) -> Result<kube::Client, Error> {
+    // We retry ourselves, within bounds.
+    config.default_retry = false;
+    let namespace = config.default_namespace.clone();
+    let raw = ClientBuilder::try_from(config).map_err(Error::Settings)?.build();
+    let base = service_fn(move |request| {
+        let raw = raw.clone();
+        async move { raw.send(request).await }
+    });
+    Ok(layered(base, &namespace, layers))
+}
+
+/// A client of whatever `base` is, for example an embedded cluster. Needs a runtime.
+pub fn layered<S, B>(base: S, default_namespace: &str, layers: Layers) -> kube::Client
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let bucket = layers.limit.map(|limit| {
+        let interval = Duration::from_secs(1) / limit.per_second.max(1);
+        Mutex::new(Bucket::new(interval, limit.burst, Instant::now()))
+    });
+    let shared = Arc::new(Shared { fence: layers.fence, telemetry: layers.telemetry, bucket });
+    kube::Client::new(Layered { base, shared }, default_namespace)
+}
+
+#[derive(Clone)]
+struct Layered<S> {
+    base: S,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    fence: Fence,
+    telemetry: Arc<Telemetry>,
+    bucket: Option<Mutex<Bucket>>,
+}
+
+/// Answers are read to their end within the limit, but for watches, which have none.
+type Answer<B> = Response<Either<Full<Bytes>, B>>;
+
+impl<S, B> Service<Request<Body>> for Layered<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Answer<B>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // The base is asked for each try.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let (base, shared) = (self.base.clone(), Arc::clone(&self.shared));
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        Box::pin(async move {
+            let what = Described::new(&request);
+            if what.is_watch() {
+                shared.wait_for_a_token().await;
+                return Ok(shared.send(base, request, &what).await?.map(Either::Right));
+            }
+            let deadline = Instant::now() + LIMIT;
+            match timeout_at(deadline, shared.send_and_retry(base, request, &what, deadline)).await {
+                Ok(answer) => answer.map(|answer| answer.map(Either::Left)),
+                Err(_) => {
+                    shared.note(&what, "timeout", LIMIT);
+                    Err(CallError::TimedOut { verb: what.verb, resource: what.resource, after: LIMIT }.into())
+                }
+            }
+        })
+    }
+}
+
+impl Shared {
+    /// Sends until the answer is one to give back, or the next try would come too late.
+    async fn send_and_retry<S, B>(
+        &self,
+        base: S,
+        mut request: Request<Body>,
+        what: &Described,
+        deadline: Instant,
+    ) -> Result<Response<Full<Bytes>>, BoxError>
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        for tries in 1.. {
+            // The lease is what all else waits for.
+            if !what.is_lease() {
+                self.wait_for_a_token().await;
+            }
+            let again = copy(&request);
+            let response = self.send(base.clone(), request, what).await?;
+            let pause = pause(&response, what, tries);
+            match (again, pause) {
+                (Some(next), Some(pause)) if tries < TRIES && Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    request = next;
+                }
+                _ => {
+                    let (head, body) = response.into_parts();
+                    let body = body.collect().await.map_err(Into::into)?.to_bytes();
+                    return Ok(Response::from_parts(head, Full::new(body)));
+                }
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// One try.
+    async fn send<S, B>(
+        &self,
+        base: S,
+        request: Request<Body>,
+        what: &Described,
+    ) -> Result<Response<B>, BoxError>
+    where
+        S: Service<Request<Body>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+    {
+        let started = Instant::now();
+        let _pass = match what.needs_claim().then(|| self.fence.enter(started)).transpose() {
+            Ok(pass) => pass,
+            Err(refusal) => {
+                self.note(what, "refused", Duration::ZERO);
+                return Err(CallError::from(refusal).into());
+            }
+        };
+        let answer = base.oneshot(request).await;
+        match &answer {
+            Ok(response) => self.note(what, response.status().as_str(), started.elapsed()),
+            Err(_) => self.note(what, "error", started.elapsed()),
+        }
+        answer.map_err(Into::into)
+    }
+
+    async fn wait_for_a_token(&self) {
+        if let Some(bucket) = &self.bucket {
+            let wait = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+
+    fn note(&self, what: &Described, code: &str, took: Duration) {
+        self.telemetry.api_request(what.verb, &what.resource, code, took);
+        if !what.is_lease() {
+            debug!(verb = what.verb, path = what.path, code, "API request");
+        }
+    }
+}
+
+/// A second request like this one; `None` for bodies that can only be sent once.
+fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+    let mut copy = Request::new(request.body().try_clone()?);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
+}
+
+/// How long to wait before another try; `None` if the answer stands.
+fn pause<B>(response: &Response<B>, what: &Described, tries: u32) -> Option<Duration> {
+    let worth_it = match response.status() {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => true,
+        // The API may have done it all the same: whoever wrote has to look first.
+        StatusCode::GATEWAY_TIMEOUT => !what.is_write(),
+        _ => false,
+    };
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let ours = backoff::delay(FIRST_PAUSE, LIMIT, tries);
+    worth_it.then(|| asked.map_or(ours, |seconds| ours.max(Duration::from_secs(seconds))))
+}
+
+/// The longest that a request may take, all its tries together; shorter than the lease is valid after the end of a
+/// claim (see [`super::fence`]).
+const LIMIT: Duration = Duration::from_secs(30);
+const TRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const AGENT: &str = concat!("vexil/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,400 @@
+//! The runtime: it feeds the decision core and does what that says.
+//!
+//! ```text
+//!  watches ──▶ caches ──noticed──▶ queue ──due──▶ worker (one a Canary at a time)
+//!                 │                  ▲               │
+//!                 └──── observe ─────┼──▶ decide ──▶ ask · act · wait ──▶ API, metrics, hooks
+//!                                    └───────────── look again at … ◀───┘
+//! ```
+//!
+//! This room alone does I/O on its own account. Reads come from the watches; timers run only to the instants that
+//! the core names; while we do not lead nothing but the watches goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::api::object::{Kind, ObjectId};
+use crate::api::release::{Release, Settings};
+use crate::api::status::CanaryStatus;
+use crate::rollout::{Alert, Answer, Ask, Event, Question, Snapshot};
+
+pub mod act;
+mod ask;
+pub mod backoff;
+pub mod caches;
+pub mod client;
+pub mod clock;
+pub mod events;
+pub mod fence;
+mod hooks;
+pub mod ids;
+pub mod leader;
+pub mod lease;
+pub mod logging;
+pub mod memory;
+pub mod observe;
+pub mod process;
+pub mod queue;
+pub mod rate;
+pub mod server;
+pub mod telemetry;
+mod worker;
+
+#[cfg(test)]
+mod fake_api;
+
+use self::backoff::Backoff;
+use self::caches::{Caches, Noticed, State, lock};
+use self::clock::Clock;
+use self::events::Recorder;
+use self::fence::Fence;
+use self::ids::Ids;
+use self::memory::Memory;
+use self::queue::Queue;
+use self::telemetry::Telemetry;
+use self::worker::Next;
+
+/// What a controller is made of.
+pub struct Parts {
+    /// Workloads, Services and our own kinds.
+    pub client: kube::Client,
+    /// Routes: another cluster's with `-kubeconfig-service-mesh`.
+    pub mesh: kube::Client,
+    pub http: crate::http::Client,
+    pub settings: Settings,
+    /// `-namespace`; empty for all.
+    pub namespace: String,
+    /// `-event-webhook`; empty for none.
+    pub event_webhook: String,
+    pub clock: Clock,
+    pub ids: Ids,
+    /// Open while we lead.
+    pub fence: Fence,
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// Releases the Canaries of a cluster until it is told to stop.
+pub struct Controller {
+    shared: Arc<Shared>,
+    noticed: mpsc::UnboundedReceiver<Noticed>,
+    ready: watch::Sender<bool>,
+    events: events::Worker,
+    hooks: hooks::Worker,
+}
+
+/// What all parts of a running controller see.
+pub(crate) struct Shared {
+    caches: Arc<Caches>,
+    settings: Settings,
+    clock: Clock,
+    ids: Ids,
+    fence: Fence,
+    telemetry: Arc<Telemetry>,
+    recorder: Recorder,
+    hooks: hooks::Outbox,
+    inquirer: ask::Inquirer,
+    memories: Mutex<BTreeMap<ObjectId, Memory>>,
+}
+
+impl Controller {
+    /// A controller that does nothing before [`Controller::run`]. Needs a runtime.
+    pub fn new(parts: Parts) -> Self {
+        let (sender, noticed) = mpsc::unbounded_channel();
+        let caches = Arc::new(Caches::new(parts.client.clone(), parts.mesh, &parts.namespace, sender));
+        let (recorder, events) =
+            events::recorder(parts.client.clone(), parts.clock, Arc::clone(&parts.telemetry), None);
+        let (outbox, hooks) = hooks::outbox(parts.http.clone(), parts.clock, parts.event_webhook);
+        let inquirer = ask::Inquirer::new(
+            parts.client,
+            parts.http,
+            Arc::clone(&caches),
+            parts.settings.clone(),
+            parts.clock,
+        );
+        let shared = Shared {
+            caches,
+            settings: parts.settings,
+            clock: parts.clock,
+            ids: parts.ids,
+            fence: parts.fence,
+            telemetry: parts.telemetry,
+            recorder,
+            hooks: outbox,
+            inquirer,
+            memories: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared), noticed, ready: watch::Sender::new(false), events, hooks }
+    }
+
+    /// Tells whether the caches hold what is needed to decide, for `/readyz`.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    /// Works until `stop` is done; steps that are being written are finished first, events are delivered.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { shared, mut noticed, ready, events, hooks } = self;
+        let mut background = JoinSet::new();
+        #[expect(clippy::disallowed_methods, reason = "joined at the end of this function")]
+        {
+            background.spawn(events.run());
+            background.spawn(hooks.run());
+        }
+        for kind in [Kind::CANARY, ask::METRIC_TEMPLATE] {
+            shared.caches.state(kind);
+        }
+        let mut work = Work::new(Arc::clone(&shared));
+        let mut claim = shared.fence.watch();
+        tokio::pin!(stop);
+        info!("Started operator workers");
+        loop {
+            work.start_due();
+            let next = work.next_due().map(|due| shared.clock.instant(due));
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(noticed) = noticed.recv() => {
+                    if noticed == Noticed::Kind(Kind::CANARY) {
+                        ready.send_replace(shared.caches.state(Kind::CANARY) == State::Ready);
+                    }
+                    work.wake(noticed);
+                }
+                Some(done) = work.running.join_next(), if !work.running.is_empty() => work.finished(done),
+                _ = claim.changed() => work.take_over(),
+                () = sleep_until(next), if next.is_some() => {}
+            }
+        }
+        info!("Shutting down operator workers");
+        work.finish().await;
+        shared.caches.stop();
+        shared.recorder.close();
+        shared.hooks.close();
+        while background.join_next().await.is_some() {}
+    }
+}
+
+/// Who is due, who is at work, and who depends on what.
+struct Work {
+    shared: Arc<Shared>,
+    queue: Queue<ObjectId, chrono::DateTime<chrono::Utc>, ()>,
+    backoff: Backoff<ObjectId>,
+    running: JoinSet<(ObjectId, Next)>,
+    woken: BTreeMap<ObjectId, Arc<Notify>>,
+    /// Object to the Canaries that look at it, and the other way round.
+    dependents: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
+    reads: BTreeMap<ObjectId, Vec<ObjectId>>,
+    leading: bool,
+}
+
+impl Work {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            queue: Queue::new(),
+            backoff: Backoff::new(worker::FIRST_RETRY, worker::LAST_RETRY),
+            running: JoinSet::new(),
+            woken: BTreeMap::new(),
+            dependents: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            leading: false,
+        }
+    }
+
+    fn next_due(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        // While others lead nothing is due.
+        self.leads().then(|| self.queue.next_due()).flatten()
+    }
+
+    /// A claim that was only renewed changes nothing; a new one means that everybody has to be looked at.
+    fn take_over(&mut self) {
+        let leads = self.leads();
+        let before = std::mem::replace(&mut self.leading, leads);
+        if leads && !before {
+            self.wake_all();
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.shared.fence.claim().is_valid(Instant::now())
+    }
+
+    fn start_due(&mut self) {
+        if !self.leads() {
+            return;
+        }
+        while let Some((id, _)) = self.queue.pop(self.shared.clock.now()) {
+            let woken = Arc::clone(self.woken.entry(id.clone()).or_default());
+            let shared = Arc::clone(&self.shared);
+            #[expect(clippy::disallowed_methods, reason = "joined in `finish`")]
+            self.running.spawn(async move {
+                let mut memory = lock(&shared.memories).remove(&id).unwrap_or_default();
+                let next = worker::look(&shared, &id, &mut memory, &woken).await;
+                lock(&shared.memories).insert(id.clone(), memory);
+                (id, next)
+            });
+        }
+        self.shared.telemetry.queue(self.queue.waiting(), self.queue.in_flight());
+    }
+
+    fn wake(&mut self, noticed: Noticed) {
+        match noticed {
+            Noticed::Object(id) if id.kind == Kind::CANARY => {
+                self.wake_one(id);
+                self.count();
+            }
+            Noticed::Object(id) => {
+                for canary in self.dependents.get(&id).cloned().unwrap_or_default() {
+                    self.wake_one(canary);
+                }
+            }
+            Noticed::Kind(_) => self.wake_all(),
+        }
+    }
+
+    fn wake_one(&mut self, id: ObjectId) {
+        if let Some(woken) = self.woken.get(&id) {
+            woken.notify_one();
+        }
+        self.queue.add(id, self.shared.clock.now(), ());
+    }
+
+    fn wake_all(&mut self) {
+        for (id, _) in self.shared.caches.list(Kind::CANARY) {
+            self.wake_one(id);
+        }
+    }
+
+    fn count(&self) {
+        let mut totals = BTreeMap::new();
+        for (id, _) in self.shared.caches.list(Kind::CANARY) {
+            *totals.entry(id.namespace).or_insert(0) += 1;
+        }
+        self.shared.telemetry.canary_totals(&totals);
+    }
+
+    fn finished(&mut self, done: Result<(ObjectId, Next), tokio::task::JoinError>) {
+        let (id, next) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                // One Canary's bug must not stop the others; its own queue entry stays in flight for good.
+                warn!(%error, "a worker panicked; its Canary is left alone until the next start");
+                return;
+            }
+        };
+        self.woken.remove(&id);
+        self.queue.done(&id);
+        self.index(&id);
+        match next {
+            Next::Change => self.backoff.succeeded(&id),
+            Next::At(at) => {
+                self.backoff.succeeded(&id);
+                self.queue.add(id, at, ());
+            }
+            Next::Retry => {
+                let pause = self.backoff.failed(id.clone());
+                self.queue.add(id, self.shared.clock.now() + pause, ());
+            }
+            Next::Gone => self.forget(&id),
+        }
+    }
+
+    /// Remembers whom to wake when an object changes.
+    fn index(&mut self, canary: &ObjectId) {
+        let reads =
+            lock(&self.shared.memories).get(canary).map(|memory| memory.reads.clone()).unwrap_or_default();
+        if self.reads.get(canary) == Some(&reads) {
+            return;
+        }
+        for object in self.reads.remove(canary).unwrap_or_default() {
+            if let Some(canaries) = self.dependents.get_mut(&object) {
+                canaries.remove(canary);
+                if canaries.is_empty() {
+                    self.dependents.remove(&object);
+                }
+            }
+        }
+        for object in &reads {
+            self.dependents.entry(object.clone()).or_default().insert(canary.clone());
+        }
+        if !reads.is_empty() {
+            self.reads.insert(canary.clone(), reads);
+            // Something may have changed between the look and this note of it.
+            self.queue.add(canary.clone(), self.shared.clock.now(), ());
+        }
+    }
+
+    fn forget(&mut self, id: &ObjectId) {
+        self.backoff.succeeded(id);
+        self.queue.remove(id);
+        if let Some(memory) = lock(&self.shared.memories).remove(id)
+            && let Some((namespace, name)) = memory.series
+        {
+            self.shared.telemetry.target(&namespace, &name).forget();
+        }
+        self.index(id);
+        self.count();
+    }
+
+    /// Lets the steps under way come to their end.
+    async fn finish(&mut self) {
+        let deadline = Instant::now() + SHUTDOWN;
+        while !self.running.is_empty() {
+            if tokio::time::timeout_at(deadline, self.running.join_next()).await.is_err() {
+                self.running.abort_all();
+                return;
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn publish(&self, canary: &serde_json::Value, event: &Event) {
+        let (kind, log_as) = worker::typed(event.kind);
+        self.recorder.publish(worker::subject(canary), kind, log_as, event.message.clone());
+    }
+
+    /// Event hooks get every event, in order, without anybody waiting for them.
+    fn tell_hooks(&self, release: &Release, status: &CanaryStatus, event: &Event) {
+        self.hooks.tell(release, status, event);
+    }
+
+    fn alert(&self, release: &Release, alert: &Alert) {
+        info!(canary = release.title(), severity = ?alert.severity, "alert: {}", alert.message);
+    }
+
+    fn publish_series(&self, snapshot: &Snapshot, memory: &mut Memory) {
+        let series = worker::series(self, &snapshot.release);
+        series.phase(snapshot.status.phase);
+        let canary = snapshot.canary_share();
+        series.weights(f64::from(100 - canary), f64::from(canary));
+        memory.series = Some((snapshot.release.namespace.clone(), snapshot.release.target.name.clone()));
+    }
+
+    /// Publishes what was measured, before it is judged (spec 02 §7.1).
+    fn note_answer(&self, snapshot: &Snapshot, question: &Question, answer: &Answer) {
+        let (Ask::Metric { index }, Answer::Metric(crate::api::answer::Measured::Value(value))) =
+            (&question.ask, answer)
+        else {
+            return;
+        };
+        let Some(check) = snapshot.release.analysis.metrics.get(*index) else { return };
+        let seconds = matches!(check.source, crate::api::release::MetricSource::Duration);
+        let value = if seconds { value / 1000.0 } else { *value };
+        worker::series(self, &snapshot.release).measured(&check.name, value);
+    }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long a shutdown waits for steps under way.
+const SHUTDOWN: std::time::Duration = std::time::Duration::from_secs(20);

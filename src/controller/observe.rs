@@ -1,0 +1,229 @@
+//! From the caches to a [`Snapshot`]: values, no handles. Nothing is read from the API here.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::api;
+use crate::api::object::{Kind, ObjectId, Objects};
+use crate::api::release::{Problem, Reading, Release, Settings};
+use crate::api::status::CanaryStatus;
+use crate::api::traffic::{Cookies, RouteState, RouteWish};
+use crate::api::workload::{Presence, TargetShape};
+use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
+use crate::router::{self, Router, services};
+use crate::workload::{self, Workload};
+
+use super::caches::{Caches, State};
+use super::memory::Memory;
+
+/// One look at a Canary.
+pub enum Observation {
+    /// It does not exist any more.
+    Gone,
+    /// The caches are not ready, or have not seen our last writes. Look again when they change, at the latest then.
+    NotYet(Option<DateTime<Utc>>),
+    /// Its manifest cannot be used.
+    Unusable(Box<Unusable>),
+    World(Box<World>),
+}
+
+/// A Canary whose manifest cannot be used, and why.
+pub struct Unusable {
+    pub object: Arc<Value>,
+    pub status: CanaryStatus,
+    pub problems: Vec<Problem>,
+}
+
+/// The snapshot, and the objects that it was made of: what is planned on the one is carried out on the other.
+pub struct World {
+    pub snapshot: Snapshot,
+    pub scene: Scene,
+}
+
+/// The objects behind a snapshot.
+pub struct Scene {
+    pub canary: Arc<Value>,
+    pub release: Release,
+    pub shape: TargetShape,
+    pub objects: Objects,
+    pub workload: &'static dyn Workload,
+    pub router: &'static dyn Router,
+}
+
+/// Looks at the Canary `id`.
+pub fn observe(
+    caches: &Caches,
+    settings: &Settings,
+    id: &ObjectId,
+    memory: &mut Memory,
+    now: DateTime<Utc>,
+) -> Observation {
+    if caches.state(Kind::CANARY) != State::Ready {
+        return Observation::NotYet(None);
+    }
+    let Some(object) = caches.get(id) else { return Observation::Gone };
+    let status: CanaryStatus = serde_json::from_value(object["status"].clone()).unwrap_or_default();
+    let capabilities = |release: &Release| {
+        router::registry::router(&release.provider).map(|router| router.capabilities(release))
+    };
+    let providers = api::read::Providers { known: router::registry::KNOWN, capabilities: &capabilities };
+    let reading = match api::decode::canary(&object) {
+        Ok(canary) => api::read::release(&canary, settings, &providers),
+        Err(error) => Reading {
+            release: Err(vec![Problem { field: error.field, message: error.message }]),
+            warnings: Vec::new(),
+        },
+    };
+    let unusable = |problems| {
+        Observation::Unusable(Box::new(Unusable {
+            object: Arc::clone(&object),
+            status: status.clone(),
+            problems,
+        }))
+    };
+    let release = match reading.release {
+        Ok(release) => *release,
+        Err(problems) => return unusable(problems),
+    };
+    let Some(workload) = workload::registry::workload(release.target.kind) else {
+        return unusable(vec![problem("spec.targetRef.kind", "this kind of target is not supported yet")]);
+    };
+    // A provider that is not known any more left no routes that could be reverted.
+    let known = router::registry::router(&release.provider);
+    let router = known
+        .or_else(|| lifecycle(&object).deleting.then(|| router::registry::router("kubernetes")).flatten());
+    let Some(router) = router else {
+        return unusable(vec![problem("spec.provider", "this provider is not supported yet")]);
+    };
+
+    let reads = reads(&release, workload, router);
+    let mut refused = None;
+    for kind in reads.iter().map(|id| id.kind) {
+        match caches.state(kind) {
+            State::Ready => {}
+            State::Loading => {
+                memory.reads = reads;
+                return Observation::NotYet(None);
+            }
+            State::Unavailable(why) => refused = Some(format!("{} cannot be watched: {why}", kind.kind)),
+        }
+    }
+    let mut objects = Objects::default();
+    for id in &reads {
+        if let Some(object) = caches.get(id) {
+            objects.insert(id.clone(), object);
+        }
+    }
+    memory.reads = reads;
+    if let Some(until) = memory.unseen(|id| caches.get(id), now) {
+        return Observation::NotYet(Some(until));
+    }
+
+    let shape = workload.shape(&release, settings, &objects);
+    let target = match &shape {
+        Ok(_) => workload.target(&release, settings, &objects, now).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let shape = shape.unwrap_or_default();
+    let usable = target.is_ok();
+    let presence =
+        |side| if usable { services::presence(&release, &shape, side, &objects) } else { Presence::InPlace };
+    let snapshot = Snapshot {
+        now,
+        warnings: reading.warnings.iter().map(warning).collect(),
+        lifecycle: lifecycle(&object),
+        capabilities: router.capabilities(&release),
+        primary: workload.primary(&release, settings, &objects, now),
+        services: ServicesSeen {
+            apex: presence(services::Side::Apex),
+            primary: presence(services::Side::Primary),
+            canary: presence(services::Side::Canary),
+        },
+        scaler: match usable {
+            true => workload.scaler(&release, settings, &objects, true),
+            false => Presence::InPlace,
+        },
+        routes: match refused {
+            Some(why) => RoutesSeen::Refused(why),
+            None if usable => routes(&release, &shape, &status, router, &objects),
+            None => RoutesSeen::Absent,
+        },
+        target,
+        answers: memory.answers.clone(),
+        polled_at: memory.polled_at,
+        release: release.clone(),
+        status,
+    };
+    Observation::World(Box::new(World {
+        snapshot,
+        scene: Scene { canary: object, release, shape, objects, workload, router },
+    }))
+}
+
+/// Everything that a release looks at, each once.
+fn reads(release: &Release, workload: &dyn Workload, router: &dyn Router) -> Vec<ObjectId> {
+    let mut reads = workload.reads(release);
+    reads.extend(
+        [services::Side::Canary, services::Side::Primary, services::Side::Apex]
+            .map(|side| services::id(release, side)),
+    );
+    reads.extend(router.reads(release));
+    reads.sort();
+    reads.dedup();
+    reads
+}
+
+/// The routes as the router reads them. Drift is what the router would write to keep the present traffic.
+fn routes(
+    release: &Release,
+    shape: &TargetShape,
+    status: &CanaryStatus,
+    router: &dyn Router,
+    objects: &Objects,
+) -> RoutesSeen {
+    let wish = |state: RouteState| RouteWish {
+        split: state.split,
+        mirror: state.mirrored,
+        cookies: Cookies {
+            canary: status.session_affinity_cookie.clone(),
+            primary: status.primary_session_affinity_cookie.clone(),
+            previous: status.previous_session_affinity_cookie.clone(),
+        },
+    };
+    let plan = |state| router.plan(release, shape, &wish(state), objects);
+    match router.state(release, objects) {
+        Ok(Some(state)) => match plan(state) {
+            Ok(writes) => RoutesSeen::Seen { state, in_place: writes.is_empty() },
+            Err(error) => RoutesSeen::Refused(error.to_string()),
+        },
+        // Absent, or somebody else's object that routes to neither side: it is brought into place from scratch.
+        Ok(None) | Err(router::Error::Object(_)) => match plan(RouteState::default()) {
+            Ok(_) => RoutesSeen::Absent,
+            Err(error) => RoutesSeen::Refused(error.to_string()),
+        },
+        Err(error @ router::Error::Unsupported(_)) => RoutesSeen::Refused(error.to_string()),
+    }
+}
+
+fn lifecycle(canary: &Value) -> Lifecycle {
+    let finalizers = canary["metadata"]["finalizers"].as_array();
+    Lifecycle {
+        deleting: canary["metadata"]["deletionTimestamp"].is_string(),
+        has_finalizer: finalizers.is_some_and(|all| all.iter().any(|name| name == FINALIZER)),
+    }
+}
+
+/// What the provider makes of the strategy is told in the reference's words (spec 01 §8.3 W8–W10), the rest with
+/// its field.
+fn warning(warning: &Problem) -> String {
+    if warning.field == "spec.analysis" { warning.message.clone() } else { warning.to_string() }
+}
+
+fn problem(field: &str, message: &str) -> Problem {
+    Problem { field: field.to_owned(), message: message.to_owned() }
+}
+
+/// Held while `revertOnDeletion` has something to undo.
+pub const FINALIZER: &str = "finalizer.flagger.app";

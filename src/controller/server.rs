@@ -1,0 +1,206 @@
+//! The controller's own HTTP server: `/healthz` (the process runs), `/readyz` (its caches are filled; true of a
+//! standby too, so that a rolling update goes on) and `/metrics`. Plain HTTP on all interfaces, as in spec 01 §5.4.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::telemetry::{CONTENT_TYPE, Telemetry};
+
+/// A server that has its port, and answers once [`Server::run`] is called.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    pages: Pages,
+}
+
+#[derive(Clone)]
+struct Pages {
+    telemetry: Arc<Telemetry>,
+    ready: watch::Receiver<bool>,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[error("HTTP server crashed: port {port} cannot be listened on: {source} (choose another with -port)")]
+pub struct Error {
+    pub port: u16,
+    source: std::io::Error,
+}
+
+impl Server {
+    /// Takes `port` on all interfaces; 0 takes any free one.
+    ///
+    /// # Errors
+    /// If the port is in use or may not be used.
+    pub async fn bind(
+        port: u16,
+        telemetry: Arc<Telemetry>,
+        ready: watch::Receiver<bool>,
+    ) -> Result<Self, Error> {
+        let failed = |source| Error { port, source };
+        let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Ok(listener) => listener,
+            // A machine without IPv6; any other trouble shows here again.
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(failed)?,
+        };
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, pages: Pages { telemetry, ready } })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is done, and then the requests that have begun, for three seconds at most.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
+        info!("Starting HTTP server on port {}", self.address.port());
+        let (stopped, mut stopping) = watch::channel(false);
+        let serving = axum::serve(self.listener, routes(self.pages)).with_graceful_shutdown(async move {
+            stop.await;
+            stopped.send_replace(true);
+        });
+        let too_late = async {
+            // An error means that serving is over, and then this branch does not matter.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            ended = serving.into_future() => match ended {
+                Ok(()) => info!("HTTP server stopped"),
+                Err(problem) => warn!(error = %problem, "HTTP server crashed"),
+            },
+            () = too_late => warn!("HTTP server graceful shutdown failed: requests still run after {GRACE:?}"),
+        }
+    }
+}
+
+fn routes(pages: Pages) -> Router {
+    Router::new()
+        .route("/healthz", any(|| async { "OK" }))
+        .route("/readyz", any(readiness))
+        .route("/metrics", any(metrics))
+        .with_state(pages)
+}
+
+async fn readiness(State(pages): State<Pages>) -> Response {
+    if *pages.ready.borrow() {
+        "OK".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the caches are not filled yet").into_response()
+    }
+}
+
+async fn metrics(State(pages): State<Pages>) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], pages.telemetry.render()).into_response()
+}
+
+const GRACE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use rstest::rstest;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::controller::fence::{Claim, Fence};
+
+    fn telemetry() -> Arc<Telemetry> {
+        // A standby.
+        Arc::new(Telemetry::new("0.1.0", "istio", Fence::new(Claim::None)))
+    }
+
+    async fn ask(method: &str, path: &str, ready: bool) -> (u16, String, String) {
+        let pages = Pages { telemetry: telemetry(), ready: watch::channel(ready).1 };
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        let response = routes(pages).oneshot(request).await.expect("infallible");
+        let (head, body) = response.into_parts();
+        let kind =
+            head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let body = body.collect().await.expect("a body").to_bytes();
+        (head.status.as_u16(), kind.to_owned(), String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[rstest]
+    #[case("GET")]
+    #[case("POST")]
+    #[tokio::test]
+    async fn healthz_answers_ok_to_any_method_on_a_standby_too(#[case] method: &str) {
+        // spec: 01/API-095 01/API-093
+        let (status, _, body) = ask(method, "/healthz", false).await;
+        assert_eq!((200, "OK"), (status, body.as_str()));
+    }
+
+    #[rstest]
+    #[case::filled(true, 200)]
+    #[case::not_yet(false, 503)]
+    #[tokio::test]
+    async fn readyz_follows_the_caches(#[case] ready: bool, #[case] expected: u16) {
+        assert_eq!(expected, ask("GET", "/readyz", ready).await.0);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_text_for_prometheus_on_a_standby_too() {
+        // spec: 01/API-093 01/API-096
+        let (status, kind, body) = ask("GET", "/metrics", false).await;
+        assert_eq!((200, "text/plain; version=0.0.4; charset=utf-8"), (status, kind.as_str()));
+        for series in
+            ["flagger_info{mesh_provider=\"istio\",version=\"0.1.0\"} 1", "process_cpu_seconds_total "]
+        {
+            assert!(body.contains(series), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_paths_do_not_exist() {
+        for path in ["/", "/debug/pprof/", "/healthz/x"] {
+            assert_eq!(404, ask("GET", path, true).await.0, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_an_error_that_names_it() {
+        let ready = watch::channel(true).1;
+        let first = Server::bind(0, telemetry(), ready.clone()).await.expect("a free port");
+        let port = first.address().port();
+        let error = Server::bind(port, telemetry(), ready).await.err().expect("it is taken").to_string();
+        assert!(error.contains(&format!("port {port}")) && error.contains("-port"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn it_answers_on_its_port_until_it_is_stopped() {
+        let server = Server::bind(0, telemetry(), watch::channel(true).1).await.expect("a free port");
+        let address = (Ipv4Addr::LOCALHOST, server.address().port());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let running = tokio::spawn(server.run(async move {
+            let _ = stopped.await;
+        }));
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nOK"), "{answer}");
+        stop.send(()).expect("it runs");
+        running.await.expect("no panic");
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! One look at one Canary: observe, decide, then ask, act or wait. While questions are under way it keeps looking:
+//! a new revision does not wait for a slow hook.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::{BoxFuture, select_all};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use crate::api::object::ObjectId;
+use crate::api::release::{Release, Strategy};
+use crate::api::status::CanaryStatus;
+use crate::rollout::{self, Answer, Event, EventKind, Outcome, Plan, Question, Step, Wait, messages, status};
+
+use super::Shared;
+use super::act::{Error, Writer};
+use super::memory::Memory;
+use super::observe::{Observation, Scene, Unusable, World, observe};
+use super::telemetry;
+
+/// When a Canary must be looked at again, if nothing happens before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// When a watched object changes.
+    Change,
+    At(DateTime<Utc>),
+    /// Something failed: after a pause that grows.
+    Retry,
+    /// It does not exist any more.
+    Gone,
+}
+
+/// Looks at `id` until there is nothing left to do at this moment. `woken` tells of changes meanwhile.
+pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woken: &Notify) -> Next {
+    let mut asked: Vec<(Question, BoxFuture<'static, Answer>)> = Vec::new();
+    loop {
+        if !shared.fence.claim().is_valid(Instant::now()) {
+            return Next::Change;
+        }
+        let now = shared.clock.now();
+        let world = match observe(&shared.caches, &shared.settings, id, memory, now) {
+            Observation::Gone => return Next::Gone,
+            Observation::NotYet(until) => return until.map_or(Next::Change, Next::At),
+            Observation::Unusable(unusable) => return refuse(shared, *unusable, memory).await,
+            Observation::World(world) => *world,
+        };
+        shared.publish_series(&world.snapshot, memory);
+        match rollout::next(&world.snapshot) {
+            Step::Ask(questions) => {
+                asked.retain(|(question, _)| questions.contains(question));
+                for question in questions {
+                    if asked.iter().all(|(open, _)| *open != question) {
+                        debug!(canary = id.name, ?question, "asking");
+                        asked.push((question.clone(), shared.inquirer.ask(&world.snapshot, &question)));
+                    }
+                }
+                let answered = async {
+                    let (answer, index, _) = select_all(asked.iter_mut().map(|(_, answer)| answer)).await;
+                    (answer, index)
+                };
+                tokio::select! {
+                    biased;
+                    () = woken.notified() => {}
+                    (answer, index) = answered => {
+                        let (question, _) = asked.swap_remove(index);
+                        shared.note_answer(&world.snapshot, &question, &answer);
+                        memory.answers.insert(question, answer);
+                    }
+                }
+            }
+            Step::Act(plan) => {
+                asked.clear();
+                match act(shared, &plan, &world, memory).await {
+                    Ok(()) => {}
+                    Err(next) => return next,
+                }
+            }
+            Step::Wait(wait) => return pause(shared, wait, &world, memory),
+        }
+    }
+}
+
+/// Carries out a plan; `Err` says when to look again after a failure.
+async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memory) -> Result<(), Next> {
+    let World { snapshot, scene } = world;
+    let started = Instant::now();
+    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    match writer.carry_out(plan, scene, &snapshot.status, memory, snapshot.now).await {
+        Ok(()) => {
+            memory.step_done();
+            announce(shared, scene, &plan.status, &plan.events);
+            log_change(snapshot, plan);
+            for alert in &plan.alerts {
+                shared.alert(&scene.release, alert);
+            }
+            if let Some(outcome) = plan.outcome {
+                count(shared, &scene.release, outcome);
+            }
+            if plan.status.last_check_time != snapshot.status.last_check_time {
+                series(shared, &scene.release).step(started.elapsed());
+            }
+            Ok(())
+        }
+        Err(Error::NotLeading(_)) => Err(Next::Change),
+        Err(Error::Conflict(id)) => {
+            debug!(object = %id, "changed meanwhile, looking again");
+            Err(Next::Retry)
+        }
+        Err(error @ (Error::Refused(_) | Error::Api(_))) => {
+            let event = messages::warning(snapshot.status.phase, error.to_string());
+            if memory.notices.first() != Some(&event) {
+                announce(shared, scene, &snapshot.status, std::slice::from_ref(&event));
+                memory.notices = vec![event];
+            }
+            Err(Next::Retry)
+        }
+    }
+}
+
+fn pause(shared: &Arc<Shared>, wait: Wait, world: &World, memory: &mut Memory) -> Next {
+    let now = world.snapshot.now;
+    let mut until = wait.until;
+    if wait.notices != memory.notices {
+        // Numbers that move (pods that become ready one by one) are told once per interval.
+        let quiet_until = memory.noticed_at.map_or(now, |at| at + world.snapshot.release.analysis.interval);
+        if now >= quiet_until {
+            announce(shared, &world.scene, &world.snapshot.status, &wait.notices);
+            for alert in &wait.alerts {
+                shared.alert(&world.scene.release, alert);
+            }
+            memory.notices = wait.notices;
+            memory.noticed_at = Some(now);
+        } else {
+            until = Some(until.map_or(quiet_until, |until| until.min(quiet_until)));
+        }
+    }
+    if wait.polled {
+        memory.polled_at = Some(now);
+        memory.answers.clear();
+    }
+    debug!(canary = world.snapshot.release.title(), why = %wait.why, ?until, "waiting");
+    until.map_or(Next::Change, Next::At)
+}
+
+/// Says in status and event what is wrong with a manifest. Traffic and workloads stay as they are.
+async fn refuse(shared: &Arc<Shared>, unusable: Unusable, memory: &mut Memory) -> Next {
+    let Unusable { object, status: observed, problems } = unusable;
+    let now = shared.clock.now();
+    let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
+    let wanted = status::refused(&observed, generation, &problems, now);
+    if !status::differs(&observed, &wanted) {
+        return Next::Change;
+    }
+    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    match writer.status(&object, &observed, &wanted, memory, now).await {
+        Ok(()) => {
+            let event = messages::warning(observed.phase, status::problem_text(&problems));
+            shared.publish(&object, &event);
+            Next::Change
+        }
+        Err(Error::NotLeading(_)) => Next::Change,
+        Err(error) => {
+            info!(canary = %super::act::id_of(&object), %error, "status not written");
+            Next::Retry
+        }
+    }
+}
+
+fn announce(shared: &Arc<Shared>, scene: &Scene, status: &CanaryStatus, events: &[Event]) {
+    for event in events {
+        shared.publish(&scene.canary, event);
+        shared.tell_hooks(&scene.release, status, event);
+    }
+}
+
+fn log_change(snapshot: &rollout::Snapshot, plan: &Plan) {
+    let (before, after) = (&snapshot.status, &plan.status);
+    if before.phase != after.phase || before.canary_weight != after.canary_weight {
+        info!(
+            canary = snapshot.release.title(),
+            revision = after.last_applied_spec,
+            phase = %after.phase,
+            weight = after.canary_weight,
+            "advanced"
+        );
+    }
+}
+
+fn count(shared: &Shared, release: &Release, outcome: Outcome) {
+    let strategy = match release.analysis.strategy {
+        Strategy::Weighted(_) => telemetry::Strategy::Canary,
+        Strategy::BlueGreen { .. } => telemetry::Strategy::BlueGreen,
+        Strategy::AbTesting { .. } => telemetry::Strategy::AbTesting,
+    };
+    let series = series(shared, release);
+    match outcome {
+        Outcome::Completed => series.succeeded(strategy, telemetry::Analysis::Completed),
+        Outcome::Skipped => series.succeeded(strategy, telemetry::Analysis::Skipped),
+        Outcome::Failed => series.failed(strategy),
+    }
+}
+
+pub(super) fn series<'a>(shared: &'a Shared, release: &'a Release) -> telemetry::Target<'a> {
+    shared.telemetry.target(&release.namespace, &release.target.name)
+}
+
+/// The object that events are about.
+pub(super) fn subject(canary: &Value) -> super::events::Subject {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let metadata = &canary["metadata"];
+    super::events::Subject {
+        api_version: "flagger.app/v1beta1".to_owned(),
+        kind: "Canary".to_owned(),
+        namespace: text(&metadata["namespace"]),
+        name: text(&metadata["name"]),
+        uid: text(&metadata["uid"]),
+        resource_version: text(&metadata["resourceVersion"]),
+    }
+}
+
+/// Type and log level of an event (spec 01 §8.2–8.4).
+pub(super) fn typed(kind: EventKind) -> (super::events::EventType, super::events::LogAs) {
+    use super::events::{EventType, LogAs};
+    match kind {
+        EventKind::Normal => (EventType::Normal, LogAs::Info),
+        EventKind::Warning => (EventType::Warning, LogAs::Info),
+        EventKind::Error => (EventType::Warning, LogAs::Error),
+    }
+}
+
+/// The first pause after a failure, and the longest.
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(200);
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);

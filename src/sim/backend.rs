@@ -1,0 +1,289 @@
+//! The metrics backend and the hooks of the simulated world, in the place of the network: what Prometheus would
+//! say follows from the version that the target runs and from the traffic that it gets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use crate::http::{Cause, Request, Response, Transport};
+use crate::kubesim::KubeSim;
+
+/// How a version of an application behaves under traffic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Version {
+    /// Percent of requests that succeed.
+    pub success_rate: f64,
+    /// 99th percentile of the time that requests take.
+    pub p99_millis: f64,
+}
+
+impl Default for Version {
+    fn default() -> Self {
+        Self { success_rate: 100.0, p99_millis: 95.0 }
+    }
+}
+
+/// What is wrong with the metrics backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody listens.
+    Unreachable,
+    /// The answer never comes.
+    Hangs,
+    /// A page of HTML.
+    NotJson,
+    /// Ten megabytes.
+    Huge,
+    /// An answer without samples.
+    NoData,
+    /// Not a number.
+    NotANumber,
+}
+
+/// What a built-in check was told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub namespace: String,
+    pub target: String,
+    /// As a Canary names it.
+    pub metric: &'static str,
+    /// Percent, or milliseconds; nothing if the target gets no requests.
+    pub value: Option<f64>,
+}
+
+type Observer = Arc<dyn Fn(&Sample) + Send + Sync>;
+
+/// A call of a hook, as it arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookCall {
+    pub url: String,
+    pub body: Value,
+}
+
+/// The network of the simulated world.
+#[derive(Clone)]
+pub struct Backend {
+    kube: KubeSim,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By a part of the image name.
+    versions: BTreeMap<String, Version>,
+    /// Values of queries that are not built in, by a part of the query.
+    queries: BTreeMap<String, f64>,
+    fault: Option<Fault>,
+    /// Hooks that say no, by a part of the URL.
+    closed: BTreeSet<String>,
+    /// Hooks that never answer.
+    hanging: BTreeSet<String>,
+    hook_calls: Vec<HookCall>,
+    asked: Vec<String>,
+    observer: Option<Observer>,
+}
+
+impl Backend {
+    pub fn new(kube: KubeSim) -> Self {
+        Self { kube, state: Arc::default() }
+    }
+
+    /// Versions whose image contains `image` behave so.
+    pub fn version(&self, image: &str, version: Version) {
+        self.state().versions.insert(image.to_owned(), version);
+    }
+
+    /// Queries that contain `part` have this value.
+    pub fn query(&self, part: &str, value: f64) {
+        self.state().queries.insert(part.to_owned(), value);
+    }
+
+    /// Breaks the metrics backend, or repairs it.
+    pub fn fault(&self, fault: Option<Fault>) {
+        self.state().fault = fault;
+    }
+
+    /// Hooks whose URL contains `part` say no from now on, or yes again.
+    pub fn close(&self, part: &str, closed: bool) {
+        let mut state = self.state();
+        if closed {
+            state.closed.insert(part.to_owned());
+        } else {
+            state.closed.remove(part);
+        }
+    }
+
+    /// Hooks whose URL contains `part` never answer from now on.
+    pub fn hang(&self, part: &str) {
+        self.state().hanging.insert(part.to_owned());
+    }
+
+    /// Calls of hooks so far.
+    pub fn hook_calls(&self) -> Vec<HookCall> {
+        self.state().hook_calls.clone()
+    }
+
+    /// Queries so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.state().asked.clone()
+    }
+
+    /// Calls `observer` with each sample that a built-in check is given, at once and in order.
+    pub fn observe(&self, observer: impl Fn(&Sample) + Send + Sync + 'static) {
+        self.state().observer = Some(Arc::new(observer));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn metrics(&self, request: &Request) -> Result<Response, Cause> {
+        let text = request.query.iter().find(|(key, _)| key == "query").map_or("", |(_, value)| value);
+        let fault = {
+            let mut state = self.state();
+            state.asked.push(text.to_owned());
+            state.fault
+        };
+        match fault {
+            Some(Fault::Unreachable) => return Err(Cause::Connect("connection refused".to_owned())),
+            Some(Fault::NotJson) => return Ok(Response::new(200, "<html>It works!</html>")),
+            Some(Fault::Huge) => return Ok(Response::new(200, vec![b' '; request.max_bytes + 1])),
+            Some(Fault::NoData) => return Ok(vector(None)),
+            Some(Fault::NotANumber) => return Ok(vector(Some("NaN".to_owned()))),
+            Some(Fault::Hangs) | None => {}
+        }
+        Ok(vector(self.value(text).map(|value| value.to_string())))
+    }
+
+    fn value(&self, query: &str) -> Option<f64> {
+        if query == "vector(1)" {
+            return Some(1.0);
+        }
+        let custom = self
+            .state()
+            .queries
+            .iter()
+            .find(|(part, _)| query.contains(part.as_str()))
+            .map(|(_, value)| *value);
+        if custom.is_some() {
+            return custom;
+        }
+        let (namespace, target) = subject(query)?;
+        let version = self.running(&namespace, &target);
+        let (metric, value, unit) = if query.contains("histogram_quantile") {
+            let unit = if query.contains("milliseconds") { 1.0 } else { 1000.0 };
+            ("request-duration", version.map(|version| version.p99_millis), unit)
+        } else {
+            ("request-success-rate", version.map(|version| version.success_rate), 1.0)
+        };
+        let observer = self.state().observer.clone();
+        if let Some(observer) = observer {
+            observer(&Sample { namespace, target, metric, value });
+        }
+        value.map(|value| value / unit)
+    }
+
+    /// The behaviour of what `target` runs, if it has pods and gets requests.
+    fn running(&self, namespace: &str, target: &str) -> Option<Version> {
+        let deployment = self.kube.get("deployments.apps", namespace, target)?;
+        deployment["status"]["readyReplicas"].as_i64().filter(|ready| *ready > 0)?;
+        if !self.gets_requests(namespace, target) {
+            return None;
+        }
+        let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?.to_owned();
+        let state = self.state();
+        let known = state.versions.iter().find(|(part, _)| image.contains(part.as_str()));
+        Some(known.map(|(_, version)| *version).unwrap_or_default())
+    }
+
+    /// Whether the mesh sends anything there. Without routes a load test does.
+    fn gets_requests(&self, namespace: &str, target: &str) -> bool {
+        let Some(service) = self.kube.get("virtualservices.networking.istio.io", namespace, target) else {
+            return true;
+        };
+        let canary = format!("{target}-canary");
+        let rules = service["spec"]["http"].as_array().cloned().unwrap_or_default();
+        rules.iter().any(|rule| {
+            let routed = rule["route"].as_array().is_some_and(|routes| {
+                routes.iter().any(|route| {
+                    route["destination"]["host"] == canary.as_str()
+                        && route["weight"].as_i64().unwrap_or(100) > 0
+                })
+            });
+            routed || rule["mirror"]["host"] == canary.as_str()
+        })
+    }
+
+    fn hook(&self, request: &Request) -> Response {
+        let body = serde_json::from_slice(&request.body).unwrap_or_default();
+        let mut state = self.state();
+        state.hook_calls.push(HookCall { url: request.url.clone(), body });
+        if state.closed.iter().any(|part| request.url.contains(part.as_str())) {
+            return Response::new(403, "Forbidden");
+        }
+        Response::new(200, "")
+    }
+
+    fn hangs(&self, request: &Request) -> bool {
+        let state = self.state();
+        if is_metrics(request) {
+            return state.fault == Some(Fault::Hangs);
+        }
+        state.hanging.iter().any(|part| request.url.contains(part.as_str()))
+    }
+}
+
+impl Transport for Backend {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        async move {
+            if self.hangs(&request) {
+                return std::future::pending().await;
+            }
+            if is_metrics(&request) { self.metrics(&request) } else { Ok(self.hook(&request)) }
+        }
+        .boxed()
+    }
+}
+
+fn is_metrics(request: &Request) -> bool {
+    request.url.contains("/api/v1/query")
+}
+
+/// An answer of Prometheus with one sample, or none.
+fn vector(value: Option<String>) -> Response {
+    let result: Vec<Value> =
+        value.into_iter().map(|value| json!({"metric": {}, "value": [1_545_905_245.458, value]})).collect();
+    let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+    Response::new(200, body.to_string())
+}
+
+/// Namespace and workload that a built-in query asks about.
+fn subject(query: &str) -> Option<(String, String)> {
+    let label = |name: &str| {
+        let start = query.find(name)? + name.len();
+        let rest = query[start..].trim_start_matches(['=', '~']).strip_prefix('"')?;
+        Some(rest[..rest.find('"')?].to_owned())
+    };
+    if let Some(workload) = label("destination_workload=") {
+        return Some((label("destination_workload_namespace=")?, workload));
+    }
+    let pods = label("kubernetes_pod_name=")?;
+    Some((label("kubernetes_namespace=")?, pods[..pods.find("-[")?].to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subject_of_a_query_is_its_workload() {
+        let istio = r#"rate(istio_requests_total{reporter="destination",destination_workload_namespace="shop",destination_workload=~"frontend"}[1m])"#;
+        assert_eq!(subject(istio), Some(("shop".into(), "frontend".into())));
+        let plain =
+            r#"{kubernetes_namespace="shop",kubernetes_pod_name=~"frontend-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}"#;
+        assert_eq!(subject(plain), Some(("shop".into(), "frontend".into())));
+    }
+}

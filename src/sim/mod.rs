@@ -1,0 +1,10 @@
+//! The simulated world: an embedded cluster, applications whose versions behave as told, a metrics backend that
+//! answers for them, and the real controller in the middle. On a paused clock an hour passes in milliseconds.
+
+mod backend;
+mod mesh;
+mod world;
+
+pub use backend::{Backend, Fault, HookCall, Sample, Version};
+pub use mesh::istio_crds;
+pub use world::{Running, World, WorldBuilder, weights_of};

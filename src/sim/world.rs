@@ -1,0 +1,247 @@
+//! A cluster with Vexil's kinds, a mesh, a backend, and controllers that can be started and killed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone, Utc};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::api::crds;
+use crate::api::release::Settings;
+use crate::controller::client::{Layers, layered};
+use crate::controller::clock::Clock;
+use crate::controller::fence::{Claim, Fence};
+use crate::controller::ids::Ids;
+use crate::controller::telemetry::Telemetry;
+use crate::controller::{Controller, Parts};
+use crate::http;
+use crate::kubesim::KubeSim;
+
+use super::backend::Backend;
+use super::mesh::istio_crds;
+
+/// The simulated world. Cheap to clone.
+#[derive(Clone)]
+pub struct World {
+    pub kube: KubeSim,
+    pub backend: Backend,
+    clock: Clock,
+    settings: Settings,
+    event_webhook: String,
+}
+
+/// What a world is made of.
+pub struct WorldBuilder {
+    start: DateTime<Utc>,
+    settings: Settings,
+    mesh: bool,
+    event_webhook: String,
+}
+
+/// A controller at work in the world.
+pub struct Running {
+    pub fence: Fence,
+    pub telemetry: Arc<Telemetry>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder {
+            start: Utc.with_ymd_and_hms(2026, 1, 1, 9, 0, 0).single().unwrap_or_default(),
+            settings: Settings::default(),
+            mesh: true,
+            event_webhook: String::new(),
+        }
+    }
+
+    /// Starts a controller; it leads at once.
+    pub fn start_controller(&self) -> Running {
+        let fence = Fence::new(Claim::Always);
+        let telemetry = Arc::new(Telemetry::new("simulated", &self.settings.mesh_provider, fence.clone()));
+        let layers = Layers { fence: fence.clone(), telemetry: Arc::clone(&telemetry), limit: None };
+        let client = layered(self.kube.service(CONTROLLER), "default", layers);
+        let controller = Controller::new(Parts {
+            mesh: client.clone(),
+            client,
+            http: http::Client::over(Arc::new(self.backend.clone()), http::Limits::default()),
+            settings: self.settings.clone(),
+            namespace: String::new(),
+            event_webhook: self.event_webhook.clone(),
+            clock: self.clock,
+            ids: Ids::seeded(1),
+            fence: fence.clone(),
+            telemetry: Arc::clone(&telemetry),
+        });
+        let (stop, stopped) = oneshot::channel();
+        #[expect(clippy::disallowed_methods, reason = "held and ended by Running")]
+        let task = tokio::spawn(controller.run(async {
+            // A dropped sender stops it as well.
+            let _ = stopped.await;
+        }));
+        Running { fence, telemetry, stop: Some(stop), task }
+    }
+
+    /// Applies the objects of a YAML text, one document after the other, as `kubectl apply --server-side` would.
+    ///
+    /// # Errors
+    /// If it is no YAML, or the cluster refuses an object; the text says which and why.
+    pub fn apply(&self, yaml: &str) -> Result<(), String> {
+        for document in documents(yaml)? {
+            let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            self.kube.apply("kubectl", document).map_err(|status| {
+                format!("{name}: {}", serde_json::to_value(&status.message).unwrap_or_default())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Gives the first container of a Deployment another image, as `kubectl set image` would.
+    pub fn set_image(&self, namespace: &str, deployment: &str, image: &str) {
+        let Some(mut object) = self.kube.get("deployments.apps", namespace, deployment) else { return };
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
+        self.kube.put(object);
+    }
+
+    /// The status of a Canary.
+    pub fn status(&self, namespace: &str, canary: &str) -> Value {
+        self.kube
+            .get("canaries.flagger.app", namespace, canary)
+            .map_or(Value::Null, |canary| canary["status"].clone())
+    }
+
+    /// The phase of a Canary; empty if it has none.
+    pub fn phase(&self, namespace: &str, canary: &str) -> String {
+        self.status(namespace, canary)["phase"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Messages of the events about a Canary, in order.
+    pub fn events(&self, namespace: &str, canary: &str) -> Vec<String> {
+        let mut events: Vec<(String, String)> = self
+            .kube
+            .list("events", Some(namespace))
+            .into_iter()
+            .filter(|event| event["involvedObject"]["name"] == canary)
+            .map(|event| {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                (text(&event["metadata"]["name"]), text(&event["message"]))
+            })
+            .collect();
+        events.sort();
+        events.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Weights of primary and canary as the mesh has them.
+    pub fn weights(&self, namespace: &str, apex: &str) -> Option<(i64, i64)> {
+        weights_of(&self.kube.get("virtualservices.networking.istio.io", namespace, apex)?)
+    }
+
+    /// Lets time pass until `met`, at most `limit`; whether it was met.
+    pub async fn until(&self, limit: Duration, met: impl Fn(&Self) -> bool) -> bool {
+        let deadline = tokio::time::Instant::now() + limit;
+        while !met(self) {
+            if tokio::time::Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        true
+    }
+
+    /// The world's time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// What tells the world's time.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+}
+
+impl WorldBuilder {
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// A cluster without Istio.
+    pub fn without_mesh(mut self) -> Self {
+        self.mesh = false;
+        self
+    }
+
+    /// Where events go that no hook of their Canary takes.
+    pub fn event_webhook(mut self, url: &str) -> Self {
+        self.event_webhook = url.to_owned();
+        self
+    }
+
+    /// Begins at `start`.
+    pub fn start(mut self, start: DateTime<Utc>) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// The world. Needs a runtime.
+    pub fn build(self) -> World {
+        let kube = KubeSim::builder().start_time(self.start).build();
+        for crd in crds::crds() {
+            kube.put(serde_json::to_value(crd).unwrap_or_default());
+        }
+        if self.mesh {
+            istio_crds().into_iter().for_each(|crd| {
+                kube.put(crd);
+            });
+        }
+        World {
+            backend: Backend::new(kube.clone()),
+            clock: Clock::starting_at(self.start),
+            kube,
+            settings: self.settings,
+            event_webhook: self.event_webhook,
+        }
+    }
+}
+
+impl Running {
+    /// Ends it as SIGTERM would.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = self.task.await;
+    }
+
+    /// Ends it as SIGKILL would: in the middle of whatever it does.
+    pub fn kill(self) {
+        self.fence.publish(Claim::None);
+        self.task.abort();
+    }
+}
+
+/// Weights of primary and canary that a VirtualService of ours says.
+pub fn weights_of(virtual_service: &Value) -> Option<(i64, i64)> {
+    let routes = virtual_service["spec"]["http"][0]["route"].as_array()?;
+    let weight = |suffix: &str| {
+        routes.iter().find_map(|route| {
+            let host = route["destination"]["host"].as_str()?;
+            host.ends_with(suffix).then(|| route["weight"].as_i64()).flatten()
+        })
+    };
+    Some((weight("-primary")?, weight("-canary")?))
+}
+
+fn documents(yaml: &str) -> Result<Vec<Value>, String> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).map_err(|error| error.to_string())?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// The caller's name in the request log.
+pub(super) const CONTROLLER: &str = "vexil";
+
+/// How finely conditions are looked at.
+const TICK: Duration = Duration::from_millis(500);

@@ -1,0 +1,291 @@
+//! What is installed: that the copies of the CRDs and of the rights agree, and what the chart and the overlays render.
+//! The rendering runs where Helm and kubectl are at hand (`HELM`, the PATH, or what the end-to-end run has built).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rstest::rstest;
+use serde_json::Value;
+
+#[test]
+fn the_copies_of_the_crds_are_up_to_date() {
+    let read = |name: &str| read(&format!("crds/{name}.yaml"));
+    let all = ["alertprovider", "canary", "metrictemplate"].map(read);
+    holds("deploy/kustomize/base/vexil/crds.yaml", &all.join("---\n"));
+    for (name, text) in ["alertprovider", "canary", "metrictemplate"].iter().zip(&all) {
+        holds(&format!("deploy/charts/vexil/crds/{name}.yaml"), text);
+    }
+}
+
+#[test]
+fn chart_and_overlays_give_the_same_rights() {
+    assert_eq!(
+        rules("deploy/charts/vexil/templates/rbac.yaml"),
+        rules("deploy/kustomize/base/vexil/account.yaml")
+    );
+}
+
+#[test]
+fn no_right_goes_beyond_what_flaggers_role_names() {
+    // spec: 01/API-109
+    let rules = rules("deploy/charts/vexil/templates/rbac.yaml");
+    let words: Vec<&str> = rules.split([' ', ',', '[', ']', '"', '\n']).collect();
+    for beyond in ["pods", "namespaces", "nodes", "events.k8s.io", "escalate", "impersonate", "bind"] {
+        assert!(!words.contains(&beyond), "{beyond}");
+    }
+    assert!(!words.iter().any(|word| word.ends_with("/scale")), "{words:?}");
+    assert!(!rules.lines().any(|line| line.contains("verbs") && line.contains('*')), "{rules}");
+}
+
+#[test]
+fn the_chart_renders_what_a_user_of_flaggers_chart_expects() {
+    // spec: 01/API-106
+    let Some(objects) = chart(&["meshProvider=istio", "metricsServer=http://prometheus.istio-system:9090"])
+    else {
+        return;
+    };
+    assert_eq!(
+        vec!["ServiceAccount vexil", "ClusterRole vexil", "ClusterRoleBinding vexil", "Deployment vexil",],
+        names(&objects)
+    );
+    let deployment = object(&objects, "Deployment vexil");
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["name"], "flagger");
+    assert_eq!(
+        arguments(&objects),
+        [
+            "controller",
+            "-log-level=info",
+            "-mesh-provider=istio",
+            "-metrics-server=http://prometheus.istio-system:9090",
+            "-enable-config-tracking=true",
+            "-slack-user=flagger",
+        ]
+    );
+    let probes = [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")];
+    assert!(probes.iter().all(|(probe, path)| container[probe]["httpGet"]["path"] == *path), "{container}");
+    assert_eq!(
+        (&container["securityContext"]["runAsUser"], &container["securityContext"]["readOnlyRootFilesystem"]),
+        (&10001.into(), &true.into())
+    );
+}
+
+#[rstest]
+#[case("logLevel=debug", "-log-level=debug")]
+#[case("namespace=shop", "-namespace=shop")]
+#[case("selectorLabels=app\\,tier", "-selector-labels=app,tier")]
+#[case("configTracking.enabled=false", "-enable-config-tracking=false")]
+#[case("ingressAnnotationsPrefix=x", "-ingress-annotations-prefix=x")]
+#[case("ingressClass=contour", "-ingress-class=contour")]
+#[case("includeLabelPrefix=app.kubernetes.io", "-include-label-prefix=app.kubernetes.io")]
+#[case("threadiness=4", "-threadiness=4")]
+#[case("eventWebhook=http://events", "-event-webhook=http://events")]
+#[case("clusterName=staging", "-cluster-name=staging")]
+#[case("noCrossNamespaceRefs=true", "-no-cross-namespace-refs=true")]
+#[case("kubeconfigQPS=50", "-kubeconfig-qps=50")]
+#[case("kubeconfigBurst=1000000", "-kubeconfig-burst=1000000")]
+#[case("slack.user=bot", "-slack-user=bot")]
+#[case("slack.channel=#releases", "-slack-channel=#releases")]
+#[case("slack.url=https://slack", "-slack-url=https://slack")]
+#[case("slack.proxy=http://proxy", "-slack-proxy-url=http://proxy")]
+#[case("slack.proxyUrl=http://proxy", "-slack-proxy-url=http://proxy")]
+#[case("msteams.url=https://teams", "-msteams-url=https://teams")]
+#[case("msteams.proxyUrl=http://proxy", "-msteams-proxy-url=http://proxy")]
+#[case("leaderElection.enabled=true", "-enable-leader-election=true")]
+#[case("leaderElection.enabled=true", "-leader-election-namespace=istio-system")]
+#[case("prometheus.install=true", "-metrics-server=http://vexil-prometheus:9090")]
+#[case("controlplane.kubeconfig.secretName=x", "-kubeconfig-service-mesh=/tmp/controlplane/kubeconfig")]
+fn a_value_becomes_its_flag(#[case] value: &str, #[case] flag: &str) {
+    // spec: 01/API-105
+    let Some(objects) = chart(&[value]) else { return };
+    assert!(arguments(&objects).contains(&flag.to_owned()), "{:?}", arguments(&objects));
+}
+
+#[rstest]
+#[case::alone(&[], 1, "Recreate")]
+#[case::many_without_election(&["leaderElection.replicaCount=3"], 1, "Recreate")]
+#[case::many_with_election(&["leaderElection.replicaCount=3", "leaderElection.enabled=true"], 3, "")]
+fn several_replicas_run_only_with_leader_election(
+    #[case] values: &[&str],
+    #[case] replicas: u64,
+    #[case] strategy: &str,
+) {
+    // spec: 01/API-107
+    let Some(objects) = chart(values) else { return };
+    let spec = &object(&objects, "Deployment vexil")["spec"];
+    assert_eq!(
+        (spec["replicas"].as_u64(), spec["strategy"]["type"].as_str().unwrap_or_default()),
+        (Some(replicas), strategy)
+    );
+}
+
+#[rstest]
+#[case("serviceMonitor.enabled=true", &["Service vexil", "ServiceMonitor vexil"])]
+#[case("podMonitor.enabled=true", &["PodMonitor vexil"])]
+#[case("podDisruptionBudget.enabled=true", &["PodDisruptionBudget vexil"])]
+#[case("linkerdAuthPolicy.create=true", &["AuthorizationPolicy prometheus-admin-flagger"])]
+#[case("rbac.pspEnabled=true", &[])]
+#[case("crd.create=true", &[
+    "CustomResourceDefinition alertproviders.flagger.app",
+    "CustomResourceDefinition canaries.flagger.app",
+    "CustomResourceDefinition metrictemplates.flagger.app",
+])]
+#[case("prometheus.install=true", &[
+    "ServiceAccount vexil-prometheus", "ConfigMap vexil-prometheus", "ClusterRole vexil-prometheus",
+    "ClusterRoleBinding vexil-prometheus", "Service vexil-prometheus", "Deployment vexil-prometheus",
+])]
+fn optional_objects_come_when_they_are_asked_for(#[case] value: &str, #[case] added: &[&str]) {
+    // spec: 01/API-108
+    let Some(objects) = chart(&[value]) else { return };
+    let always =
+        ["ServiceAccount vexil", "ClusterRole vexil", "ClusterRoleBinding vexil", "Deployment vexil"];
+    let mut found: Vec<String> =
+        names(&objects).into_iter().filter(|name| !always.contains(&name.as_str())).collect();
+    let mut added = added.to_vec();
+    found.sort();
+    added.sort_unstable();
+    assert_eq!(added, found);
+}
+
+#[test]
+fn a_service_monitor_stands_where_it_is_told_to() {
+    let Some(objects) = chart(&["serviceMonitor.enabled=true", "serviceMonitor.namespace=monitoring"]) else {
+        return;
+    };
+    let monitor = object(&objects, "ServiceMonitor vexil");
+    assert_eq!(monitor["metadata"]["namespace"], "monitoring");
+    assert_eq!(monitor["spec"]["namespaceSelector"]["matchNames"][0], "istio-system");
+}
+
+#[test]
+fn the_bundled_prometheus_sets_the_labels_that_built_in_checks_ask_for() {
+    // spec: 01/API-111
+    let overlay = read("deploy/kustomize/base/prometheus/prometheus.yml");
+    for label in ["kubernetes_namespace", "kubernetes_pod_name"] {
+        assert_eq!(2, overlay.matches(&format!("target_label: {label}\n")).count());
+    }
+    let Some(objects) = chart(&["prometheus.install=true"]) else { return };
+    let config = &object(&objects, "ConfigMap vexil-prometheus")["data"]["prometheus.yml"];
+    assert_eq!(config.as_str().map(str::trim_end), Some(overlay.trim_end()));
+}
+
+#[rstest]
+#[case("istio", "istio-system", "-mesh-provider=istio", "-metrics-server=http://prometheus:9090")]
+#[case(
+    "kubernetes",
+    "flagger-system",
+    "-mesh-provider=kubernetes",
+    "-metrics-server=http://flagger-prometheus:9090"
+)]
+fn an_overlay_has_the_namespace_and_arguments_of_flaggers(
+    #[case] overlay: &str,
+    #[case] namespace: &str,
+    #[case] provider: &str,
+    #[case] metrics: &str,
+) {
+    // spec: 01/API-110
+    let folder = root().join("deploy/kustomize").join(overlay);
+    let Some(text) = output(Command::new("kubectl").arg("kustomize").arg(folder)) else { return };
+    let objects = documents(&text);
+    let deployment = object(&objects, "Deployment flagger");
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        (&deployment["metadata"]["namespace"], &container["name"]),
+        (&namespace.into(), &"flagger".into())
+    );
+    let expected = ["-log-level=info", "-include-label-prefix=app.kubernetes.io", provider, metrics];
+    assert_eq!(container["args"], Value::from(expected.to_vec()));
+    let subject = &object(&objects, "ClusterRoleBinding flagger")["subjects"][0];
+    assert_eq!(subject["namespace"], namespace);
+}
+
+/// The chart as `helm template` renders it with these values; `None` without Helm.
+fn chart(values: &[&str]) -> Option<Vec<Value>> {
+    let mut command = Command::new(helm()?);
+    command
+        .args(["template", "vexil"])
+        .arg(root().join("deploy/charts/vexil"))
+        .args(["--namespace", "istio-system"]);
+    for value in values {
+        command.args(["--set", value]);
+    }
+    output(&mut command).map(|text| documents(&text))
+}
+
+fn helm() -> Option<PathBuf> {
+    let named = std::env::var_os("HELM").map(PathBuf::from);
+    let on_path = || Command::new("helm").arg("version").output().is_ok().then(|| PathBuf::from("helm"));
+    let built = || {
+        let cache = PathBuf::from(std::env::var_os("HOME")?).join(".cache/vexil-e2e");
+        let tools = std::fs::read_dir(cache).ok()?.flatten();
+        tools.map(|tool| tool.path().join("helm")).find(|path| path.is_file())
+    };
+    let found = named.or_else(on_path).or_else(built);
+    if found.is_none() {
+        eprintln!("skipped: no helm (HELM, the PATH, or after `make e2e`)");
+    }
+    found
+}
+
+/// What a command prints; `None` if there is no such command.
+fn output(command: &mut Command) -> Option<String> {
+    let Ok(done) = command.output() else {
+        eprintln!("skipped: cannot run {:?}", command.get_program());
+        return None;
+    };
+    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    Some(String::from_utf8(done.stdout).expect("manifests are text"))
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_saphyr::from_multiple(text).expect("YAML");
+    all.into_iter().filter(|object| !object.is_null()).collect()
+}
+
+fn name(object: &Value) -> String {
+    format!(
+        "{} {}",
+        object["kind"].as_str().unwrap_or_default(),
+        object["metadata"]["name"].as_str().unwrap_or_default()
+    )
+}
+
+fn names(objects: &[Value]) -> Vec<String> {
+    objects.iter().map(name).collect()
+}
+
+fn object<'a>(objects: &'a [Value], wanted: &str) -> &'a Value {
+    objects
+        .iter()
+        .find(|object| name(object) == wanted)
+        .unwrap_or_else(|| panic!("no {wanted} in {:?}", names(objects)))
+}
+
+fn arguments(objects: &[Value]) -> Vec<String> {
+    let container = &object(objects, "Deployment vexil")["spec"]["template"]["spec"]["containers"][0];
+    let arguments = container["args"].as_array().expect("arguments");
+    arguments.iter().map(|argument| argument.as_str().expect("a text").to_owned()).collect()
+}
+
+/// The rules of the ClusterRole in a file, as text.
+fn rules(path: &str) -> String {
+    let text = read(path);
+    let (_, rules) = text.split_once("\nrules:\n").expect("rules");
+    rules.split_once("\n---\n").expect("another object").0.to_owned()
+}
+
+/// Fails unless the file holds `expected`; writes it with `UPDATE_DEPLOY=1`.
+fn holds(path: &str, expected: &str) {
+    if std::env::var_os("UPDATE_DEPLOY").is_some() {
+        std::fs::write(root().join(path), expected).expect("writable");
+    }
+    assert!(read(path) == expected, "{path} differs from crds/: run the tests once with UPDATE_DEPLOY=1");
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|problem| panic!("{path}: {problem}"))
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
