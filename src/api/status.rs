@@ -63,18 +63,32 @@ pub struct CanaryStatus {
     /// Additive: the target as it was when `lastAppliedSpec` was recorded (the change fence, DESIGN §4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_target: Option<AppliedTarget>,
-    /// Additive: traffic has moved and the side that lost it is about to be scaled down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settling: Option<Settling>,
-    /// Additive: the run is over and its post-rollout hooks are still to be called, and what is said after them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closing: Option<Closing>,
 }
+
+/// Type of the condition that a run's traffic has moved and the side that lost it still has its pods. Its reason is
+/// the phase that follows. What a restart must not forget stands in conditions, not in fields of our own: the schema
+/// of an older Canary CRD keeps those.
+pub const SETTLING: &str = "Settling";
+
+/// Type of the condition that post-rollout hooks are still to be called. Its reason says how the run ended.
+pub const POST_ROLLOUT: &str = "PostRollout";
 
 impl CanaryStatus {
     /// The condition of type `kind`, if there is one.
     pub fn condition(&self, kind: &str) -> Option<&CanaryCondition> {
         self.conditions.iter().flatten().find(|condition| condition.kind == kind)
+    }
+
+    /// The phase that follows when the traffic has settled, and since when it settles.
+    pub fn settling(&self) -> Option<(Phase, DateTime<Utc>)> {
+        let condition = self.condition(SETTLING)?;
+        let next = match condition.reason.as_str() {
+            "Initialized" => Phase::Initialized,
+            "Succeeded" => Phase::Succeeded,
+            "Terminated" => Phase::Terminated,
+            _ => Phase::Failed,
+        };
+        Some((next, condition.last_transition_time.unwrap_or_default()))
     }
 }
 
@@ -87,30 +101,6 @@ pub struct AppliedTarget {
     pub uid: String,
     /// `metadata.generation` of the target.
     pub generation: i64,
-}
-
-/// Traffic has moved away from the target; its pods stay a little longer, until every proxy has heard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Settling {
-    /// The phase that follows.
-    pub next: Phase,
-    /// When the traffic had moved.
-    #[serde(with = "required_millis")]
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub since: DateTime<Utc>,
-}
-
-/// What is left to do and to say after the post-rollout hooks of a finished run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Closing {
-    /// Text of the last event.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event: Option<String>,
-    /// Text of the last alert.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alert: Option<String>,
 }
 
 /// The phases of a release. `Finalising` is spelled so.
@@ -215,56 +205,5 @@ mod millis {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
         Option::<DateTime<Utc>>::deserialize(from)
-    }
-}
-
-mod required_millis {
-    use chrono::{DateTime, SecondsFormat, Utc};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
-        DateTime::<Utc>::deserialize(from)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    // spec: 01/API-050
-    #[test]
-    fn counters_are_written_even_at_zero_and_what_is_unset_is_not() {
-        let status = serde_json::to_value(CanaryStatus::default()).expect("plain values");
-        assert_eq!(status, json!({"phase": "", "failedChecks": 0, "canaryWeight": 0, "iterations": 0}));
-    }
-
-    // spec: 01/API-046
-    #[test]
-    fn phases_are_spelled_as_scripts_read_them() {
-        let names = "Initializing Initialized Waiting Progressing WaitingPromotion Promoting Finalising Succeeded \
-                     Failed Terminating Terminated";
-        for name in names.split_whitespace().chain([""]) {
-            let phase: Phase = serde_json::from_value(json!(name)).expect("a phase");
-            assert_eq!((phase.as_str(), serde_json::to_value(phase).expect("a text")), (name, json!(name)));
-        }
-    }
-
-    #[test]
-    fn times_are_whole_seconds_but_for_those_that_intervals_are_counted_from() {
-        let time: DateTime<Utc> = "2026-01-02T03:04:05.678Z".parse().expect("a time");
-        let status = CanaryStatus {
-            last_transition_time: Some(time),
-            last_check_time: Some(time),
-            ..CanaryStatus::default()
-        };
-        let written = serde_json::to_value(&status).expect("plain values");
-        assert_eq!(written["lastTransitionTime"], "2026-01-02T03:04:05Z");
-        assert_eq!(written["lastCheckTime"], "2026-01-02T03:04:05.678Z");
     }
 }

@@ -1,12 +1,13 @@
 //! Carrying out a plan: its writes in order, the status last and under the version that was observed. Each write
 //! is made from the objects of the same observation as the decision, and valid only for them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use chrono::{DateTime, Utc};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use thiserror::Error;
+use tracing::warn;
 
 use crate::api::object::{Kind, ObjectId, Write, merge_patch};
 use crate::api::release::Settings;
@@ -81,6 +82,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let id = id_of(canary);
+        memory.announced = wanted.observed_generation;
         let wanted = serde_json::to_value(wanted).map_err(|error| Error::Api(error.to_string()))?;
         let mut patch = json!({"metadata": {"resourceVersion": canary["metadata"]["resourceVersion"]}});
         match &canary["status"] {
@@ -88,13 +90,14 @@ impl Writer<'_> {
                 let Some(change) = merge_patch(&Value::Object(live.clone()), &wanted) else { return Ok(()) };
                 patch["status"] = change;
             }
-            _ => patch["status"] = wanted,
+            _ => patch["status"] = wanted.clone(),
         }
         let api = self.api(&id);
         let written = api
             .patch_status(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .map_err(|error| failed(error, &id, "status update"))?;
+        complain_about_lost(&id, &wanted, &written.data["status"]);
         self.remember(id, written, memory, now);
         Ok(())
     }
@@ -174,6 +177,27 @@ impl Writer<'_> {
 
     fn api(&self, id: &ObjectId) -> Api<DynamicObject> {
         Api::namespaced_with(self.caches.client(id.kind).clone(), &id.namespace, &resource(id.kind))
+    }
+}
+
+/// Says once that the cluster does not keep all of our status: its CRD is older than this controller.
+fn complain_about_lost(id: &ObjectId, wanted: &Value, kept: &Value) {
+    static SAID: Once = Once::new();
+    let lost: Vec<&str> = wanted
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(field, _)| kept.get(field.as_str()).is_none())
+        .map(|(field, _)| field.as_str())
+        .collect();
+    if !lost.is_empty() {
+        SAID.call_once(|| {
+            warn!(
+                canary = format!("{}.{}", id.name, id.namespace),
+                "the Canary CRD of this cluster does not know status.{}: apply the CRDs of this version (vexil crds)",
+                lost.join(", status.")
+            );
+        });
     }
 }
 

@@ -224,9 +224,10 @@ impl Carrier {
     async fn deliver(&self, recipient: &Recipient, message: &Message) {
         let sent = match recipient {
             Recipient::Global => match &self.global {
-                Some(notifier) => {
-                    self.send(notifier.as_ref(), message).await.map_err(|why| format!("alert can't be sent: {why}"))
-                }
+                Some(notifier) => self
+                    .send(notifier.as_ref(), message)
+                    .await
+                    .map_err(|why| format!("alert can't be sent: {why}")),
                 None => Ok(()),
             },
             Recipient::Provider(id) => {
@@ -269,9 +270,13 @@ impl Carrier {
         let lasting = |why: &str| Trouble::Lasting(format!("error: {why}"));
         let Some(object) = self.caches.get(provider) else {
             return Err(match self.caches.state(ALERT_PROVIDER) {
-                State::Loading => Trouble::Passing("error: alert providers are still being listed".to_owned()),
+                State::Loading => {
+                    Trouble::Passing("error: alert providers are still being listed".to_owned())
+                }
                 State::Unavailable(why) => lasting(&why),
-                State::Ready => lasting(&format!("alertprovider.flagger.app \"{}\" not found", provider.name)),
+                State::Ready => {
+                    lasting(&format!("alertprovider.flagger.app \"{}\" not found", provider.name))
+                }
             });
         };
         let spec = decode::alert_provider(&object).map_err(|error| lasting(&error.to_string()))?.spec;

@@ -15,6 +15,8 @@ pub struct Memory {
     pub answers: Answers,
     /// When a step was decided that left nothing in the status.
     pub polled_at: Option<DateTime<Utc>>,
+    /// Generation that a status was last written for.
+    pub announced: Option<i64>,
     /// What was said at the last wait, and when.
     pub notices: Vec<Event>,
     pub noticed_at: Option<DateTime<Utc>>,

@@ -153,6 +153,7 @@ pub fn observe(
         target,
         answers: memory.answers.clone(),
         polled_at: memory.polled_at,
+        announced: memory.announced,
         release: release.clone(),
         status,
     };

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use crate::api::hooks::Severity;
-use crate::api::status::{Phase, Settling};
+use crate::api::status::Phase;
 use crate::api::traffic::Split;
 use crate::api::workload::{PrimaryFacts, REVISION_PREFIX, Readiness, TargetFacts};
 
@@ -65,7 +65,7 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
         effects.push(Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
     }
     if target.replicas > 0 {
-        let since = world.status.settling.as_ref().map(|settling| settling.since);
+        let since = world.status.settling().map(|(_, since)| since);
         match since {
             Some(since) if !moved && effects.is_empty() => {
                 let until = since + SETTLE;
@@ -75,7 +75,7 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
             }
             _ => {
                 let mut status = status::touched_if_stalled(world);
-                status.settling = Some(Settling { next: Phase::Initialized, since: world.now });
+                status::settle(&mut status, Phase::Initialized, world.now);
                 return stop(Plan::status(status).effects(effects));
             }
         }

@@ -23,11 +23,10 @@ fn decide(world: &Snapshot) -> Flow<Step> {
         return Ok(wait(Reason::Suspended, [messages::normal(world.status.phase, messages::SUSPENDED)]));
     }
     announce(world)?;
-    if let Some(settling) = &world.status.settling {
-        return match settling.next {
-            Phase::Initialized => initialize::initializing(world),
-            _ => rollback::settling(world, settling.since),
-        };
+    match world.status.settling() {
+        Some((Phase::Initialized, _)) => return initialize::initializing(world),
+        Some((_, since)) => return rollback::settling(world, since),
+        None => {}
     }
     match world.status.phase {
         Phase::Unset | Phase::Initializing => initialize::initializing(world),
@@ -52,8 +51,9 @@ fn finalizer(world: &Snapshot) -> Flow<()> {
 
 /// Records a new generation of the manifest once, and says what it should say differently.
 fn announce(world: &Snapshot) -> Flow<()> {
-    if world.status.conditions.is_none() || world.status.observed_generation == Some(world.release.generation)
-    {
+    let generation = Some(world.release.generation);
+    let recorded = world.status.observed_generation == generation || world.announced == generation;
+    if world.status.conditions.is_none() || recorded {
         return Ok(());
     }
     stop(Plan::status(status::touched(world)).events(warnings(world)))

@@ -1,12 +1,12 @@
 //! Promotion: the primary gets the template, then the traffic, then the canary's pods go.
 
-use crate::api::hooks::Severity;
 use crate::api::status::Phase;
 use crate::api::traffic::Split;
 use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::machine::Flow;
 use super::progress::unready;
+use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
 use super::{messages, rollback, status, upkeep};
@@ -31,24 +31,21 @@ pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
         // The flag was set in the middle of a run: traffic first, as in every promotion.
         return Ok(promote(world, Vec::new()).into());
     }
-    let mut recorded = world.status.clone();
-    recorded.last_promoted_spec = recorded.last_applied_spec.clone();
-    let text = messages::skipped(&world.release);
-    let mut events = vec![messages::normal(world.status.phase, messages::copying(&world.release))];
     let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
-    status.closing = rollback::closing(world, Some(text.clone()), Some(messages::SKIPPED_ALERT.to_owned()));
-    let closed = status.closing.is_none();
-    if closed {
-        events.push(messages::normal(Phase::Succeeded, text));
-    }
-    let mut plan = Plan::status(status)
+    let open = rollback::close(&mut status, world, Ending::Skipped);
+    let plan = Plan::status(status)
         .effects([Effect::Promote, Effect::Scaler, Effect::PauseScaler, Effect::ScaleToZero])
-        .events(events)
+        .events([messages::normal(world.status.phase, messages::copying(&world.release))])
         .outcome(Outcome::Skipped);
-    if closed {
-        plan = plan.alert(messages::alert(Severity::Info, messages::SKIPPED_ALERT));
+    Ok(last_words(world, plan, Ending::Skipped, open).into())
+}
+
+/// Says that the run is over, unless post-rollout hooks come first.
+fn last_words(world: &Snapshot, plan: Plan, ending: Ending, open: bool) -> Plan {
+    match ending.last_words(world) {
+        Some((event, alert)) if !open => plan.events([event]).alert(alert),
+        _ => plan,
     }
-    Ok(plan.into())
 }
 
 /// The primary runs the new template: traffic back to it, at once or step by step (T10, T11).
@@ -124,18 +121,11 @@ pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
         let status = status::checked(status::touched(world), world);
         return Ok(Plan::status(status).effects([route]).into());
     }
-    let text = messages::completed(&world.release);
     let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
-    status.closing = rollback::closing(world, Some(text.clone()), Some(messages::COMPLETED_ALERT.to_owned()));
-    let closed = status.closing.is_none();
-    let mut plan =
+    let open = rollback::close(&mut status, world, Ending::Completed);
+    let plan =
         Plan::status(status).effects([Effect::PauseScaler, Effect::ScaleToZero]).outcome(Outcome::Completed);
-    if closed {
-        plan = plan
-            .events([messages::normal(Phase::Succeeded, text)])
-            .alert(messages::alert(Severity::Info, messages::COMPLETED_ALERT));
-    }
-    Ok(plan.into())
+    Ok(last_words(world, plan, Ending::Completed, open).into())
 }
 
 fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {

@@ -7,6 +7,7 @@ use crate::api::workload::TargetFacts;
 
 use super::change::{Change, change};
 use super::machine::{Flow, polled, stop, wait};
+use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
 use super::{gates, messages, rollback, status, upkeep};
@@ -33,7 +34,7 @@ pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
 
 /// Post-rollout hooks of the last run, and what is said after them.
 fn close(world: &Snapshot) -> Flow<()> {
-    let Some(closing) = &world.status.closing else { return Ok(()) };
+    let Some(ending) = Ending::pending(world) else { return Ok(()) };
     let phase = world.status.phase;
     let round = gates::round(world, HookType::PostRollout, phase)?;
     let mut events: Vec<Event> = round
@@ -44,14 +45,13 @@ fn close(world: &Snapshot) -> Flow<()> {
     if let Some((hook, why)) = &round.closed {
         events.push(messages::warning(phase, messages::post_rollout_failed(&hook.name, why)));
     }
-    events.extend(closing.event.iter().map(|text| messages::normal(phase, text)));
     let mut status = status::touched(world);
-    status.closing = None;
-    let mut plan = Plan::status(status).events(events);
-    if let Some(text) = &closing.alert {
-        plan = plan.alert(messages::alert(Severity::Info, text));
-    }
-    stop(plan)
+    status::closed(&mut status);
+    let plan = Plan::status(status).events(events);
+    stop(match ending.last_words(world) {
+        Some((event, alert)) => plan.events([event]).alert(alert),
+        None => plan,
+    })
 }
 
 /// What stalled is in order again.
@@ -135,7 +135,7 @@ fn reject(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     let mut status = status::phase(world, Phase::Failed);
     status::record(&mut status, target);
     status.failed_checks = 0;
-    status.closing = rollback::closing(world, None, None);
+    rollback::close(&mut status, world, Ending::RolledBack);
     let plan = Plan::status(status)
         .events(rollback::manual_events(world, &hook.name))
         .events([messages::warning(Phase::Failed, messages::failed(&world.release))])

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::hooks::{HookType, Severity};
-use crate::api::status::{CanaryStatus, Closing, Phase, Settling};
+use crate::api::status::{CanaryStatus, POST_ROLLOUT, Phase};
 use crate::api::traffic::Split;
 
 use super::initialize::SETTLE;
@@ -34,7 +34,7 @@ pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Fl
     let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
     let mut status = status::touched(world);
     status.canary_weight = 0;
-    status.settling = Some(Settling { next: Phase::Failed, since: world.now });
+    status::settle(&mut status, Phase::Failed, world.now);
     release_cookies(&mut status);
     Ok(Plan::status(status).effects([route]).events(events).alert(alert).into())
 }
@@ -45,7 +45,7 @@ pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
     if world.now < until {
         return Ok(Wait::until(until, Reason::Settling(until)).into());
     }
-    let cancelled = world.status.settling.as_ref().is_some_and(|settling| settling.next == Phase::Succeeded);
+    let cancelled = world.status.settling().is_some_and(|(next, _)| next == Phase::Succeeded);
     if cancelled {
         return Ok(cancel_finish(world).into());
     }
@@ -59,7 +59,7 @@ pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
         let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
         let mut status = status::touched(world);
         status.canary_weight = 0;
-        status.settling = Some(Settling { next: Phase::Succeeded, since: world.now });
+        status::settle(&mut status, Phase::Succeeded, world.now);
         release_cookies(&mut status);
         return Ok(Plan::status(status).effects([route]).events([event]).into());
     }
@@ -74,14 +74,14 @@ fn cancel_finish(world: &Snapshot) -> Plan {
     let recorded = Snapshot { status, ..world.clone() };
     let mut status = status::phase(&recorded, Phase::Succeeded);
     status.failed_checks = 0;
-    status.closing = closing(world, None, None);
+    close(&mut status, world, Ending::RolledBack);
     Plan::status(status).effects([Effect::PauseScaler, Effect::ScaleToZero])
 }
 
 fn finish(world: &Snapshot, mut events: Vec<Event>, alert: Option<Alert>) -> Plan {
     let mut status = status::phase(world, Phase::Failed);
     status.failed_checks = 0;
-    status.closing = closing(world, None, None);
+    close(&mut status, world, Ending::RolledBack);
     events.push(messages::warning(Phase::Failed, messages::failed(&world.release)));
     let mut plan = Plan::status(status)
         .effects([Effect::PauseScaler, Effect::ScaleToZero])
@@ -102,7 +102,7 @@ pub(super) fn promotion_failed(world: &Snapshot, why: &str) -> Flow<Step> {
         }
         status.canary_weight = 100;
     }
-    status.closing = closing(world, None, None);
+    close(&mut status, world, Ending::RolledBack);
     let plan = Plan::status(status)
         .effects(effects)
         .events([
@@ -114,9 +114,53 @@ pub(super) fn promotion_failed(world: &Snapshot, why: &str) -> Flow<Step> {
     stop(plan)
 }
 
-/// What is left to do after a run: only something if there are post-rollout hooks.
-pub(super) fn closing(world: &Snapshot, event: Option<String>, alert: Option<String>) -> Option<Closing> {
-    world.release.hooks(HookType::PostRollout).next().map(|_| Closing { event, alert })
+/// How a run ended, for what is said after its post-rollout hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Completed,
+    Skipped,
+    RolledBack,
+}
+
+impl Ending {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "Completed",
+            Self::Skipped => "Skipped",
+            Self::RolledBack => "RolledBack",
+        }
+    }
+
+    /// Of the run whose hooks are still to be called.
+    pub(super) fn pending(world: &Snapshot) -> Option<Self> {
+        let condition = world.status.condition(POST_ROLLOUT)?;
+        let endings = [Self::Completed, Self::Skipped];
+        Some(
+            endings
+                .into_iter()
+                .find(|ending| ending.as_str() == condition.reason)
+                .unwrap_or(Self::RolledBack),
+        )
+    }
+
+    /// The last event and the last alert of the run.
+    pub(super) fn last_words(self, world: &Snapshot) -> Option<(Event, Alert)> {
+        let (text, alert) = match self {
+            Self::Completed => (messages::completed(&world.release), messages::COMPLETED_ALERT),
+            Self::Skipped => (messages::skipped(&world.release), messages::SKIPPED_ALERT),
+            Self::RolledBack => return None,
+        };
+        Some((messages::normal(Phase::Succeeded, text), messages::alert(Severity::Info, alert)))
+    }
+}
+
+/// Leaves the post-rollout hooks to be called; `false` if there are none, and the last words can be said now.
+pub(super) fn close(status: &mut CanaryStatus, world: &Snapshot, ending: Ending) -> bool {
+    let hooks = world.release.hooks(HookType::PostRollout).next().is_some();
+    if hooks {
+        status::close(status, ending.as_str(), world.now);
+    }
+    hooks
 }
 
 /// The events of a rollback by hand, before those that every rollback has.

@@ -32,6 +32,9 @@ pub struct Snapshot {
     pub answers: Answers,
     /// When the last step was decided that left nothing in the status (a gate that stays closed).
     pub polled_at: Option<DateTime<Utc>>,
+    /// Generation of the manifest that a status of ours was written for since the start: the schema of an older
+    /// CRD drops `observedGeneration`.
+    pub announced: Option<i64>,
 }
 
 /// Where the Canary object itself stands.

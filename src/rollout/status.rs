@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::release::{Problem, Release};
-use crate::api::status::{CanaryCondition, CanaryStatus, Phase};
+use crate::api::status::{CanaryCondition, CanaryStatus, POST_ROLLOUT, Phase, SETTLING};
 use crate::api::workload::TargetFacts;
 
 use super::change;
@@ -13,7 +13,7 @@ use super::snapshot::Snapshot;
 pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
     let mut status = world.status.clone();
     status.phase = phase;
-    status.settling = None;
+    drop_condition(&mut status, SETTLING);
     // WaitingPromotion keeps its counters as well: the traffic is still where it was.
     if !matches!(phase, Phase::Progressing | Phase::Waiting | Phase::WaitingPromotion | Phase::Promoting) {
         status.canary_weight = 0;
@@ -32,7 +32,7 @@ pub fn started(world: &Snapshot, target: &TargetFacts) -> CanaryStatus {
     status.canary_weight = 0;
     status.iterations = 0;
     status.failed_checks = 0;
-    status.closing = None;
+    drop_condition(&mut status, POST_ROLLOUT);
     record(&mut status, target);
     checked(status, world)
 }
@@ -50,6 +50,24 @@ pub fn record(status: &mut CanaryStatus, target: &TargetFacts) {
 pub fn checked(mut status: CanaryStatus, world: &Snapshot) -> CanaryStatus {
     status.last_check_time = Some(world.now);
     status
+}
+
+/// Records that the traffic has moved now, and the phase that follows when the proxies have heard.
+pub fn settle(status: &mut CanaryStatus, next: Phase, now: DateTime<Utc>) {
+    drop_condition(status, SETTLING);
+    let message = "Traffic has moved; the pods that lost it stay until every proxy has heard of it.";
+    set(status, SETTLING, "True", next.as_str(), message, now);
+}
+
+/// Records that post-rollout hooks are to be called for a run that ended so.
+pub fn close(status: &mut CanaryStatus, ending: &str, now: DateTime<Utc>) {
+    drop_condition(status, POST_ROLLOUT);
+    set(status, POST_ROLLOUT, "False", ending, "Post-rollout hooks are to be called.", now);
+}
+
+/// The post-rollout hooks were called.
+pub fn closed(status: &mut CanaryStatus) {
+    drop_condition(status, POST_ROLLOUT);
 }
 
 /// The present status, with the times of a write.

@@ -1,7 +1,7 @@
 //! Deletion with `revertOnDeletion`: the target gets its pods back, then the traffic, then the Canary may go
 //! (spec 02 §9.1). Without it there is nothing to do: everything that is owned is collected.
 
-use crate::api::status::{Phase, Settling};
+use crate::api::status::Phase;
 use crate::api::workload::Readiness;
 
 use super::initialize::SETTLE;
@@ -37,12 +37,12 @@ pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
             Readiness::Stuck { why } => return Ok(unready(world, why, None)),
         }
     }
-    let Some(settling) = &world.status.settling else {
+    let Some((_, since)) = world.status.settling() else {
         let mut status = status::touched(world);
-        status.settling = Some(Settling { next: Phase::Terminated, since: world.now });
+        status::settle(&mut status, Phase::Terminated, world.now);
         return Ok(Plan::status(status).effects([Effect::RevertService, Effect::RevertRoutes]).into());
     };
-    let until = settling.since + SETTLE;
+    let until = since + SETTLE;
     if world.now < until {
         return Ok(Wait::until(until, Reason::Settling(until)).into());
     }

@@ -140,6 +140,7 @@ impl Stage {
             routes: RoutesSeen::Absent,
             answers: Answers::default(),
             polled_at: None,
+            announced: None,
         };
         Self {
             world,

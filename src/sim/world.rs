@@ -37,6 +37,7 @@ pub struct WorldBuilder {
     start: DateTime<Utc>,
     settings: Settings,
     mesh: bool,
+    older_crds: bool,
     event_webhook: String,
 }
 
@@ -54,6 +55,7 @@ impl World {
             start: Utc.with_ymd_and_hms(2026, 1, 1, 9, 0, 0).single().unwrap_or_default(),
             settings: Settings::default(),
             mesh: true,
+            older_crds: false,
             event_webhook: String::new(),
         }
     }
@@ -174,6 +176,12 @@ impl WorldBuilder {
         self
     }
 
+    /// A cluster whose Canary CRD is Flagger's: it keeps no field that Flagger does not know.
+    pub fn older_crds(mut self) -> Self {
+        self.older_crds = true;
+        self
+    }
+
     /// Where events go that no hook of their Canary takes.
     pub fn event_webhook(mut self, url: &str) -> Self {
         self.event_webhook = url.to_owned();
@@ -190,7 +198,11 @@ impl WorldBuilder {
     pub fn build(self) -> World {
         let kube = KubeSim::builder().start_time(self.start).build();
         for crd in crds::crds() {
-            kube.put(serde_json::to_value(crd).unwrap_or_default());
+            let mut crd = serde_json::to_value(crd).unwrap_or_default();
+            if self.older_crds {
+                forget_additions(&mut crd);
+            }
+            kube.put(crd);
         }
         if self.mesh {
             istio_crds().into_iter().for_each(|crd| {
@@ -233,6 +245,19 @@ pub fn weights_of(virtual_service: &Value) -> Option<(i64, i64)> {
         })
     };
     Some((weight("-primary")?, weight("-canary")?))
+}
+
+/// Drops the fields that only we have, and the old version that only we serve.
+fn forget_additions(crd: &mut Value) {
+    const ADDED: [&str; 3] = ["appliedTarget", "lastCheckTime", "observedGeneration"];
+    let Some(versions) = crd["spec"]["versions"].as_array_mut() else { return };
+    versions.retain(|version| version["name"] == "v1beta1");
+    for version in versions {
+        let status = &mut version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+        if let Some(fields) = status.as_object_mut() {
+            fields.retain(|name, _| !ADDED.contains(&name.as_str()));
+        }
+    }
 }
 
 fn documents(yaml: &str) -> Result<Vec<Value>, String> {

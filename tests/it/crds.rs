@@ -75,10 +75,8 @@ const INTENDED: &[&str] = &[
     "Canary.spec.service.mirror[]: required added",
     // What a release needs to survive a restart at any point.
     "Canary.status.appliedTarget: field added",
-    "Canary.status.closing: field added",
     "Canary.status.lastCheckTime: field added",
     "Canary.status.observedGeneration: field added",
-    "Canary.status.settling: field added",
 ];
 
 /// Notes where two schemas differ in meaning.

@@ -36,6 +36,22 @@ async fn a_canary_at_rest_causes_no_request_in_ten_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_crds_of_flagger_are_enough_for_a_release_and_for_rest() {
+    let world = World::builder().older_crds().build();
+    let controller = world.start_controller();
+    world.apply(QUARTERS).expect("a manifest that the cluster takes");
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Initialized").await);
+    world.set_image("shop", "frontend", NEXT);
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Succeeded").await);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    world.kube.clear_requests();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let requests = world.kube.requests_of("vexil");
+    assert!(requests.is_empty(), "{}", listed(&requests));
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_weight_step_costs_one_route_write_one_status_write_its_event_and_no_read() {
     let (world, controller) = initialized().await;
     world.set_image("shop", "frontend", NEXT);

@@ -235,7 +235,7 @@ fn a_rollback_that_died_on_its_way_is_finished_and_never_resumed() {
     stage.tick();
     stage.tick();
     stage.tick();
-    assert!(stage.world.status.settling.is_some());
+    assert!(stage.world.status.settling().is_some());
     stage.metric = Measured::Value(100.0);
     stage.advance(TimeDelta::seconds(3600));
     stage.settle();
