@@ -9,9 +9,9 @@ use crate::api;
 use crate::api::object::{Kind, ObjectId, Objects};
 use crate::api::release::{Problem, Reading, Release, Settings};
 use crate::api::status::CanaryStatus;
-use crate::api::traffic::{Cookies, RouteState, RouteWish};
+use crate::api::traffic::{RouteState, RouteWish};
 use crate::api::workload::{Presence, TargetShape};
-use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
+use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
 use crate::router::{self, Router, services};
 use crate::workload::{self, Workload};
 
@@ -154,6 +154,7 @@ pub fn observe(
         answers: memory.answers.clone(),
         polled_at: memory.polled_at,
         announced: memory.announced,
+        cookie_values: None,
         release: release.clone(),
         status,
     };
@@ -187,11 +188,7 @@ fn routes(
     let wish = |state: RouteState| RouteWish {
         split: state.split,
         mirror: state.mirrored,
-        cookies: Cookies {
-            canary: status.session_affinity_cookie.clone(),
-            primary: status.primary_session_affinity_cookie.clone(),
-            previous: status.previous_session_affinity_cookie.clone(),
-        },
+        cookies: cookies(status, state.split),
     };
     let plan = |state| router.plan(release, shape, &wish(state), objects);
     match router.state(release, objects) {

@@ -42,12 +42,15 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
             return Next::Change;
         }
         let now = shared.clock.now();
-        let world = match observe(&shared.caches, &shared.settings, id, memory, now) {
+        let mut world = match observe(&shared.caches, &shared.settings, id, memory, now) {
             Observation::Gone => return Next::Gone,
             Observation::NotYet(until) => return until.map_or(Next::Change, Next::At),
             Observation::Unusable(unusable) => return refuse(shared, *unusable, memory).await,
             Observation::World(world) => *world,
         };
+        if world.snapshot.release.analysis.session_affinity.is_some() {
+            world.snapshot.cookie_values = Some([shared.ids.cookie(), shared.ids.cookie()]);
+        }
         shared.publish_series(&world.snapshot, memory);
         match rollout::next(&world.snapshot) {
             Step::Ask(questions) => {

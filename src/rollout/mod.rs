@@ -41,3 +41,4 @@ pub use snapshot::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
 pub use step::{
     Alert, Answer, Ask, Effect, Event, EventKind, Outcome, Plan, Question, Reason, Side, Step, Wait,
 };
+pub use upkeep::cookies;

@@ -61,7 +61,6 @@ fn changed(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Fl
 
 fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
     let mut status = status::started(world, target);
-    rollback::release_cookies(&mut status);
     let mut effects = Vec::new();
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
         if world.primary_pods() > 0 {

@@ -77,7 +77,7 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
             _ => messages::primary_weight(&world.release, split.primary()),
         };
         let route = Effect::Route(upkeep::route(world, split, false)?);
-        rollback::release_cookies(&mut status);
+        status::release_cookies(&mut status);
         return Ok(Plan::status(status)
             .effects([route])
             .events([messages::normal(Phase::Promoting, text)])

@@ -35,7 +35,7 @@ pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Fl
     let mut status = status::touched(world);
     status.canary_weight = 0;
     status::settle(&mut status, Phase::Failed, world.now);
-    release_cookies(&mut status);
+    status::release_cookies(&mut status);
     Ok(Plan::status(status).effects([route]).events(events).alert(alert).into())
 }
 
@@ -60,7 +60,7 @@ pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
         let mut status = status::touched(world);
         status.canary_weight = 0;
         status::settle(&mut status, Phase::Succeeded, world.now);
-        release_cookies(&mut status);
+        status::release_cookies(&mut status);
         return Ok(Plan::status(status).effects([route]).events([event]).into());
     }
     Ok(cancel_finish(world).events([event]).into())
@@ -194,12 +194,5 @@ fn announcement(world: &Snapshot, cause: &Cause<'_>) -> (Vec<Event>, Alert) {
             ],
             messages::alert(Severity::Error, messages::deadline_alert(why)),
         ),
-    }
-}
-
-/// The cookie of a run that is over: clients that hold it are told to drop it (spec 02 §2.7).
-pub(super) fn release_cookies(status: &mut CanaryStatus) {
-    if let Some(cookie) = status.session_affinity_cookie.take().filter(|cookie| !cookie.is_empty()) {
-        status.previous_session_affinity_cookie = Some(cookie);
     }
 }

@@ -35,6 +35,8 @@ pub struct Snapshot {
     /// Generation of the manifest that a status of ours was written for since the start: the schema of an older
     /// CRD drops `observedGeneration`.
     pub announced: Option<i64>,
+    /// Values for the affinity cookies of a run that starts now, where the release asks for some.
+    pub cookie_values: Option<[String; 2]>,
 }
 
 /// Where the Canary object itself stands.

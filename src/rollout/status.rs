@@ -34,7 +34,37 @@ pub fn started(world: &Snapshot, target: &TargetFacts) -> CanaryStatus {
     status.failed_checks = 0;
     drop_condition(&mut status, POST_ROLLOUT);
     record(&mut status, target);
+    give_cookies(&mut status, world);
     checked(status, world)
+}
+
+/// The cookies of a run are in the status before they are in the routes, so that none is lost on the way (spec 02
+/// E2.14). The primary's is kept from run to run.
+fn give_cookies(status: &mut CanaryStatus, world: &Snapshot) {
+    release_cookies(status);
+    let (Some(affinity), Some([canary, primary])) =
+        (&world.release.analysis.session_affinity, &world.cookie_values)
+    else {
+        return;
+    };
+    if !world.capabilities.session_affinity {
+        return;
+    }
+    status.session_affinity_cookie = Some(format!("{}={canary}", affinity.cookie_name));
+    if let Some(name) = affinity.primary_cookie_name.as_deref().filter(|name| !name.is_empty()) {
+        let kept = status
+            .primary_session_affinity_cookie
+            .take()
+            .filter(|cookie| cookie.starts_with(&format!("{name}=")));
+        status.primary_session_affinity_cookie = kept.or_else(|| Some(format!("{name}={primary}")));
+    }
+}
+
+/// The cookie of a run that is over: clients that hold it are told to drop it (spec 02 §2.7).
+pub fn release_cookies(status: &mut CanaryStatus) {
+    if let Some(cookie) = status.session_affinity_cookie.take().filter(|cookie| !cookie.is_empty()) {
+        status.previous_session_affinity_cookie = Some(cookie);
+    }
 }
 
 /// Records `target` as the last applied revision.

@@ -141,6 +141,7 @@ impl Stage {
             answers: Answers::default(),
             polled_at: None,
             announced: None,
+            cookie_values: Some(["AbCdEfGhIj".into(), "KlMnOpQrSt".into()]),
         };
         Self {
             world,

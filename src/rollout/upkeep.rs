@@ -1,7 +1,7 @@
 //! Keeping what a release stands on as it should be: Services, routes, the primary and its autoscaler. In every
 //! phase but the first it runs before anything else; at rest it finds nothing to do.
 
-use crate::api::status::Phase;
+use crate::api::status::{CanaryStatus, Phase};
 use crate::api::traffic::{Cookies, RouteWish, Split};
 use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
 
@@ -60,15 +60,19 @@ pub(super) fn scaler(world: &Snapshot) -> Flow<Vec<Effect>> {
 /// A wish for the traffic with the cookies of this run, through the interlock; refused wishes stop the decision
 /// with the numbers.
 pub(super) fn route(world: &Snapshot, split: Split, mirror: bool) -> Flow<Cleared> {
-    let wish = RouteWish { split, mirror, cookies: cookies(world) };
+    let wish = RouteWish { split, mirror, cookies: cookies(&world.status, split) };
     interlock::clear(world, wish).or_else(|refusal| blocked(world, "TrafficInterlock", &refusal.0))
 }
 
-fn cookies(world: &Snapshot) -> Cookies {
-    Cookies {
-        canary: world.status.session_affinity_cookie.clone(),
-        primary: world.status.primary_session_affinity_cookie.clone(),
-        previous: world.status.previous_session_affinity_cookie.clone(),
+/// The cookies that routes with `split` carry. Without traffic the run's cookie is over: clients are told to drop it.
+pub fn cookies(status: &CanaryStatus, split: Split) -> Cookies {
+    let canary = status.session_affinity_cookie.clone().filter(|cookie| !cookie.is_empty());
+    let previous = status.previous_session_affinity_cookie.clone();
+    let primary = status.primary_session_affinity_cookie.clone();
+    if split.canary() > 0 {
+        Cookies { canary, primary, previous }
+    } else {
+        Cookies { previous: canary.or(previous), primary, canary: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crds;
+mod house;
 mod promises;
 
 mod releases;

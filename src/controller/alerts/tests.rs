@@ -100,7 +100,8 @@ impl World {
         let world = self.clone();
         let service = tower::service_fn(move |request: wire::Request<kube::client::Body>| {
             let world = world.clone();
-            async move { Ok::<_, tower::BoxError>(world.api(&request).await) }
+            let uri = request.uri().clone();
+            async move { Ok::<_, tower::BoxError>(world.api(&uri).await) }
         });
         let client = kube::Client::new(service, "default");
         let (noticed, mut heard) = mpsc::unbounded_channel();
@@ -124,11 +125,11 @@ impl World {
         Running { world: self.clone(), outbox, caches, task: tokio::spawn(worker.run()) }
     }
 
-    async fn api(&self, request: &wire::Request<kube::client::Body>) -> wire::Response<Full<Bytes>> {
-        if request.uri().query().is_some_and(|query| query.contains("watch=true")) {
+    async fn api(&self, uri: &wire::Uri) -> wire::Response<Full<Bytes>> {
+        if uri.query().is_some_and(|query| query.contains("watch=true")) {
             std::future::pending::<()>().await;
         }
-        let path = request.uri().path().to_owned();
+        let path = uri.path().to_owned();
         let object = lock(&self.0).objects.get(&path).cloned();
         let kind = path.rsplit('/').next().unwrap_or_default().to_owned();
         let (status, body) = match object {
@@ -298,7 +299,14 @@ fn manifest() -> Value {
 }
 
 fn release() -> Release {
-    let capabilities = |_: &Release| Some(Capabilities { weights: true, ..Capabilities::default() });
+    let all = Capabilities {
+        weights: true,
+        matching: true,
+        mirror_weighted: true,
+        mirror_blue_green: true,
+        session_affinity: true,
+    };
+    let capabilities = |_: &Release| Some(all);
     let providers = Providers { known: &["istio"], capabilities: &capabilities };
     let canary = decode::canary(&manifest()).expect("a Canary");
     *read::release(&canary, &Default::default(), &providers).release.expect("valid")

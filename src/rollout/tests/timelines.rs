@@ -268,3 +268,24 @@ fn a_release_without_analysis_is_promoted_when_the_canary_is_ready() {
     );
     assert_eq!(stage.outcomes, [Outcome::Skipped]);
 }
+
+// spec: 02/C56 02/C57
+#[test]
+fn the_cookie_of_a_run_is_known_before_its_routes_and_dropped_at_its_end() {
+    let mut release = weighted(50, 50);
+    release.analysis.session_affinity = Some(crate::api::analysis::SessionAffinity {
+        cookie_name: "ck".into(),
+        primary_cookie_name: Some("pk".into()),
+        ..Default::default()
+    });
+    let mut stage = Stage::detected(release, MESH);
+    assert_eq!(stage.world.status.session_affinity_cookie.as_deref(), Some("ck=AbCdEfGhIj"));
+    assert_eq!(stage.world.status.primary_session_affinity_cookie.as_deref(), Some("pk=KlMnOpQrSt"));
+    for _ in 0..5 {
+        stage.tick();
+    }
+    assert_eq!(stage.row().0, Succeeded);
+    assert_eq!(stage.world.status.session_affinity_cookie, None);
+    assert_eq!(stage.world.status.previous_session_affinity_cookie.as_deref(), Some("ck=AbCdEfGhIj"));
+    assert_eq!(stage.world.status.primary_session_affinity_cookie.as_deref(), Some("pk=KlMnOpQrSt"));
+}

@@ -147,7 +147,7 @@ fn nonsense_is_not_ready_and_does_no_harm(#[case] object: Value) {
     assert!(!daemon_set(&object, standard(100)).is_ready());
 }
 
-// spec: 02/C68 02/C70
+// spec: 02/C68
 #[rstest]
 #[case::ready(json!({}), 100, "ready")]
 #[case::not_seen_yet(json!({"observedGeneration": 1}), 100, "waiting for rollout to finish: observed daemonset generation less than desired generation")]
