@@ -1,6 +1,5 @@
-# make demo: releases one good version and rolls back a bad one on an embedded cluster.
-# make test: everything that needs no cluster.
-# make help: the rest.
+# make demo: releases one good version and rolls back a bad one, on a cluster in memory.
+# make test: every test that needs no cluster.
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
@@ -8,11 +7,34 @@ CARGO ?= cargo
 help: ## what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
+.PHONY: demo
+demo: ## release a good and a bad version on an embedded cluster, and show it
+	$(CARGO) run --quiet -- demo $(ARGS)
+
 .PHONY: test
 test: ## the tests that need no cluster
+	./.ci/kubectl
 	$(CARGO) test --workspace
 
 .PHONY: lint
-lint: ## formatting and lints
+lint: ## formatting, lints, licences and banned crates
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	./.ci/deny
+
+.PHONY: bench
+bench: ## how long an hour of release time takes
+	$(CARGO) bench
+
+.PHONY: crds
+crds: ## write crds/ and its copies in deploy/ from the types
+	$(CARGO) run --quiet -- crds --out crds
+	UPDATE_DEPLOY=1 $(CARGO) test --test it deploy
+
+.PHONY: e2e
+e2e: ## releases on a real control plane with real traffic (Linux, root)
+	./e2e/run
+
+.PHONY: e2e-shell
+e2e-shell: ## bring that cluster up and open a shell with kubectl
+	./e2e/run shell

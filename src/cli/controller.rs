@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use kube::api::{Api, DynamicObject, ListParams};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::api::object::Kind;
@@ -96,33 +97,42 @@ async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
         telemetry: Arc::clone(&telemetry),
     });
     let server = Server::bind(flags.port, telemetry, controller.readiness()).await?;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let until_stopped = || {
-        let mut stopped = stopped.clone();
-        async move {
-            // The sender lives until the end of this function.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        }
-    };
     let candidate = flags
         .enable_leader_election
         .then(|| Leader::new(main, flags.lease_namespace(), identity, Timing::default(), clock, fence));
+    let (stop, stopped) = watch::channel(false);
+    let (finish, finished) = watch::channel(false);
+    // The lease is given back when the last step is written, not before.
     let lead = async {
-        match candidate {
-            Some(leader) => leader.run(shutdown_signal()).await,
+        let ended = match candidate {
+            Some(leader) => leader.run(set(finished)).await,
             None => {
-                shutdown_signal().await;
+                set(finished).await;
                 Ended::Released
             }
-        }
-    };
-    let led = async {
-        let ended = lead.await;
+        };
         stop.send_replace(true);
         ended
     };
-    let (ended, (), ()) = tokio::join!(led, controller.run(until_stopped()), server.run(until_stopped()));
+    let listen = async {
+        tokio::select! {
+            biased;
+            () = shutdown_signal() => {}
+            () = set(stopped.clone()) => {}
+        }
+        stop.send_replace(true);
+    };
+    let work = async {
+        controller.run(set(stopped.clone())).await;
+        finish.send_replace(true);
+    };
+    let (ended, (), (), ()) = tokio::join!(lead, listen, work, server.run(set(stopped.clone())));
     Ok(ended)
+}
+
+/// Done when the flag is set, or nobody can set it any more.
+async fn set(mut flag: watch::Receiver<bool>) {
+    let _ = flag.wait_for(|set| *set).await;
 }
 
 /// Clients of the workload cluster and of the mesh's.

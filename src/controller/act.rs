@@ -46,7 +46,8 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes what `plan` says about the objects of `scene`. Stops at the first failure.
+    /// Writes what `plan` says about the objects of `scene`. Stops at the first failure. Gives the number of writes
+    /// that it took.
     ///
     /// # Errors
     /// If a write fails; everything before it is done, the status is not.
@@ -57,16 +58,19 @@ impl Writer<'_> {
         observed: &CanaryStatus,
         memory: &mut Memory,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
+        let mut writes = 0;
         for effect in &plan.effects {
             for write in self.writes(effect, scene)? {
                 self.write(write, memory, now).await?;
+                writes += 1;
             }
         }
-        self.status(&scene.canary, observed, &plan.status, memory, now).await
+        let recorded = self.status(&scene.canary, observed, &plan.status, memory, now).await?;
+        Ok(writes + usize::from(recorded))
     }
 
-    /// Writes `wanted` unless it is what was `observed`.
+    /// Writes `wanted` unless it is what was `observed`; whether it wrote.
     ///
     /// # Errors
     /// If the write fails.
@@ -77,9 +81,9 @@ impl Writer<'_> {
         wanted: &CanaryStatus,
         memory: &mut Memory,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         if !status::differs(observed, wanted) {
-            return Ok(());
+            return Ok(false);
         }
         let id = id_of(canary);
         memory.announced = wanted.observed_generation;
@@ -87,7 +91,9 @@ impl Writer<'_> {
         let mut patch = json!({"metadata": {"resourceVersion": canary["metadata"]["resourceVersion"]}});
         match &canary["status"] {
             Value::Object(live) => {
-                let Some(change) = merge_patch(&Value::Object(live.clone()), &wanted) else { return Ok(()) };
+                let Some(change) = merge_patch(&Value::Object(live.clone()), &wanted) else {
+                    return Ok(false);
+                };
                 patch["status"] = change;
             }
             _ => patch["status"] = wanted.clone(),
@@ -99,7 +105,7 @@ impl Writer<'_> {
             .map_err(|error| failed(error, &id, "status update"))?;
         complain_about_lost(&id, &wanted, &written.data["status"]);
         self.remember(id, written, memory, now);
-        Ok(())
+        Ok(true)
     }
 
     fn writes(&self, effect: &Effect, scene: &Scene) -> Result<Vec<Write>, Error> {

@@ -20,7 +20,7 @@ use tracing::instrument::WithSubscriber;
 use tracing::{Dispatch, debug, error, info, warn};
 
 use crate::alert::{self, Message, Notifier, Route, SecretData};
-use crate::api::analysis::Analysis;
+use crate::api::analysis::{Analysis, CrossRef};
 use crate::api::decode;
 use crate::api::object::{Kind, ObjectId};
 use crate::api::release::Release;
@@ -149,7 +149,7 @@ impl Outbox {
         match alert::route(&release.analysis.alerts, alert.severity) {
             Route::Global => self.0.has_global.then_some(Recipient::Global).into_iter().collect(),
             Route::Providers(providers) => {
-                let id = |provider: &crate::api::analysis::CrossRef| {
+                let id = |provider: &CrossRef| {
                     let namespace = provider.namespace.as_deref().unwrap_or(&release.namespace);
                     Recipient::Provider(ALERT_PROVIDER.at(namespace, &provider.name))
                 };

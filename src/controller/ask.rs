@@ -98,8 +98,7 @@ impl Shared {
             Ok(checkable) => checkable,
             Err(why) => return Measured::Failed(why),
         };
-        let interval = duration::parse(&check.interval).ok().and_then(|span| span.try_into().ok());
-        let interval = interval.unwrap_or(Duration::from_secs(60));
+        let interval = duration::parse(&check.interval).unwrap_or(Duration::from_secs(60));
         let query = match checkable.provider.request(&checkable.query, interval, self.clock.now()) {
             Ok(query) => query,
             Err(error) => return Measured::Failed(error.to_string()),

@@ -85,7 +85,6 @@ impl Caches {
         kinds.insert(kind, Cache { state: State::Loading, objects: BTreeMap::new() });
         drop(kinds);
         debug!(kind = kind.kind, "watching");
-        #[expect(clippy::disallowed_methods, reason = "watches live and end with the caches")]
         lock(&self.watches).spawn(watch(Arc::clone(&self.shared), kind));
         State::Loading
     }
@@ -104,6 +103,15 @@ impl Caches {
             .iter()
             .map(|((namespace, name), object)| (kind.at(namespace, name), Arc::clone(object)))
             .collect()
+    }
+
+    /// The objects of a kind in one namespace, in the order of their names.
+    pub fn in_namespace(&self, kind: Kind, namespace: &str) -> Vec<(ObjectId, Arc<Value>)> {
+        let kinds = self.shared.kinds();
+        let Some(cache) = kinds.get(&kind) else { return Vec::new() };
+        let from = (namespace.to_owned(), String::new());
+        let those = cache.objects.range(from..).take_while(|((of, _), _)| of == namespace);
+        those.map(|((_, name), object)| (kind.at(namespace, name), Arc::clone(object))).collect()
     }
 
     /// The client for objects of `kind`.

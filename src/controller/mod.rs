@@ -140,11 +140,8 @@ impl Controller {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { shared, mut noticed, ready, events, hooks } = self;
         let mut background = JoinSet::new();
-        #[expect(clippy::disallowed_methods, reason = "joined at the end of this function")]
-        {
-            background.spawn(events.run());
-            background.spawn(hooks.run());
-        }
+        background.spawn(events.run());
+        background.spawn(hooks.run());
         for kind in [Kind::CANARY, ask::METRIC_TEMPLATE] {
             shared.caches.state(kind);
         }
@@ -230,7 +227,6 @@ impl Work {
         while let Some((id, _)) = self.queue.pop(self.shared.clock.now()) {
             let woken = Arc::clone(self.woken.entry(id.clone()).or_default());
             let shared = Arc::clone(&self.shared);
-            #[expect(clippy::disallowed_methods, reason = "joined in `finish`")]
             self.running.spawn(async move {
                 let mut memory = lock(&shared.memories).remove(&id).unwrap_or_default();
                 let next = worker::look(&shared, &id, &mut memory, &woken).await;
@@ -243,11 +239,11 @@ impl Work {
 
     fn wake(&mut self, noticed: Noticed) {
         match noticed {
-            Noticed::Object(id) if id.kind == Kind::CANARY => {
-                self.wake_one(id);
-                self.count();
-            }
             Noticed::Object(id) => {
+                if id.kind == Kind::CANARY {
+                    self.wake_one(id.clone());
+                    self.count();
+                }
                 for canary in self.dependents.get(&id).cloned().unwrap_or_default() {
                     self.wake_one(canary);
                 }

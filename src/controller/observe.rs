@@ -87,6 +87,10 @@ pub fn observe(
         Ok(release) => *release,
         Err(problems) => return unusable(problems),
     };
+    if let Some((rival, problem)) = rival(caches, &release, &object) {
+        memory.reads = vec![rival];
+        return unusable(vec![problem]);
+    }
     let Some(workload) = workload::registry::workload(release.target.kind) else {
         return unusable(vec![problem("spec.targetRef.kind", "this kind of target is not supported yet")]);
     };
@@ -162,6 +166,34 @@ pub fn observe(
         snapshot,
         scene: Scene { canary: object, release, shape, objects, workload, router },
     }))
+}
+
+/// An older Canary with the same target, or the same Service, and what is said about it (spec 02 §9.4). The older one
+/// keeps what it has; the two would undo each other's work.
+fn rival(caches: &Caches, release: &Release, canary: &Value) -> Option<(ObjectId, Problem)> {
+    let age = |object: &Value| {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        (text("creationTimestamp"), text("name"))
+    };
+    let mine = age(canary);
+    let others = caches.in_namespace(Kind::CANARY, &release.namespace);
+    others.into_iter().filter(|(id, other)| id.name != release.name && age(other) < mine).find_map(
+        |(id, other)| {
+            let target = &other["spec"]["targetRef"];
+            let (kind, name) = (target["kind"].as_str()?, target["name"].as_str()?);
+            let apex =
+                other["spec"]["service"]["name"].as_str().filter(|name| !name.is_empty()).unwrap_or(name);
+            let (field, shared) = if kind == release.target.kind.as_str() && name == release.target.name {
+                ("spec.targetRef", format!("{kind} {}", release.target_title()))
+            } else if apex == release.apex {
+                ("spec.service.name", format!("Service {}.{}", release.apex, release.namespace))
+            } else {
+                return None;
+            };
+            let message = format!("{shared} belongs to the older Canary {}: delete one of the two", id.name);
+            Some((id, problem(field, &message)))
+        },
+    )
 }
 
 /// Everything that a release looks at, each once.

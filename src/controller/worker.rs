@@ -93,7 +93,12 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
     let started = Instant::now();
     let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
     match writer.carry_out(plan, scene, &snapshot.status, memory, snapshot.now).await {
-        Ok(()) => {
+        Ok(0) => {
+            // Decided and yet nothing to write: looked at again, but not at once, or it would never end.
+            debug!(canary = snapshot.release.title(), effects = ?plan.effects, "nothing to write");
+            Err(Next::Retry)
+        }
+        Ok(_) => {
             memory.step_done();
             announce(shared, scene, &plan.status, &plan.events);
             log_change(snapshot, plan);
@@ -160,7 +165,7 @@ async fn refuse(shared: &Arc<Shared>, unusable: Unusable, memory: &mut Memory) -
     }
     let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
     match writer.status(&object, &observed, &wanted, memory, now).await {
-        Ok(()) => {
+        Ok(_) => {
             let event = messages::warning(observed.phase, status::problem_text(&problems));
             shared.publish(&object, &event);
             Next::Change

@@ -135,3 +135,26 @@ async fn a_slow_hook_blocks_neither_another_canary_nor_a_new_revision() {
     );
     controller.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_later_of_two_canaries_with_one_target_is_refused_until_the_other_is_gone() {
+    let world = World::builder().build();
+    let controller = world.start_controller();
+    world.apply(QUARTERS).expect("a manifest that the cluster takes");
+    assert!(world.until(MINUTES, |world| world.phase("shop", "frontend") == "Initialized").await);
+    let documents: Vec<&str> = QUARTERS.split("\n---\n").collect();
+    let second = documents[2].replacen("name: frontend", "name: another", 1);
+    world.apply(&second).expect("a second Canary");
+    let text = "invalid canary spec: spec.targetRef: Deployment frontend.shop belongs to the older Canary frontend: \
+                delete one of the two";
+    let met = world.until(MINUTES, |world| world.events("shop", "another").contains(&text.to_owned())).await;
+    assert!(met, "{:#?}", world.events("shop", "another"));
+    assert_eq!(world.phase("shop", "another"), "");
+    world.kube.delete("canaries.flagger.app", "shop", "frontend");
+    assert!(
+        world.until(MINUTES, |world| world.phase("shop", "another") == "Initialized").await,
+        "{:#}",
+        world.status("shop", "another")
+    );
+    controller.stop().await;
+}

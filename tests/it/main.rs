@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crds;
+mod deploy;
 mod house;
 mod promises;
 
