@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod api;
 pub mod cli;
 pub mod controller;

@@ -45,7 +45,10 @@ mod tests {
 
     #[rstest]
     #[case::webhook("https://chat.test/api/webhooks/1/tok", "https://chat.test/api/webhooks/1/tok/slack")]
-    #[case::already("https://chat.test/api/webhooks/1/tok/slack", "https://chat.test/api/webhooks/1/tok/slack")]
+    #[case::already(
+        "https://chat.test/api/webhooks/1/tok/slack",
+        "https://chat.test/api/webhooks/1/tok/slack"
+    )]
     #[case::with_query("https://chat.test/1?wait=true", "https://chat.test/1/slack?wait=true")]
     #[case::already_with_query("https://chat.test/1/slack?wait=true", "https://chat.test/1/slack?wait=true")]
     #[case::slash_at_the_end("https://chat.test/1/", "https://chat.test/1/slack")]
@@ -65,7 +68,8 @@ mod tests {
     #[case(Severity::Error, "danger")]
     fn the_payload_is_slacks(#[case] severity: Severity, #[case] color: &str) {
         // spec: 01/API-069
-        let call = Discord::new(&channel("https://chat.test/1")).expect("valid").request(&bare(severity, "hi"));
+        let call =
+            Discord::new(&channel("https://chat.test/1")).expect("valid").request(&bare(severity, "hi"));
         assert_eq!(
             format!(
                 r#"{{"channel":"general","username":"flagger","icon_url":"","icon_emoji":":rocket:","attachments":[{{"color":"{color}","author_name":"podinfo.test","text":"hi","mrkdwn_in":["text"],"fields":[]}}]}}"#

@@ -46,8 +46,7 @@ fn proxy(written: &str) -> Result<Option<String>, Error> {
     if written.is_empty() {
         return Ok(None);
     }
-    let full =
-        if written.contains("://") { written.to_owned() } else { format!("http://{written}") };
+    let full = if written.contains("://") { written.to_owned() } else { format!("http://{written}") };
     match Url::parse(&full) {
         Ok(_) => Ok(Some(full)),
         Err(error) => {
@@ -69,7 +68,10 @@ mod tests {
     }
 
     fn refusal(address: &str, proxy: &str) -> String {
-        Endpoint::new("Slack hook", &channel(address, proxy)).err().map(|error| error.to_string()).unwrap_or_default()
+        Endpoint::new("Slack hook", &channel(address, proxy))
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[rstest]
@@ -80,10 +82,7 @@ mod tests {
         "ftp://chat.test/s3cr3t",
         "invalid Slack hook URL of chat.test: scheme \"ftp\" is neither http nor https"
     )]
-    #[case::port(
-        "https://chat.test:port/s3cr3t",
-        "invalid Slack hook URL: invalid port number"
-    )]
+    #[case::port("https://chat.test:port/s3cr3t", "invalid Slack hook URL: invalid port number")]
     fn what_is_no_address_is_refused_without_showing_it(#[case] address: &str, #[case] expected: &str) {
         // spec: 04/AL-23
         assert_eq!(expected, refusal(address, ""));

@@ -18,9 +18,10 @@ impl GoogleChat {
 
 impl Notifier for GoogleChat {
     fn request(&self, message: &Message) -> Call {
-        let fields = message.fields.iter().map(|field| {
-            Section::of(format!("{}<br>{}", escaped(&field.name), strong(&field.value)))
-        });
+        let fields = message
+            .fields
+            .iter()
+            .map(|field| Section::of(format!("{}<br>{}", escaped(&field.name), strong(&field.value))));
         let card = Card {
             header: Header {
                 title: "Flagger",
@@ -113,7 +114,10 @@ mod tests {
 
     #[rstest]
     fn every_severity_looks_the_same(#[values(Severity::Warn, Severity::Error)] severity: Severity) {
-        assert_eq!(body(&chat().request(&bare(Severity::Info, "hi"))), body(&chat().request(&bare(severity, "hi"))));
+        assert_eq!(
+            body(&chat().request(&bare(Severity::Info, "hi"))),
+            body(&chat().request(&bare(severity, "hi")))
+        );
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub fn notifier(
     if let Some(secret) = secret {
         let key = |name| secret.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
         // Nobody asks for a Secret in order to send nothing.
-        channel.address = key("address").filter(|address| !address.trim().is_empty()).ok_or(Error::NoAddress)?;
+        channel.address =
+            key("address").filter(|address| !address.trim().is_empty()).ok_or(Error::NoAddress)?;
         channel.token = key("token").unwrap_or_default();
     }
     of_kind(spec.kind.as_deref().unwrap_or_default(), &channel)
@@ -72,7 +73,11 @@ mod tests {
     use crate::api::schema::ALERT_PROVIDERS;
 
     fn spec(kind: &str, address: &str) -> AlertProviderSpec {
-        AlertProviderSpec { kind: Some(kind.into()), address: Some(address.into()), ..AlertProviderSpec::default() }
+        AlertProviderSpec {
+            kind: Some(kind.into()),
+            address: Some(address.into()),
+            ..AlertProviderSpec::default()
+        }
     }
 
     fn secret(pairs: &[(&str, &str)]) -> SecretData {
@@ -121,7 +126,10 @@ mod tests {
     #[case("rocket", "invalid Rocket hook URL: ")]
     #[case("gchat", "invalid Google Chat webhook URL: ")]
     #[case("webhook", "invalid webhook URL: ")]
-    fn an_address_that_is_none_is_refused_by_the_name_of_the_service(#[case] kind: &str, #[case] expected: &str) {
+    fn an_address_that_is_none_is_refused_by_the_name_of_the_service(
+        #[case] kind: &str,
+        #[case] expected: &str,
+    ) {
         let text = refusal(&spec(kind, "s3cr3t"), None);
         assert!(text.starts_with(expected) && !text.contains("s3cr3t"), "{text}");
     }
@@ -133,7 +141,8 @@ mod tests {
             secret_ref: Some(SecretRef { name: "chat".into() }),
             ..spec("slack", "https://spec.test/")
         };
-        let call = sent(&both, Some(&secret(&[("address", "https://secret.test/x\n"), ("token", "xoxb-1\n")])));
+        let call =
+            sent(&both, Some(&secret(&[("address", "https://secret.test/x\n"), ("token", "xoxb-1\n")])));
         assert_eq!(("https://secret.test/x", Some("xoxb-1")), (call.url.as_str(), call.token.as_deref()));
     }
 

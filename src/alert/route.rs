@@ -40,7 +40,9 @@ mod tests {
     fn names(route: Route<'_>) -> Option<Vec<String>> {
         match route {
             Route::Global => None,
-            Route::Providers(providers) => Some(providers.iter().map(|provider| provider.name.clone()).collect()),
+            Route::Providers(providers) => {
+                Some(providers.iter().map(|provider| provider.name.clone()).collect())
+            }
         }
     }
 
@@ -53,7 +55,9 @@ mod tests {
     fn a_channel_gets_its_severity_and_worse(#[case] wanted: Option<Severity>, #[case] expected: [bool; 3]) {
         // spec: 02/C102 04/AL-02 04/AL-03 01/API-060 01/API-071
         let alerts = [alert("chat", wanted)];
-        for (severity, receives) in [Severity::Info, Severity::Warn, Severity::Error].into_iter().zip(expected) {
+        for (severity, receives) in
+            [Severity::Info, Severity::Warn, Severity::Error].into_iter().zip(expected)
+        {
             let expected = if receives { vec!["chat".to_owned()] } else { Vec::new() };
             assert_eq!(Some(expected), names(route(&alerts, severity)), "{wanted:?} {severity:?}");
         }

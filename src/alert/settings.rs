@@ -75,16 +75,23 @@ mod tests {
         let global = global(slack, Channel::default()).expect("an address");
         assert_eq!(("slack.com", None), (global.host.as_str(), global.note));
         let call = global.notifier.request(&started());
-        assert_eq!((Some("xoxb-1"), Some("http://proxy.test:3128")), (call.token.as_deref(), call.proxy.as_deref()));
+        assert_eq!(
+            (Some("xoxb-1"), Some("http://proxy.test:3128")),
+            (call.token.as_deref(), call.proxy.as_deref())
+        );
         assert!(body(&call).starts_with(r#"{"channel":"ops","username":"bot","#), "{}", body(&call));
     }
 
     #[test]
     fn teams_replaces_slack() {
         // spec: 02/C103 04/AL-21
-        let global = global(at("https://hooks.slack.com/x"), at("https://acme.webhook.office.com/y")).expect("one");
+        let global =
+            global(at("https://hooks.slack.com/x"), at("https://acme.webhook.office.com/y")).expect("one");
         let call = global.notifier.request(&started());
-        assert_eq!(("acme.webhook.office.com", "acme.webhook.office.com"), (global.host.as_str(), call.host()));
+        assert_eq!(
+            ("acme.webhook.office.com", "acme.webhook.office.com"),
+            (global.host.as_str(), call.host())
+        );
         assert!(body(&call).starts_with(r#"{"@type":"MessageCard""#), "{}", body(&call));
     }
 

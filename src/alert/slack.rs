@@ -150,9 +150,12 @@ mod tests {
     #[test]
     fn a_token_is_sent_as_bearer() {
         // spec: 04/AL-07 01/API-070
-        let call = Slack::new(&Channel { token: "xoxb-1".into(), ..channel("https://slack.com/api/chat.postMessage") })
-            .expect("valid")
-            .request(&started());
+        let call = Slack::new(&Channel {
+            token: "xoxb-1".into(),
+            ..channel("https://slack.com/api/chat.postMessage")
+        })
+        .expect("valid")
+        .request(&started());
         assert_eq!(Some("xoxb-1"), call.token.as_deref());
         assert_eq!(None, slack("https://chat.test/").request(&started()).token);
     }

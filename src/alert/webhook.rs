@@ -76,7 +76,9 @@ mod tests {
     fn the_severity_is_said_in_a_word(#[case] severity: Severity, #[case] word: &str) {
         let text = body(&webhook("").request(&bare(severity, "hi")));
         assert_eq!(
-            format!(r#"{{"name":"podinfo","namespace":"test","severity":"{word}","message":"hi","fields":[]}}"#),
+            format!(
+                r#"{{"name":"podinfo","namespace":"test","severity":"{word}","message":"hi","fields":[]}}"#
+            ),
             text
         );
     }

@@ -91,6 +91,7 @@ async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
         settings: flags.settings(),
         namespace: flags.namespace.clone(),
         event_webhook: flags.event_webhook.0.clone(),
+        alerts: flags.alerts(),
         clock,
         ids,
         fence: fence.clone(),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use self::catalogue::{FLAGS, Flag, IGNORED, Kind};
+use crate::alert::{self, Channel};
 use crate::api::Settings;
 use crate::controller::client::Limit;
 use crate::controller::logging::{Encoding, Verbosity};
@@ -117,6 +118,25 @@ impl ControllerFlags {
             selector_labels: self.selector_labels.clone(),
             include_label_prefixes: self.include_label_prefixes.clone(),
             config_tracking: self.enable_config_tracking,
+        }
+    }
+
+    /// Where alerts go that no Canary has a channel for.
+    pub fn alerts(&self) -> alert::Settings {
+        alert::Settings {
+            cluster: self.cluster_name.clone(),
+            slack: Channel {
+                address: self.slack_url.0.clone(),
+                token: self.slack_token.0.clone(),
+                channel: self.slack_channel.clone(),
+                username: self.slack_user.clone(),
+                proxy: self.slack_proxy_url.0.clone(),
+            },
+            msteams: Channel {
+                address: self.msteams_url.0.clone(),
+                proxy: self.msteams_proxy_url.0.clone(),
+                ..Channel::default()
+            },
         }
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
 use crate::api::hooks::HookType;
@@ -21,17 +22,12 @@ use super::clock::Clock;
 pub struct Outbox(Arc<Shared>);
 
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<VecDeque<(String, Call)>>,
+    closed: watch::Sender<bool>,
     wake: Notify,
     clock: Clock,
     /// `-event-webhook`: called where a Canary has no event hook of its own.
     global: String,
-}
-
-#[derive(Default)]
-struct Waiting {
-    calls: VecDeque<(String, Call)>,
-    closed: bool,
 }
 
 /// Delivers what is in the outbox.
@@ -42,7 +38,13 @@ pub struct Worker {
 
 /// An outbox and the worker that empties it.
 pub fn outbox(http: http::Client, clock: Clock, global: String) -> (Outbox, Worker) {
-    let shared = Shared { waiting: Mutex::default(), wake: Notify::new(), clock, global };
+    let shared = Shared {
+        waiting: Mutex::default(),
+        closed: watch::Sender::new(false),
+        wake: Notify::new(),
+        clock,
+        global,
+    };
     let outbox = Outbox(Arc::new(shared));
     (outbox.clone(), Worker { outbox, http })
 }
@@ -68,11 +70,11 @@ impl Outbox {
         }
         let mut waiting = lock(&self.0.waiting);
         for call in calls {
-            if waiting.calls.len() >= OUTBOX {
+            if waiting.len() >= OUTBOX {
                 warn!("{OUTBOX} events wait for their hooks: the oldest is dropped");
-                waiting.calls.pop_front();
+                waiting.pop_front();
             }
-            waiting.calls.push_back((release.title(), call));
+            waiting.push_back((release.title(), call));
         }
         drop(waiting);
         self.0.wake.notify_one();
@@ -80,7 +82,7 @@ impl Outbox {
 
     /// Takes nothing more; the worker ends when it has delivered what is left.
     pub fn close(&self) {
-        lock(&self.0.waiting).closed = true;
+        self.0.closed.send_replace(true);
         self.0.wake.notify_one();
     }
 
@@ -88,10 +90,10 @@ impl Outbox {
         loop {
             {
                 let mut waiting = lock(&self.0.waiting);
-                if let Some(call) = waiting.calls.pop_front() {
+                if let Some(call) = waiting.pop_front() {
                     return Some(call);
                 }
-                if waiting.closed {
+                if *self.0.closed.borrow() {
                     return None;
                 }
             }
@@ -101,8 +103,17 @@ impl Outbox {
 }
 
 impl Worker {
-    /// Delivers, one call after the other.
+    /// Delivers, one call after the other, until the outbox is closed and empty; what is left then has a few seconds.
     pub async fn run(self) {
+        let closed = self.outbox.0.closed.subscribe();
+        tokio::select! {
+            biased;
+            () = self.deliver() => {}
+            () = closed_for(closed, FLUSH) => warn!("the event hooks did not take the last events in time"),
+        }
+    }
+
+    async fn deliver(&self) {
         while let Some((canary, call)) = self.outbox.next().await {
             if let Verdict::Failed(why) = super::ask::post(&self.http, call).await {
                 error!(canary, "error sending event to webhook: {why}");
@@ -111,4 +122,11 @@ impl Worker {
     }
 }
 
+async fn closed_for(mut closed: watch::Receiver<bool>, grace: Duration) {
+    // The sender lives in the outbox.
+    let _ = closed.wait_for(|closed| *closed).await;
+    tokio::time::sleep(grace).await;
+}
+
 const OUTBOX: usize = 1024;
+const FLUSH: Duration = Duration::from_secs(5);

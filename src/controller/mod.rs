@@ -24,6 +24,7 @@ use crate::api::status::CanaryStatus;
 use crate::rollout::{Alert, Answer, Ask, Event, Question, Snapshot};
 
 pub mod act;
+mod alerts;
 mod ask;
 pub mod backoff;
 pub mod caches;
@@ -71,6 +72,8 @@ pub struct Parts {
     pub namespace: String,
     /// `-event-webhook`; empty for none.
     pub event_webhook: String,
+    /// `-slack-url`, `-msteams-url` and their companions.
+    pub alerts: crate::alert::Settings,
     pub clock: Clock,
     pub ids: Ids,
     /// Open while we lead.
@@ -85,6 +88,7 @@ pub struct Controller {
     ready: watch::Sender<bool>,
     events: events::Worker,
     hooks: hooks::Worker,
+    alerts: alerts::Worker,
 }
 
 /// What all parts of a running controller see.
@@ -97,6 +101,7 @@ pub(crate) struct Shared {
     telemetry: Arc<Telemetry>,
     recorder: Recorder,
     hooks: hooks::Outbox,
+    alerts: alerts::Outbox,
     inquirer: ask::Inquirer,
     memories: Mutex<BTreeMap<ObjectId, Memory>>,
 }
@@ -109,6 +114,8 @@ impl Controller {
         let (recorder, events) =
             events::recorder(parts.client.clone(), parts.clock, Arc::clone(&parts.telemetry), None);
         let (outbox, hooks) = hooks::outbox(parts.http.clone(), parts.clock, parts.event_webhook);
+        let (letters, alerts) =
+            alerts::outbox(parts.client.clone(), parts.http.clone(), Arc::clone(&caches), &parts.alerts);
         let inquirer = ask::Inquirer::new(
             parts.client,
             parts.http,
@@ -125,10 +132,11 @@ impl Controller {
             telemetry: parts.telemetry,
             recorder,
             hooks: outbox,
+            alerts: letters,
             inquirer,
             memories: Mutex::default(),
         };
-        Self { shared: Arc::new(shared), noticed, ready: watch::Sender::new(false), events, hooks }
+        Self { shared: Arc::new(shared), noticed, ready: watch::Sender::new(false), events, hooks, alerts }
     }
 
     /// Tells whether the caches hold what is needed to decide, for `/readyz`.
@@ -138,11 +146,12 @@ impl Controller {
 
     /// Works until `stop` is done; steps that are being written are finished first, events are delivered.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { shared, mut noticed, ready, events, hooks } = self;
+        let Self { shared, mut noticed, ready, events, hooks, alerts } = self;
         let mut background = JoinSet::new();
         background.spawn(events.run());
         background.spawn(hooks.run());
-        for kind in [Kind::CANARY, ask::METRIC_TEMPLATE] {
+        background.spawn(alerts.run());
+        for kind in [Kind::CANARY, ask::METRIC_TEMPLATE, alerts::ALERT_PROVIDER] {
             shared.caches.state(kind);
         }
         let mut work = Work::new(Arc::clone(&shared));
@@ -171,6 +180,7 @@ impl Controller {
         shared.caches.stop();
         shared.recorder.close();
         shared.hooks.close();
+        shared.alerts.close();
         while background.join_next().await.is_some() {}
     }
 }
@@ -359,8 +369,9 @@ impl Shared {
         self.hooks.tell(release, status, event);
     }
 
+    /// Nobody waits for an alert either.
     fn alert(&self, release: &Release, alert: &Alert) {
-        info!(canary = release.title(), severity = ?alert.severity, "alert: {}", alert.message);
+        self.alerts.tell(release, alert);
     }
 
     fn publish_series(&self, snapshot: &Snapshot, memory: &mut Memory) {

@@ -34,11 +34,11 @@ pub(super) fn round<'a>(world: &'a Snapshot, kind: HookType, phase: Phase) -> Fl
 }
 
 /// The first hook of type `kind` that says yes, after those that said no.
-pub(super) fn first_passed<'a>(
-    world: &'a Snapshot,
+pub(super) fn first_passed(
+    world: &Snapshot,
     kind: HookType,
     phase: Phase,
-) -> Flow<(Vec<&'a Hook>, Option<&'a Hook>)> {
+) -> Flow<(Vec<&Hook>, Option<&Hook>)> {
     let mut refused = Vec::new();
     for (index, hook) in numbered(world, kind) {
         match verdict(world, index, phase)? {

@@ -73,13 +73,13 @@ impl World {
             settings: self.settings.clone(),
             namespace: String::new(),
             event_webhook: self.event_webhook.clone(),
+            alerts: crate::alert::Settings::default(),
             clock: self.clock,
             ids: Ids::seeded(1),
             fence: fence.clone(),
             telemetry: Arc::clone(&telemetry),
         });
         let (stop, stopped) = oneshot::channel();
-        #[expect(clippy::disallowed_methods, reason = "held and ended by Running")]
         let task = tokio::spawn(controller.run(async {
             // A dropped sender stops it as well.
             let _ = stopped.await;

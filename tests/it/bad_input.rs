@@ -158,3 +158,20 @@ async fn the_later_of_two_canaries_with_one_target_is_refused_until_the_other_is
     );
     controller.stop().await;
 }
+
+// spec: 02/C7 01/API-056
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_cannot_be_decoded_says_which_field_and_disturbs_nobody() {
+    let world = World::builder().build();
+    let controller = world.start_controller();
+    let broken = QUARTERS.replace("frontend", "broken").replace("stepWeight: 25", "stepWeight: 5.5");
+    world.apply(&broken).expect("the schema takes a fraction");
+    world.apply(QUARTERS).expect("a manifest that the cluster takes");
+    assert!(world.until(MINUTES, |world| world.phase("shop", "frontend") == "Initialized").await);
+    let events = world.events("shop", "broken");
+    assert!(
+        events.iter().any(|text| text.contains("spec.analysis.stepWeight") && text.contains("5.5")),
+        "{events:#?}"
+    );
+    controller.stop().await;
+}

@@ -16,10 +16,13 @@ struct Bench {
 
 impl Bench {
     async fn start(name: &str) -> Self {
-        let rules = PodRules::default().otherwise(PodBehaviour::ready_after(Duration::from_millis(100)).stops_in(Duration::from_millis(50)));
-        let sim = KubeSim::builder().start_time(chrono::Utc::now()).pod_rules(rules).build();
+        let rules = PodRules::default().otherwise(
+            PodBehaviour::ready_after(Duration::from_millis(100)).stops_in(Duration::from_millis(50)),
+        );
+        let sim = KubeSim::builder().pod_rules(rules).build();
         let listening = sim.listen(([127, 0, 0, 1], 0).into()).await.expect("a free loopback port");
-        let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kubectl-{name}-{}", std::process::id()));
+        let home =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kubectl-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&home).expect("a directory for the kubeconfig");
         std::fs::write(home.join("config"), listening.kubeconfig()).expect("the kubeconfig is written");
         Self { sim, listening, home }
@@ -29,7 +32,10 @@ impl Bench {
         let mut command = Command::new(kubectl());
         command.args(["--cache-dir", &self.home.join("cache").to_string_lossy(), "--request-timeout=30s"]);
         command.args(line.split(' ').filter(|word| !word.is_empty()));
-        command.env("KUBECONFIG", self.home.join("config")).env("HOME", &self.home).env_remove("KUBERNETES_SERVICE_HOST");
+        command
+            .env("KUBECONFIG", self.home.join("config"))
+            .env("HOME", &self.home)
+            .env_remove("KUBERNETES_SERVICE_HOST");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -37,7 +43,12 @@ impl Bench {
     fn outcome(&self, line: &str, input: &str) -> Output {
         tokio::task::block_in_place(|| {
             let mut child = self.command(line).spawn().expect("kubectl starts");
-            child.stdin.take().expect("stdin is piped").write_all(input.as_bytes()).expect("kubectl reads its input");
+            child
+                .stdin
+                .take()
+                .expect("stdin is piped")
+                .write_all(input.as_bytes())
+                .expect("kubectl reads its input");
             child.wait_with_output().expect("kubectl ends")
         })
     }
@@ -73,7 +84,9 @@ impl Drop for Bench {
 fn kubectl() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file());
-    found.unwrap_or_else(|| panic!("these tests need kubectl on the PATH: install it (Debian: apt-get install kubernetes-client)"))
+    found.unwrap_or_else(|| {
+        panic!("these tests need kubectl on the PATH: install it (Debian: apt-get install kubernetes-client)")
+    })
 }
 
 /// The cells of a line, without the spaces between them.
@@ -149,11 +162,20 @@ async fn a_deployment_is_applied_rolled_out_and_looked_at() {
     let history = bench.run("rollout history deploy/web");
     assert_eq!(2, history.lines().filter(|line| line.ends_with("<none>")).count(), "{history}");
     let described = bench.run("describe deploy web");
-    for part in ["2 desired | 2 updated | 2 total | 2 available", "web:2", "NewReplicaSetAvailable", "25% max unavailable"] {
+    for part in [
+        "2 desired | 2 updated | 2 total | 2 available",
+        "web:2",
+        "NewReplicaSetAvailable",
+        "25% max unavailable",
+    ] {
         assert!(described.contains(part), "{part}:\n{described}");
     }
     bench.run_with("apply -f - --dry-run=server", &WEB.replace("web:1", "web:3"));
-    assert_eq!("web:2", bench.run("get deploy web -o jsonpath={.spec.template.spec.containers[0].image}"), "a dry run changes nothing");
+    assert_eq!(
+        "web:2",
+        bench.run("get deploy web -o jsonpath={.spec.template.spec.containers[0].image}"),
+        "a dry run changes nothing"
+    );
 
     bench.run("scale deploy/web --replicas=3");
     bench.run("wait --for=jsonpath={.status.availableReplicas}=3 deploy/web --timeout=30s");
@@ -185,11 +207,13 @@ async fn fields_have_owners_and_patches_of_all_kinds_work() {
         bench.run(line);
         assert_eq!(replicas, bench.run("get deploy web -o jsonpath={.spec.replicas}"));
     }
-    let owners = bench.run("get deploy web --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}");
+    let owners =
+        bench.run("get deploy web --show-managed-fields -o jsonpath={.metadata.managedFields[*].manager}");
     assert!(owners.contains("alice") && owners.contains("kubectl-patch"), "{owners}");
     let wrong = bench.refused("apply -f -", &WEB.replace("replicas: 2", "replicsa: 2"));
     assert!(wrong.contains("unknown field \"spec.replicsa\""), "{wrong}");
-    let ill_typed = bench.refused("apply --validate=false -f -", &WEB.replace("replicas: 2", "replicas: two"));
+    let ill_typed =
+        bench.refused("apply --validate=false -f -", &WEB.replace("replicas: 2", "replicas: two"));
     assert!(ill_typed.contains("cannot be handled as a Deployment"), "{ill_typed}");
 }
 
@@ -207,13 +231,20 @@ async fn a_custom_kind_is_served_explained_and_checked() {
     assert!(bench.run("get wd -o wide").contains("red"));
     assert!(bench.run("explain widget.spec.size").contains("How large it is."));
     let wrong = bench.refused("apply -f -", &widget.replace("colour: red", "size: 0"));
-    assert!(wrong.contains("spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"), "{wrong}");
+    assert!(
+        wrong.contains("spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1"),
+        "{wrong}"
+    );
     let unknown = bench.refused("apply -f -", &widget.replace("colour", "color"));
     assert!(unknown.contains("unknown field \"spec.color\""), "{unknown}");
     bench.run("delete crd widgets.example.com --timeout=10s");
     // What kubectl says depends on whether it still remembers the resource.
     let gone = bench.refused("get widgets", "");
-    assert!(gone.contains("could not find the requested resource") || gone.contains("doesn't have a resource type"), "{gone}");
+    assert!(
+        gone.contains("could not find the requested resource")
+            || gone.contains("doesn't have a resource type"),
+        "{gone}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,9 +254,14 @@ async fn a_watch_prints_changes_as_they_come() {
     bench.run("rollout status deploy/web --timeout=30s");
     let mut child = bench.command("get deploy -w --no-headers").spawn().expect("kubectl starts");
     let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-    let mut next = || tokio::task::block_in_place(|| lines.next().expect("the watch is open").expect("kubectl prints text"));
+    let mut next = || {
+        tokio::task::block_in_place(|| lines.next().expect("the watch is open").expect("kubectl prints text"))
+    };
     assert_eq!(["web", "2/2"], cells(&next())[..2]);
-    bench.sim.patch("tester", "deploy", "default", "web", serde_json::json!({"spec": {"replicas": 3}})).expect("scaled");
+    bench
+        .sim
+        .patch("tester", "deploy", "default", "web", serde_json::json!({"spec": {"replicas": 3}}))
+        .expect("scaled");
     let mut last = next();
     // `-w` has no end of its own; the test's end is the third ready pod.
     while cells(&last)[1] != "3/3" {

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module a topic.
 
+mod alerts;
 mod bad_input;
 mod crds;
 mod deploy;

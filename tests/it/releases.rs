@@ -184,3 +184,69 @@ async fn blue_green_on_plain_kubernetes_promotes_after_its_checks() {
     let service = world.kube.get("services", "shop", "payments").expect("the apex Service");
     assert_eq!(service["spec"]["selector"]["app"], "payments-primary");
 }
+
+// spec: 02/C93 02/C88 02/C92
+#[tokio::test(start_paused = true)]
+async fn every_type_of_hook_is_called_at_its_moment_and_the_event_hook_hears_the_whole_story() {
+    let types = [
+        "confirm-rollout",
+        "pre-rollout",
+        "rollout",
+        "confirm-traffic-increase",
+        "confirm-promotion",
+        "post-rollout",
+        "event",
+    ];
+    let hooks: String = types
+        .iter()
+        .map(|kind| {
+            format!("      - name: {kind}\n        type: {kind}\n        url: http://hooks.shop/{kind}\n")
+        })
+        .collect();
+    let manifest = QUARTERS
+        .replace("stepWeight: 25", "stepWeight: 100\n    stepWeightPromotion: 50")
+        .replace("maxWeight: 50", "maxWeight: 100")
+        .replace("    metrics:\n", &format!("    webhooks:\n{hooks}    metrics:\n"));
+    let (world, controller) = initialized(&manifest, "frontend").await;
+    world.set_image("shop", "frontend", NEXT);
+    reaches(&world, "frontend", "Succeeded").await;
+    controller.stop().await;
+    let told: Vec<String> = world
+        .backend
+        .hook_calls()
+        .iter()
+        .map(|call| match call.url.trim_start_matches("http://hooks.shop/") {
+            "event" => call.body["metadata"]["eventMessage"].as_str().unwrap_or_default().to_owned(),
+            kind => format!("({kind} {})", call.body["phase"].as_str().unwrap_or_default()),
+        })
+        .filter(|text| !text.contains("not ready"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "all the metrics providers are available!",
+            "all the metrics providers are available!",
+            "Initialization done! frontend.shop",
+            "(confirm-rollout Initialized)",
+            "Confirm-rollout check confirm-rollout passed",
+            "New revision detected! Scaling up frontend.shop",
+            "(pre-rollout Progressing)",
+            "(confirm-traffic-increase Progressing)",
+            "Starting canary analysis for frontend.shop",
+            "Pre-rollout check pre-rollout passed",
+            "Confirm-traffic-increase check confirm-traffic-increase passed",
+            "Advance frontend.shop canary weight 100",
+            "(rollout Progressing)",
+            "(confirm-traffic-increase Progressing)",
+            "(confirm-promotion Progressing)",
+            "Confirm-traffic-increase check confirm-traffic-increase passed",
+            "Confirm-promotion check confirm-promotion passed",
+            "Copying frontend.shop template spec to frontend-primary.shop",
+            "Advance frontend.shop primary weight 50",
+            "Advance frontend.shop primary weight 100",
+            "(post-rollout Succeeded)",
+            "Post-rollout check post-rollout passed",
+            "Promotion completed! Scaling down frontend.shop",
+        ]
+    );
+}

@@ -110,7 +110,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("no-cross-namespace-refs", "false", "Refuse references to objects of other namespaces", Kind::Switch(|f| &mut f.no_cross_namespace_refs)),
     flag("port", "8080", "Port for health checks and metrics", Kind::Own("string", put_port)),
     flag("selector-labels", "app,name,app.kubernetes.io/name", "Labels that may select a target's pods, separated by commas, the preferred one first", Kind::Own("string", put_selector_labels)),
-    flag("slack-channel", "", "Slack channel; needed with a Slack address", Kind::Text(|f| &mut f.slack_channel)),
+    flag("slack-channel", "", "Slack channel; general when unset", Kind::Text(|f| &mut f.slack_channel)),
     secret("slack-proxy-url", "SLACK_PROXY_URL", "Proxy for Slack", |f| &mut f.slack_proxy_url),
     secret("slack-token", "SLACK_TOKEN", "Token for Slack's API", |f| &mut f.slack_token),
     secret("slack-url", "SLACK_URL", "Incoming webhook of Slack", |f| &mut f.slack_url),

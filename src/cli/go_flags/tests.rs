@@ -169,6 +169,28 @@ fn a_variable_wins_over_its_flag_unless_it_is_empty(
 }
 
 #[test]
+fn what_the_flags_say_of_alerts_reaches_the_notifier() {
+    // spec: 02/C103 04/AL-21
+    let args = ["-slack-url=https://flag.test/", "-slack-channel=ops", "-cluster-name=prod"];
+    let alerts = |env: &[(&str, &str)]| {
+        let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let Ok(Asked::Run(flags)) = parse(&args, env) else { panic!() };
+        flags.alerts()
+    };
+    let slack = alerts(&[("SLACK_URL", "https://env.test/"), ("SLACK_TOKEN", "xoxb-1")]);
+    let expected = Channel {
+        address: "https://env.test/".into(),
+        token: "xoxb-1".into(),
+        channel: "ops".into(),
+        username: "flagger".into(),
+        proxy: String::new(),
+    };
+    assert_eq!(("prod", &expected), (slack.cluster.as_str(), &slack.slack));
+    let teams = alerts(&[("MSTEAMS_URL", "https://teams.test/")]).global();
+    assert_eq!(Ok(Some("teams.test".to_owned())), teams.map(|global| global.map(|global| global.host)));
+}
+
+#[test]
 fn secrets_do_not_show() {
     let flags = run(&["-slack-token=xoxb-1", "-slack-url=https://hooks.slack.com/services/T/B/x"]);
     assert!(

@@ -290,3 +290,15 @@ fn a_step_weight_of_hundred_promotes_at_once() {
     stage.tick();
     assert_eq!(stage.row().0, Promoting);
 }
+
+// spec: 02/C38
+#[test]
+fn a_release_without_analysis_whose_canary_dies_fails() {
+    let mut release = release();
+    release.skip_analysis = true;
+    let mut stage = Stage::detected(release, MESH);
+    stage.target().readiness = Readiness::Stuck { why: "late".into() };
+    stage.target().ready_pods = 0;
+    stage.tick();
+    assert_eq!(stage.row(), (Failed, 0, 0, 0, 0));
+}

@@ -207,3 +207,56 @@ fn a_held_check_neither_counts_nor_advances() {
     stage.tick();
     assert_eq!(stage.row(), (Phase::Progressing, 40, 40, 0, 0));
 }
+
+// spec: 02/C10 02/C11 01/API-048 01/API-050
+#[test]
+fn a_condition_keeps_its_time_while_its_status_stays_and_every_write_moves_the_status() {
+    let mut stage = Stage::initialized(release(), MESH);
+    let first = stage.world.status.clone();
+    stage.push("vx1-b");
+    stage.settle();
+    let started = stage.world.status.condition("Promoted").cloned().expect("a condition");
+    assert_eq!(started.status, "Unknown");
+    assert!(stage.world.status.last_transition_time >= first.last_transition_time);
+    stage.tick();
+    let stepped = stage.world.status.clone();
+    assert_eq!(stepped.condition("Promoted"), Some(&started), "a step is no change of the condition");
+    assert_eq!(stepped.last_transition_time, Some(stage.now()));
+    for _ in 0..3 {
+        stage.tick();
+    }
+    let promoting = stage.world.status.condition("Promoted").cloned().expect("a condition");
+    assert_eq!((promoting.status.as_str(), promoting.reason.as_str()), ("Unknown", "Promoting"));
+    assert_eq!(promoting.last_transition_time, started.last_transition_time, "only the reason changed");
+    assert_eq!(promoting.last_update_time, Some(stage.now()));
+    let json = serde_json::to_value(&stage.world.status).expect("a status");
+    assert!(["canaryWeight", "failedChecks", "iterations"].iter().all(|counter| json[counter].is_i64()));
+}
+
+// spec: 02/C12
+#[test]
+fn counters_stay_in_a_run_and_go_with_it() {
+    let mut stage = Stage::detected(release(), MESH);
+    stage.tick();
+    for phase in [Phase::Progressing, Phase::Waiting, Phase::WaitingPromotion, Phase::Promoting] {
+        assert_eq!(status::phase(&stage.world, phase).canary_weight, 20, "{phase}");
+    }
+    for phase in [Phase::Initialized, Phase::Finalising, Phase::Succeeded, Phase::Failed, Phase::Terminating]
+    {
+        assert_eq!(status::phase(&stage.world, phase).canary_weight, 0, "{phase}");
+    }
+}
+
+// spec: 02/C39
+#[test]
+fn the_phase_terminated_is_never_written() {
+    let mut release = release();
+    release.revert_on_deletion = true;
+    let mut stage = Stage::initialized(release, MESH);
+    stage.world.lifecycle.deleting = true;
+    for _ in 0..10 {
+        stage.settle();
+        stage.advance(TimeDelta::seconds(5));
+        assert_eq!(stage.row().0, Phase::Terminating);
+    }
+}
