@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 async fn releases(arguments: &Arguments) -> anyhow::Result<()> {
     let began = real_time();
-    let world = shop::open(None)?;
+    let world = shop::open(None, STARTUP)?;
     log_to(arguments.log.as_deref(), world.clock())?;
     let speed = match (arguments.realtime, arguments.speed) {
         (true, _) => Some(1),
@@ -81,7 +81,14 @@ async fn releases(arguments: &Arguments) -> anyhow::Result<()> {
         (Show::Lines(stdout()), speed.map_or(Pace::Unlimited, |speed| Pace::Times(speed.into())))
     };
     let opened = world.now();
+    let lines = matches!(show, Show::Lines(_));
     let mut stage = Stage::new(world.clone(), show, pace)?;
+    if lines {
+        stage.say(&[
+            "An online shop on a Kubernetes cluster in memory; times are the cluster's.".into(),
+            Line::new(),
+        ])?;
+    }
     let controller = world.start_controller();
     initialize(&mut stage).await?;
     let good = release(&mut stage, &ACTS[0]).await?;
@@ -181,7 +188,7 @@ fn standing(stage: &Stage) -> String {
 fn introduction(speed: f64) -> Vec<Line> {
     let speed = match speed {
         1.0 => "in real time".to_owned(),
-        speed => format!("{speed} times as fast as real time"),
+        speed => format!("at {speed} times real time"),
     };
     vec![
         Line::new().plain(format!("An online shop on a Kubernetes cluster in memory, {speed}.")),
@@ -194,7 +201,9 @@ fn summary(good: &Tally, bad: &Tally, virtual_time: TimeDelta, real_time: Durati
         (Some(began), Some(ended)) => words::length(ended - began),
         _ => "no time".to_owned(),
     };
-    let checks = |number: u32| if number == 1 { "1 check".to_owned() } else { format!("{number} checks") };
+    let checks = |number: u32| {
+        if number == 1 { "1 passed check".to_owned() } else { format!("{number} passed checks") }
+    };
     let line = |tone, mark: &str, version: &str, phase: &str, text: String| {
         Line::new()
             .with(tone, format!("  {mark} "))
@@ -210,19 +219,14 @@ fn summary(good: &Tally, bad: &Tally, virtual_time: TimeDelta, real_time: Durati
             "✓",
             GOOD,
             "Succeeded",
-            format!("promoted after {}; {} passed", length(good), checks(good.passed)),
+            format!("promoted in {} after {}", length(good), checks(good.passed)),
         ),
         line(
             Tone::Bad,
             "✗",
             BROKEN,
             "Failed",
-            format!(
-                "rolled back after {}; {} failed, it never had more than {} % of the traffic",
-                length(bad),
-                checks(bad.failed),
-                bad.highest
-            ),
+            format!("rolled back in {}, never over {} % of traffic", length(bad), bad.highest),
         ),
         Line::new(),
         Line::new().plain(format!(
@@ -239,7 +243,7 @@ fn summary(good: &Tally, bad: &Tally, virtual_time: TimeDelta, real_time: Durati
 
 async fn listen(arguments: &Arguments, address: SocketAddr) -> anyhow::Result<()> {
     // kubectl computes ages with the machine's clock.
-    let world = shop::open(Some(Clock::system().now()))?;
+    let world = shop::open(Some(Clock::system().now()), LISTEN_STARTUP)?;
     log_to(arguments.log.as_deref(), world.clock())?;
     shop::set_interval(&world, LISTEN_INTERVAL)?;
     let listening =
@@ -253,7 +257,6 @@ async fn listen(arguments: &Arguments, address: SocketAddr) -> anyhow::Result<()
         stage.say(&help)?;
         stage
     };
-    stage.title = Title { main: format!("{APP} {FIRST}"), more: String::new() };
     let controller = world.start_controller();
     let ended = loop {
         if let Err(error) = stage.play(LONGEST, |_| false).await {
@@ -287,8 +290,8 @@ fn log_to(file: Option<&Path>, clock: Clock) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The paused clock of the runtime does not tell it.
-#[allow(clippy::disallowed_methods)]
+/// Tokio's clock does not tell it: it is paused.
+#[expect(clippy::disallowed_methods, reason = "people are told how long they have waited")]
 fn real_time() -> Instant {
     Instant::now()
 }
@@ -303,5 +306,8 @@ const DEFAULT_SPEED: u32 = 100;
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Of the cluster's time, after the end of a release.
 const EPILOGUE: Duration = Duration::from_secs(4);
+/// Of the cluster's time, from the creation of a pod until it is ready.
+const STARTUP: Duration = Duration::from_secs(12);
+const LISTEN_STARTUP: Duration = Duration::from_secs(4);
 /// Short enough that a person stays to watch.
 const LISTEN_INTERVAL: &str = "10s";

@@ -5,16 +5,18 @@
 //! would change a field of somebody else, unless it is forced.
 
 mod field_set;
+mod owners;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::merge_schema::{MergeSchema, Node};
+use super::merge_schema::MergeSchema;
 use super::status::{ApiStatus, Cause};
 use field_set::FieldSet;
+use owners::{Identity, Owners};
 use walk::Diff;
 
 /// Who writes, and how.
@@ -117,7 +119,8 @@ pub fn server_side_apply(
     }
     let mut owners = Owners::of(live);
     if owners.0.is_empty() && !live["metadata"]["uid"].is_null() {
-        owners.add_before_first_apply(live, schema);
+        let everything = ownable(live, &Scope::of(&Manager { subresource: None, ..manager.clone() }, schema));
+        owners.add_before_first_apply(live, walk::fields_of(&everything, node));
     }
     let me = Identity::of(manager);
     let set = walk::fields_of(&config, node);
@@ -151,13 +154,18 @@ pub fn track_update(before: Option<&Value>, after: &mut Value, manager: &Manager
     let nothing = json!({});
     let before = before.unwrap_or(&nothing);
     let scope = Scope::of(manager, schema);
-    let mut owners = match &after["metadata"]["managedFields"] {
-        given @ Value::Array(entries) if manager.subresource.is_none() && !entries.is_empty() => {
-            Owners::read(given)
-        }
-        _ => Owners::of(before),
+    let recorded = &before["metadata"]["managedFields"];
+    let given = match &after["metadata"]["managedFields"] {
+        given @ Value::Array(entries) if manager.subresource.is_none() && !entries.is_empty() => given,
+        _ => recorded,
     };
-    let diff = walk::compare(Some(&ownable(before, &scope)), Some(&ownable(after, &scope)), schema.root());
+    let diff = compare(before, after, &scope, schema);
+    if diff.is_empty() && given == recorded {
+        let recorded = recorded.clone();
+        owners::put(after, recorded);
+        return;
+    }
+    let mut owners = Owners::read(given);
     let me = Identity::of(manager);
     owners.lose(&me, &diff);
     if !diff.is_empty() {
@@ -166,6 +174,23 @@ pub fn track_update(before: Option<&Value>, after: &mut Value, manager: &Manager
         owners.set(me, set, manager, true);
     }
     owners.write(after);
+}
+
+/// How the ownable parts of two objects differ.
+fn compare(before: &Value, after: &Value, scope: &Scope, schema: &MergeSchema) -> Diff {
+    let (meta_before, meta_after) = (ownable_metadata(before), ownable_metadata(after));
+    let names = |object: &Value| object.as_object().into_iter().flatten().map(|(n, _)| n.clone()).collect();
+    let names: BTreeSet<String> = BTreeSet::union(&names(before), &names(after)).cloned().collect();
+    let mut diff = Diff::default();
+    for name in names.iter().filter(|name| scope.reaches(name)) {
+        let (old, new) = match name.as_str() {
+            "apiVersion" | "kind" => continue,
+            "metadata" => (Some(&meta_before), Some(&meta_after)),
+            name => (before.get(name), after.get(name)),
+        };
+        diff.insert_field(name, walk::compare(old, new, schema.root().field(name)));
+    }
+    diff
 }
 
 fn check(applied: &Value, schema: &MergeSchema) -> Result<(), ApplyError> {
@@ -245,19 +270,13 @@ const NEVER_OWNED: &[&str] = &[
 fn ownable(object: &Value, scope: &Scope) -> Value {
     let mut out = Map::new();
     for (name, value) in object.as_object().into_iter().flatten() {
-        if !scope.reaches(name) {
-            continue;
-        }
-        match (name.as_str(), value) {
-            ("apiVersion" | "kind", _) => {}
-            ("metadata", Value::Object(meta)) => {
-                let kept: Map<String, Value> = meta
-                    .iter()
-                    .filter(|(name, _)| !NEVER_OWNED.contains(&name.as_str()))
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect();
-                if !kept.is_empty() {
-                    out.insert(name.clone(), Value::Object(kept));
+        match name.as_str() {
+            "apiVersion" | "kind" => {}
+            name if !scope.reaches(name) => {}
+            "metadata" => {
+                let meta = ownable_metadata(object);
+                if meta.as_object().is_some_and(|m| !m.is_empty()) {
+                    out.insert(name.clone(), meta);
                 }
             }
             _ => {
@@ -266,6 +285,12 @@ fn ownable(object: &Value, scope: &Scope) -> Value {
         }
     }
     Value::Object(out)
+}
+
+fn ownable_metadata(object: &Value) -> Value {
+    let fields = object["metadata"].as_object().into_iter().flatten();
+    let kept = fields.filter(|(name, _)| !NEVER_OWNED.contains(&name.as_str()));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Lays the ownable part back into the object that it was cut from.
@@ -312,159 +337,6 @@ fn drop_nulls(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(drop_nulls),
         _ => {}
-    }
-}
-
-/// What tells two entries of `managedFields` apart. The order is that of the record.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Identity {
-    operation: Operation,
-    manager: String,
-    /// Empty for appliers: whatever version they speak, it is the same applier.
-    api_version: String,
-    subresource: String,
-}
-
-impl Identity {
-    fn of(manager: &Manager<'_>) -> Self {
-        let api_version = match manager.operation {
-            Operation::Apply => "",
-            Operation::Update => manager.api_version,
-        };
-        Self {
-            operation: manager.operation,
-            manager: manager.name.into(),
-            api_version: api_version.into(),
-            subresource: manager.subresource.unwrap_or_default().into(),
-        }
-    }
-
-    fn readable(&self, api_version: &str) -> String {
-        let mut text = format!("{:?}", self.manager);
-        if !self.subresource.is_empty() {
-            text += &format!(" with subresource {:?}", self.subresource);
-        }
-        if self.operation == Operation::Update {
-            text += &format!(" using {api_version}");
-        }
-        text
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Owner {
-    set: FieldSet,
-    api_version: String,
-    time: String,
-}
-
-/// The record as a whole.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Owners(BTreeMap<Identity, Owner>);
-
-impl Owners {
-    fn of(object: &Value) -> Self {
-        Self::read(&object["metadata"]["managedFields"])
-    }
-
-    fn read(entries: &Value) -> Self {
-        let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_string();
-        let mut owners = Self::default();
-        for entry in entries.as_array().into_iter().flatten() {
-            let operation = match entry["operation"].as_str() {
-                Some("Apply") => Operation::Apply,
-                Some("Update") => Operation::Update,
-                _ => continue,
-            };
-            let api_version = text(entry, "apiVersion");
-            let id = Identity {
-                operation,
-                manager: text(entry, "manager"),
-                api_version: if operation == Operation::Update { api_version.clone() } else { String::new() },
-                subresource: text(entry, "subresource"),
-            };
-            let set = FieldSet::from_value(&entry["fieldsV1"]);
-            let owner = owners.0.entry(id).or_default();
-            owner.set = std::mem::take(&mut owner.set).union(&set);
-            owner.api_version = api_version;
-            owner.time = text(entry, "time");
-        }
-        owners
-    }
-
-    fn write(self, object: &mut Value) {
-        let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
-            return;
-        };
-        let mut entries: Vec<(Identity, Owner)> =
-            self.0.into_iter().filter(|(_, owner)| !owner.set.is_empty()).collect();
-        entries.sort_by(|(a, x), (b, y)| {
-            (a.operation, &x.time).cmp(&(b.operation, &y.time)).then_with(|| a.cmp(b))
-        });
-        if entries.is_empty() {
-            meta.remove("managedFields");
-            return;
-        }
-        let entries = entries.into_iter().map(|(id, owner)| {
-            let mut entry = json!({
-                "manager": id.manager,
-                "operation": match id.operation {
-                    Operation::Apply => "Apply",
-                    Operation::Update => "Update",
-                },
-                "apiVersion": owner.api_version,
-                "fieldsType": "FieldsV1",
-                "fieldsV1": owner.set.to_value(),
-            });
-            if !owner.time.is_empty() {
-                entry["time"] = json!(owner.time);
-            }
-            if !id.subresource.is_empty() {
-                entry["subresource"] = json!(id.subresource);
-            }
-            entry
-        });
-        meta.insert("managedFields".into(), entries.collect());
-    }
-
-    /// An object that was there before anybody kept a record belongs to this manager.
-    fn add_before_first_apply(&mut self, live: &Value, schema: &MergeSchema) {
-        let api_version = live["apiVersion"].as_str().unwrap_or_default();
-        let id = Identity {
-            operation: Operation::Update,
-            manager: "before-first-apply".into(),
-            api_version: api_version.into(),
-            subresource: String::new(),
-        };
-        let scope = if schema.has_status_subresource() { Scope::AllButStatus } else { Scope::Everything };
-        let set = walk::fields_of(&ownable(live, &scope), schema.root());
-        let time = live["metadata"]["creationTimestamp"].as_str().unwrap_or_default().into();
-        self.0.insert(id, Owner { set, api_version: api_version.into(), time });
-    }
-
-    /// Everybody but `me` loses what was written, and what is gone.
-    fn lose(&mut self, me: &Identity, diff: &Diff) {
-        let lost = diff.written().union(&diff.removed);
-        for (_, owner) in self.0.iter_mut().filter(|(id, _)| *id != me) {
-            owner.set = owner.set.difference(&lost);
-        }
-    }
-
-    fn set(&mut self, me: Identity, set: FieldSet, manager: &Manager<'_>, changed: bool) {
-        let owner = self.0.entry(me).or_default();
-        let moved = owner.api_version != manager.api_version;
-        owner.set = set;
-        owner.api_version = manager.api_version.into();
-        if changed || moved {
-            owner.time = manager.now.to_rfc3339_opts(SecondsFormat::Secs, true);
-        }
-    }
-}
-
-impl Node {
-    /// The fields of `value` along this schema, in the form of `fieldsV1`.
-    pub fn fields_v1(&self, value: &Value) -> Value {
-        walk::fields_of(value, self).to_value()
     }
 }
 

@@ -1,6 +1,7 @@
 //! How an embedded cluster is set up.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
@@ -136,11 +137,12 @@ impl Builder {
             namespaces: self.namespaces,
             watches: Watches::default(),
             workloads,
+            service_ips: BTreeSet::new(),
             requests: 0,
             writes: 0,
         };
         let shared = Arc::new(Shared::new(cluster, Log::new(self.log), control.clone()));
-        let sim = KubeSim { shared: shared.clone(), tasks: Arc::new(Mutex::new(Vec::new())) };
+        let sim = KubeSim { shared: shared.clone() };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             sim.try_put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
                 .map_err(|why| why.to_string())?;

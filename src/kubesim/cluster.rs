@@ -1,5 +1,7 @@
 //! The cluster's state behind one lock, and the parts that wait for its changes.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -33,6 +35,8 @@ pub(super) struct Cluster {
     pub namespaces: Namespaces,
     pub watches: Watches,
     pub workloads: Workloads,
+    /// The addresses that Services have.
+    pub service_ips: BTreeSet<Ipv4Addr>,
     pub requests: u64,
     pub writes: u64,
 }

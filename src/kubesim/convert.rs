@@ -41,7 +41,14 @@ impl Conversion {
         match self {
             Self::None => {}
             Self::ApiVersion { served, .. } => object["apiVersion"] = json!(served),
-            Self::Event => rename(&mut object, "events.k8s.io/v1", CORE_EVENT_TO_NEW),
+            Self::Event => {
+                rename(&mut object, "events.k8s.io/v1", CORE_EVENT_TO_NEW);
+                for field in ["reportingController", "reportingInstance"] {
+                    if object[field] == "" {
+                        take(&mut object, field);
+                    }
+                }
+            }
             Self::Autoscaler => autoscaler_to_v1(&mut object),
         }
         object

@@ -62,8 +62,8 @@ pub struct ScalePaths {
 ///
 /// # Errors
 /// What a real API server would refuse it for: names or group missing, not exactly one stored version, a version
-/// without schema, or a schema that is none. The text names the field. Rules are not compiled here, see
-/// [`CrdVersion::broken_rules`].
+/// without schema, or a schema that is none. The text names the field. Rules are
+/// compiled when they are first needed: one that does not compile shows in the first object that meets it.
 pub fn parse_crd(definition: &Value) -> Result<Vec<CrdVersion>, String> {
     let spec = &definition["spec"];
     let group = required(spec, "spec", "group")?;
@@ -150,12 +150,6 @@ impl CrdVersion {
             }
         }
         errors
-    }
-
-    /// The CEL rules that do not compile, for which a real API server refuses the definition. Compiling all rules
-    /// takes milliseconds, so this is for definitions that people write.
-    pub fn broken_rules(&self) -> Vec<String> {
-        rules::broken(&self.tree)
     }
 
     /// How objects of this version merge under server-side apply.

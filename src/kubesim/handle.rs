@@ -1,6 +1,6 @@
 //! The handle of a running cluster: clients for those who go through the API, and direct access for tests and tools.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -17,14 +17,14 @@ use super::store::{Change, Key, Object};
 use super::workloads::PodRules;
 use super::write::{DeleteOptions, Deleted, Part, Patch, Propagation, Target, Writer};
 
-/// A running embedded cluster. Cheap to clone; it ends when the last handle and client are dropped.
+/// A running embedded cluster. Cheap to clone; it ends when the last handle and client are dropped
+/// (and when it no longer listens).
 ///
 /// Wherever a `kind` is asked for, everything that kubectl understands will do: `deploy`, `Deployment`,
 /// `deployments.apps`, `apps/v1/Deployment`. The namespace of cluster-wide objects is not looked at.
 #[derive(Clone)]
 pub struct KubeSim {
     pub(super) shared: Arc<Shared>,
-    pub(super) tasks: Arc<Mutex<Vec<tokio::task::AbortHandle>>>,
 }
 
 impl KubeSim {

@@ -7,10 +7,9 @@ use http::Request;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
-use super::cluster::lock;
 use super::handle::KubeSim;
 
-/// A cluster that listens. It goes on listening when this is dropped; [`Listening::stop`] ends it.
+/// A cluster that listens. It goes on (and lives on) when this is dropped; [`Listening::stop`] ends it.
 #[derive(Debug)]
 pub struct Listening {
     addr: SocketAddr,
@@ -76,8 +75,6 @@ impl KubeSim {
                 tracing::warn!(%why, "the embedded cluster stopped listening");
             }
         });
-        let task = task.abort_handle();
-        lock(&self.tasks).push(task.clone());
-        Ok(Listening { addr, task })
+        Ok(Listening { addr, task: task.abort_handle() })
     }
 }

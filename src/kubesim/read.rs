@@ -33,7 +33,12 @@ pub(super) fn selection(
     };
     let fields = FieldSelector::parse(&query.field_selector).map_err(unreadable("fieldSelector"))?;
     if let Some(path) = fields.unsupported_path(&served.kind.group, &served.kind.kind) {
-        return Err(ApiStatus::bad_request(format!("field label not supported: {path}")));
+        return Err(ApiStatus::bad_request(match served.custom {
+            Some(_) => format!("field label not supported: {path}"),
+            None => format!(
+                "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            ),
+        }));
     }
     let fields = match served.conversion {
         // What is selected is the stored object.

@@ -45,6 +45,11 @@ impl Served {
             ["", "events.k8s.io", "coordination.k8s.io", "autoscaling", "rbac.authorization.k8s.io"];
         self.custom.is_some() || !without.contains(&self.kind.group.as_str())
     }
+
+    /// Whether a change of annotations counts as one of the spec: Deployments alone do so.
+    pub fn counts_annotations(&self) -> bool {
+        self.is("apps", "Deployment")
+    }
 }
 
 /// All served resources.

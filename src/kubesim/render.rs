@@ -50,6 +50,17 @@ impl View {
         }
     }
 
+    /// One object of a list: those of built-in kinds do not repeat their type.
+    fn item(&self, object: &Object, now: DateTime<Utc>) -> Bytes {
+        if self.shape != Shape::Full || self.served.custom.is_some() {
+            return self.object(object, now);
+        }
+        match self.value(object) {
+            Cow::Borrowed(_) => object.untyped_json(),
+            Cow::Owned(value) => Object::draft(value, object.revision()).untyped_json(),
+        }
+    }
+
     /// One object in the served version.
     fn value<'a>(&self, object: &'a Object) -> Cow<'a, Value> {
         match self.served.conversion {
@@ -84,7 +95,7 @@ impl View {
             if i > 0 {
                 out.put_u8(b',');
             }
-            out.put_slice(&self.object(object, now));
+            out.put_slice(&self.item(object, now));
         }
         out.put_slice(b"]}\n");
         out.freeze()

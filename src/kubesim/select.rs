@@ -106,12 +106,6 @@ impl LabelSelector {
         self.matches_with(|key| labels.get(key).map(String::as_str))
     }
 
-    /// As [`Self::matches`], for the labels of an object as it is stored.
-    pub fn matches_object(&self, object: &Value) -> bool {
-        let labels = &object["metadata"]["labels"];
-        self.matches_with(|key| labels.get(key).and_then(Value::as_str))
-    }
-
     fn matches_with<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         match &self.requirements {
             None => false,
@@ -330,11 +324,6 @@ impl FieldSelector {
     /// Whether the object is meant. A missing field is the empty text.
     pub fn matches(&self, object: &Value) -> bool {
         self.terms.iter().all(|term| (field(object, &term.path) == term.value) == term.equal)
-    }
-
-    /// Whether the selector asks for nothing.
-    pub fn is_everything(&self) -> bool {
-        self.terms.is_empty()
     }
 
     /// The name that the selector demands, if it demands one: such a list is a read of one object.

@@ -143,7 +143,7 @@ impl Call {
             }
             Route::OpenApiV2 if self.accepts(openapi::PROTOBUF) => {
                 let body = openapi::v2_protobuf(&cluster.registry.kinds());
-                return Ok(response(StatusCode::OK, openapi::PROTOBUF, body.into()));
+                return Ok(response(StatusCode::OK, openapi::PROTOBUF_ANSWER, body.into()));
             }
             Route::OpenApiV2 => openapi::v2(&cluster.registry.kinds()),
             Route::OpenApiV3 => openapi::v3_index(&cluster.registry.kinds()),
@@ -427,18 +427,6 @@ impl Call {
             }
         }
         response
-    }
-
-    fn writer(&self, query: &Query) -> Result<Writer, ApiStatus> {
-        if let Some(other) = query.dry_run.iter().find(|d| *d != "All") {
-            return Err(ApiStatus::bad_request(format!(
-                "dryRun: Unsupported value: {other:?}: supported values: \"All\""
-            )));
-        }
-        let mut writer = Writer::named(query.field_manager.as_deref().unwrap_or(&self.caller));
-        writer.dry_run = !query.dry_run.is_empty();
-        writer.force = query.force;
-        writer.validating(query.field_validation.as_deref())
     }
 
     fn object(&self) -> Result<Value, ApiStatus> {

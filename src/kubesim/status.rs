@@ -508,6 +508,12 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_single_complaint_stands_without_brackets() {
+        let status = ApiStatus::invalid(&kind("", "Pod"), "x", &[FieldError::required("spec", "")]);
+        assert_eq!(r#"Pod "x" is invalid: spec: Required value"#, status.message);
+    }
+
     #[rstest]
     #[case(FieldError::not_supported("a", &json!("x"), &["b", "c"]), r#"a: Unsupported value: "x": supported values: "b", "c""#)]
     #[case(FieldError::duplicate("a[1]", &json!({"port": 80})), r#"a[1]: Duplicate value: {"port":80}"#)]

@@ -43,12 +43,13 @@ pub struct Object {
     revision: u64,
     labels: BTreeMap<String, String>,
     json: OnceLock<Bytes>,
+    untyped_json: OnceLock<Bytes>,
 }
 
 impl Object {
     fn new(value: Value, revision: u64) -> Self {
         let labels = string_map(&value["metadata"]["labels"]);
-        Self { value, revision, labels, json: OnceLock::new() }
+        Self { value, revision, labels, json: OnceLock::new(), untyped_json: OnceLock::new() }
     }
 
     /// An object that is shown but not stored: the answer to a dry run.
@@ -91,6 +92,21 @@ impl Object {
     /// Its JSON, serialised once.
     pub fn json(&self) -> Bytes {
         self.json.get_or_init(|| to_json(&self.value)).clone()
+    }
+}
+
+impl Object {
+    /// Its JSON without `apiVersion` and `kind`, as it stands in lists of built-in kinds.
+    pub fn untyped_json(&self) -> Bytes {
+        let write = || {
+            let fields = self.value.as_object().into_iter().flatten();
+            let fields: BTreeMap<&String, &Value> =
+                fields.filter(|(field, _)| !matches!(field.as_str(), "apiVersion" | "kind")).collect();
+            Bytes::from(
+                serde_json::to_vec(&fields).expect("a JSON value with string keys can always be written"),
+            )
+        };
+        self.untyped_json.get_or_init(write).clone()
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::cli::print::bar;
 
-use super::view::{News, Side};
+use super::view::News;
 use super::words;
 
 /// What is new, as a line.
@@ -12,8 +12,7 @@ pub(super) fn line(at: DateTime<Utc>, news: &News) -> String {
     let (what, text) = match news {
         News::Phase(phase) => ("phase", phase.clone()),
         News::Image(image) => ("image", image.clone()),
-        News::Ready { side, pods: 0 } => ("pods", format!("{} has none", name(*side))),
-        News::Ready { side, pods } => ("pods", format!("{} has {pods} of {pods} ready", name(*side))),
+        News::Ready(pods) => ("pods", format!("all {pods} of the canary are ready")),
         News::Weights { primary, canary } => ("traffic", weights(*primary, *canary)),
         News::Check(check) => {
             let passed = check.measured.is_some_and(|measured| measured.passed);
@@ -25,15 +24,9 @@ pub(super) fn line(at: DateTime<Utc>, news: &News) -> String {
         }
         News::Event { warning: false, message } => ("event", message.clone()),
         News::Event { warning: true, message } => ("warning", message.clone()),
+        News::Gone => ("phase", "the Canary was deleted".to_owned()),
     };
-    format!("{}  {what:<8}{text}", words::clock(at))
-}
-
-fn name(side: Side) -> &'static str {
-    match side {
-        Side::Primary => "primary",
-        Side::Canary => "canary",
-    }
+    format!("{}  {what:<9}{text}", words::clock(at))
 }
 
 fn weights(primary: i64, canary: i64) -> String {
@@ -42,3 +35,31 @@ fn weights(primary: i64, canary: i64) -> String {
 }
 
 const BAR: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::cli::demo::view::{Check, Measured};
+
+    fn check(value: Option<f64>, passed: bool) -> News {
+        let name = "request-success-rate".to_owned();
+        News::Check(Check { name, min: Some(99.0), max: None, measured: Some(Measured { value, passed }) })
+    }
+
+    #[rstest]
+    #[case(News::Phase("Progressing".into()), "12:00:00  phase    Progressing")]
+    #[case(News::Weights { primary: 75, canary: 25 }, "12:00:00  traffic  [===============#####] primary 75 %, canary 25 %")]
+    #[case(check(Some(99.5), true), "12:00:00  check    request-success-rate 99.50 %, at least 99 %: passed")]
+    #[case(
+        check(Some(93.0), false),
+        "12:00:00  check    request-success-rate 93.00 %, at least 99 %: FAILED"
+    )]
+    #[case(check(None, false), "12:00:00  check    request-success-rate no data, at least 99 %: FAILED")]
+    #[case(News::Event { warning: true, message: "Canary failed!".into() }, "12:00:00  warning  Canary failed!")]
+    fn what_happens_is_a_line_with_the_time_of_the_cluster(#[case] news: News, #[case] expected: &str) {
+        let noon = "2026-01-01T12:00:00Z".parse().expect("a time");
+        assert_eq!(expected, line(noon, &news));
+    }
+}

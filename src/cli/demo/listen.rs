@@ -10,7 +10,7 @@ use anyhow::Context;
 use crate::cli::print::{Line, Tone};
 use crate::kubesim::Listening;
 
-use super::shop::{APP, BROKEN, GOOD, NAMESPACE, TAGS, image};
+use super::shop::{APP, BROKEN, GOOD, NAMESPACE, SLOW, STUCK, image};
 
 /// Reads `127.0.0.1:8001`, and what people write for it: `localhost:8001`, `:8001`, `8001`.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -70,29 +70,24 @@ fn own_folder(parent: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// What a newcomer is told.
+/// What a newcomer is told; short, so that a small terminal has room for the picture below.
 pub(super) fn help(kubeconfig: &Path) -> Vec<Line> {
-    let command = |text: String, what: &str| {
-        Line::new().with(Tone::Accent, format!("  {text:<61}")).with(Tone::Faint, what)
-    };
-    let set_image = |tag: &str| format!("kubectl set image deployment/{APP} {APP}={}", image(tag));
-    let mut lines = vec![
-        "An online shop on a Kubernetes cluster in memory, in real time. In another terminal:".into(),
+    let command = |text: String| Line::from("  ").with(Tone::Accent, text);
+    let tag =
+        |line: Line, name: &str, what: &str| line.with(Tone::Strong, format!("  {name:<12}")).plain(what);
+    vec![
+        "An online shop on a Kubernetes cluster in memory, in real time; Ctrl-C ends it.".into(),
+        "In another terminal:".into(),
         Line::new(),
-        command(format!("export KUBECONFIG={}", kubeconfig.display()), ""),
-        command("kubectl get canaries -w".to_owned(), "watch"),
-        command(set_image(GOOD), "release a good version"),
-        command(set_image(BROKEN), "and a bad one"),
-        command(format!("kubectl describe canary/{APP}"), "read why"),
+        command(format!("export KUBECONFIG={}", kubeconfig.display())),
+        command("kubectl get canaries -w".to_owned()),
+        command(format!("kubectl set image deployment/{APP} {APP}={}", image(GOOD))),
+        command(format!("kubectl describe canary {APP}")),
         Line::new(),
-        "Tags of the image, all others are good:".into(),
+        tag(tag(Line::new(), GOOD, "good, as all others    "), SLOW, "some requests take 1.4 s"),
+        tag(tag(Line::new(), BROKEN, "7 % of requests fail   "), STUCK, "pods never become ready"),
         Line::new(),
-    ];
-    lines.extend(
-        TAGS.iter().map(|tag| Line::new().with(Tone::Strong, format!("  {:<12}", tag.name)).plain(tag.what)),
-    );
-    lines.extend([Line::new(), "Ctrl-C ends it.".into(), Line::new()]);
-    lines
+    ]
 }
 
 #[cfg(test)]

@@ -43,12 +43,15 @@ pub(super) fn draw(
     lines.into_iter().take(rows.unwrap_or(usize::MAX)).map(|line| line.cut(columns)).collect()
 }
 
+/// The phase must be seen; on a narrow terminal the time goes first, then the end of the title.
 fn heading(view: &View, title: &str, now: DateTime<Utc>, columns: usize) -> Line {
-    let tone = phase_tone(&view.phase);
     let phase = if view.phase.is_empty() { "–" } else { &view.phase };
-    let end =
-        Line::new().with(tone, format!("● {phase}")).with(Tone::Faint, format!("  {}", words::clock(now)));
-    Line::new().with(Tone::Strong, title).with_end(end, columns)
+    let phase = Line::new().with(phase_tone(&view.phase), format!("● {phase}"));
+    let with_time = phase.clone().with(Tone::Faint, format!("  {}", words::clock(now)));
+    let title = Line::new().with(Tone::Strong, title);
+    let fits = title.width() + with_time.width() + 2 <= columns;
+    let end = if fits { with_time } else { phase };
+    title.cut(columns.saturating_sub(end.width() + 1)).with_end(end, columns)
 }
 
 fn phase_tone(phase: &str) -> Tone {
@@ -103,6 +106,9 @@ fn check(check: &Check, all: &[Check]) -> Line {
 
 /// How many checks failed, and when the next is due.
 fn standing(view: &View, now: DateTime<Utc>) -> Line {
+    if !view.is_running() && view.checks.iter().all(|check| check.measured.is_none()) {
+        return Line::new().with(Tone::Faint, format!("    {} failed checks end a release", view.threshold));
+    }
     let tone = if view.failed_checks > 0 { Tone::Bad } else { Tone::Faint };
     let line =
         Line::new().with(tone, format!("    {} of {} failed checks", view.failed_checks, view.threshold));
@@ -123,7 +129,11 @@ fn event(event: &Event, columns: usize) -> Vec<Line> {
     let time = words::clock(event.at);
     let tone = if event.warning { Tone::Warning } else { Tone::Plain };
     let indent = time.len() + 4;
-    wrap(&event.message, columns.saturating_sub(indent))
+    let message = match event.times {
+        1 => event.message.clone(),
+        times => format!("{} ({times} times)", event.message),
+    };
+    wrap(&message, columns.saturating_sub(indent))
         .into_iter()
         .enumerate()
         .map(|(index, text)| {
@@ -135,3 +145,102 @@ fn event(event: &Event, columns: usize) -> Vec<Line> {
 
 const SHORTEST_BAR: usize = 8;
 const LONGEST_BAR: usize = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::demo::view::{Check, Measured};
+
+    fn noon() -> DateTime<Utc> {
+        "2026-01-01T12:00:00Z".parse().expect("a time")
+    }
+
+    fn view() -> View {
+        let check = |name: &str, min, max, value, passed| Check {
+            name: name.to_owned(),
+            min,
+            max,
+            measured: Some(Measured { value: Some(value), passed }),
+        };
+        let event =
+            |warning, message: &str, times| Event { at: noon(), warning, message: message.to_owned(), times };
+        let mut view = View::default();
+        view.phase = "Progressing".to_owned();
+        view.primary = Pods { image: "shop/frontend:1.0".to_owned(), ready: 3, wanted: 3 };
+        view.canary = Pods { image: "shop/frontend:2.0-rc1".to_owned(), ready: 2, wanted: 3 };
+        view.weights = Some((75, 25));
+        view.threshold = 5;
+        view.failed_checks = 1;
+        view.next_check = Some(noon() + chrono::TimeDelta::seconds(30));
+        view.checks = vec![
+            check("request-success-rate", Some(99.0), None, 98.25, false),
+            check("request-duration", None, Some(500.0), 104.4, true),
+        ];
+        view.events = vec![
+            event(false, "Advance frontend.shop canary weight 25", 1),
+            event(true, "Halt frontend.shop advancement success rate 98.25% < 99%", 2),
+        ];
+        view
+    }
+
+    fn drawn(columns: usize, rows: Option<usize>) -> Vec<String> {
+        let title = Title { main: "Release of 2.0".to_owned(), more: "A good one.".to_owned() };
+        draw(&view(), &title, noon(), columns, rows).iter().map(Line::text).collect()
+    }
+
+    #[test]
+    fn the_picture_tells_phase_traffic_checks_and_events() {
+        let expected = "\
+Release of 2.0                          ● Progressing  12:00:00
+A good one.
+
+  primary  1.0      ██████████████████░░░░░░  75 %   3/3 pods
+  canary   2.0-rc1  ██████░░░░░░░░░░░░░░░░░░  25 %   2/3 pods
+
+  ✗ request-success-rate  98.25 %  at least 99 %
+  ✓ request-duration       104 ms  at most 500 ms
+    1 of 5 failed checks, next step in 30 s
+
+  12:00:00  Advance frontend.shop canary weight 25
+  12:00:00  Halt frontend.shop advancement success rate 98.25%
+            < 99% (2 times)";
+        assert_eq!(expected, drawn(63, None).join("\n"));
+    }
+
+    #[test]
+    fn the_picture_fits_into_every_terminal() {
+        for columns in 0..130 {
+            for rows in 0..30 {
+                let picture = drawn(columns, Some(rows));
+                assert!(picture.len() <= rows, "{columns}x{rows}: {} rows", picture.len());
+                let widest = picture.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+                assert!(widest <= columns, "{columns}x{rows}: {widest} columns");
+            }
+        }
+    }
+
+    #[test]
+    fn in_a_low_terminal_the_newest_events_stay() {
+        let picture = drawn(80, Some(12));
+        assert_eq!(
+            Some("  12:00:00  Halt frontend.shop advancement success rate 98.25% < 99% (2 times)"),
+            picture.last().map(String::as_str)
+        );
+    }
+
+    #[test]
+    fn in_a_narrow_terminal_the_phase_stays() {
+        assert_eq!(Some("Rele… ● Progressing"), drawn(19, None).first().map(String::as_str));
+    }
+
+    #[test]
+    fn before_the_first_measurement_the_bounds_are_shown() {
+        let mut view = view();
+        view.phase = "Initialized".to_owned();
+        view.checks.iter_mut().for_each(|check| check.measured = None);
+        let picture = draw(&view, &Title::default(), noon(), 80, None);
+        let text: Vec<String> = picture.iter().map(Line::text).collect();
+        assert!(text.contains(&"  · request-success-rate        –  at least 99 %".to_owned()), "{text:#?}");
+        assert!(text.contains(&"    5 failed checks end a release".to_owned()), "{text:#?}");
+    }
+}

@@ -36,8 +36,14 @@ impl<W: Write> Screen<W> {
     /// Columns and rows that a picture may have.
     pub(super) fn room(&self) -> (usize, usize) {
         let (columns, rows) = size();
+        let columns = usize::from(columns);
         // The cursor stands in the row below.
-        (usize::from(columns), usize::from(rows.saturating_sub(1)))
+        let rows = usize::from(rows).saturating_sub(1);
+        let banner: usize = self.banner.iter().map(|line| line.width().div_ceil(columns).max(1)).sum();
+        match rows.checked_sub(banner) {
+            Some(left) if left >= FEWEST_ROWS => (columns, left),
+            _ => (columns, rows),
+        }
     }
 
     /// Shows `picture` in the place of the last one.
@@ -78,6 +84,7 @@ impl<W: Write> Screen<W> {
     pub(super) fn keep(&mut self, picture: &[Line]) -> io::Result<()> {
         self.draw(picture)?;
         self.drawn.clear();
+        self.banner.clear();
         queue!(self.out, Print("\r\n"))?;
         self.out.flush()
     }
@@ -107,9 +114,64 @@ impl<W: Write> Drop for Screen<W> {
     }
 }
 
+/// A picture that is smaller tells too little: then what stands above may go.
+const FEWEST_ROWS: usize = 12;
+
 fn size() -> (u16, u16) {
     match terminal::size() {
         Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
         _ => (80, 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a screen writes while `play` uses it, piece by piece.
+    fn written(play: impl FnOnce(&mut Screen<&mut Vec<u8>>)) -> String {
+        let mut out = Vec::new();
+        let mut screen = Screen::open(&mut out, vec!["banner".into()]).expect("memory can be written to");
+        play(&mut screen);
+        drop(screen);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn the_terminal_is_left_as_it_was_found() {
+        let text = written(|_| {});
+        assert!(text.starts_with("\u{1b}[?25l"), "{text:?}");
+        assert!(text.ends_with("\u{1b}[?25h"), "{text:?}");
+    }
+
+    #[test]
+    fn a_picture_is_drawn_over_the_one_before() {
+        let text = written(|screen| {
+            screen.draw(&["one".into(), "two".into()]).expect("written");
+            screen.draw(&["three".into()]).expect("written");
+        });
+        let (_, second) = text.split_once("two").expect("the first picture");
+        assert!(second.contains("\u{1b}[2A"), "two rows up: {second:?}");
+        assert!(second.contains("three"), "{second:?}");
+        assert_eq!(1, text.matches("banner").count());
+    }
+
+    #[test]
+    fn a_picture_that_is_there_already_is_not_drawn_again() {
+        let text = written(|screen| {
+            screen.draw(&["one".into()]).expect("written");
+            screen.draw(&["one".into()]).expect("written");
+        });
+        assert_eq!(1, text.matches("one").count());
+    }
+
+    #[test]
+    fn a_picture_that_is_kept_is_not_drawn_over() {
+        let text = written(|screen| {
+            screen.keep(&["one".into()]).expect("written");
+            screen.draw(&["two".into()]).expect("written");
+        });
+        let (_, second) = text.split_once("one").expect("the first picture");
+        assert!(!second.contains("A"), "no way up: {second:?}");
     }
 }

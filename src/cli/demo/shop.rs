@@ -19,52 +19,38 @@ pub(super) const FIRST: &str = "1.0";
 pub(super) const GOOD: &str = "2.0";
 pub(super) const BROKEN: &str = "3.0-broken";
 
-/// A tag of the image that behaves in a way of its own.
-pub(super) struct Tag {
-    pub name: &'static str,
-    /// In the words of a user.
-    pub what: &'static str,
+pub(super) const SLOW: &str = "4.0-slow";
+pub(super) const STUCK: &str = "5.0-stuck";
+
+/// A tag of the image, and how it behaves.
+struct Tag {
+    name: &'static str,
     behaviour: Version,
     /// Whether its pods become ready.
     ready: bool,
 }
 
-/// All tags that are not simply good.
-pub(super) const TAGS: [Tag; 5] = [
-    Tag {
-        name: FIRST,
-        what: "good: what the shop starts with",
-        behaviour: version(99.8, 104.0),
-        ready: true,
-    },
-    Tag { name: GOOD, what: "good", behaviour: version(99.9, 92.0), ready: true },
-    Tag { name: BROKEN, what: "93 % of its requests succeed", behaviour: version(93.1, 118.0), ready: true },
-    Tag {
-        name: "4.0-slow",
-        what: "its slowest requests take 1.4 s",
-        behaviour: version(99.8, 1400.0),
-        ready: true,
-    },
-    Tag {
-        name: "5.0-stuck",
-        what: "its pods never become ready",
-        behaviour: version(99.8, 95.0),
-        ready: false,
-    },
+/// All others are good.
+const TAGS: [Tag; 5] = [
+    Tag { name: FIRST, behaviour: version(99.8, 104.0), ready: true },
+    Tag { name: GOOD, behaviour: version(99.9, 92.0), ready: true },
+    Tag { name: BROKEN, behaviour: version(93.1, 118.0), ready: true },
+    Tag { name: SLOW, behaviour: version(99.8, 1400.0), ready: true },
+    Tag { name: STUCK, behaviour: version(99.8, 95.0), ready: false },
 ];
 
 const fn version(success_rate: f64, p99_millis: f64) -> Version {
     Version { success_rate, p99_millis }
 }
 
-/// A cluster on which the shop was just applied.
-pub(super) fn open(start: Option<DateTime<Utc>>) -> anyhow::Result<World> {
+/// A cluster on which the shop was just applied; its pods are ready after `startup`.
+pub(super) fn open(start: Option<DateTime<Utc>>, startup: Duration) -> anyhow::Result<World> {
     let builder = World::builder();
     let world = match start {
         Some(start) => builder.start(start).build(),
         None => builder.build(),
     };
-    let rules = PodRules::default().otherwise(PodBehaviour::ready_after(STARTUP));
+    let rules = PodRules::default().otherwise(PodBehaviour::ready_after(startup));
     let rules = TAGS
         .iter()
         .filter(|tag| !tag.ready)
@@ -90,11 +76,11 @@ pub(super) fn weather(world: &World, step: usize) {
     for (index, tag) in TAGS.iter().enumerate() {
         let gust = GUSTS[(step + index) % GUSTS.len()];
         let Version { success_rate, p99_millis } = tag.behaviour;
-        let calm = Version {
-            success_rate: (success_rate + (100.0 - success_rate) * 0.4 * gust).min(100.0),
+        let today = Version {
+            success_rate: success_rate + gust * (0.4 * (100.0 - success_rate)).min(0.6),
             p99_millis: p99_millis * (1.0 - 0.1 * gust),
         };
-        world.backend.version(&format!(":{}", tag.name), calm);
+        world.backend.version(&format!(":{}", tag.name), today);
     }
 }
 
@@ -104,8 +90,6 @@ pub(super) fn image(tag: &str) -> String {
 }
 
 const GUSTS: [f64; 7] = [0.1, -0.5, 0.3, 0.8, -0.2, -0.9, 0.5];
-/// From the creation of a pod until it is ready.
-const STARTUP: Duration = Duration::from_secs(12);
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +97,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_shop_can_be_applied() {
-        let world = open(None).expect("a good manifest");
+        let world = open(None, Duration::ZERO).expect("a good manifest");
         let image_of = |world: &World| {
             let deployment = world.kube.get("deployments.apps", NAMESPACE, APP).expect("applied");
             deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().map(str::to_owned)

@@ -12,7 +12,7 @@ use crate::sim::World;
 
 use super::picture::{self, Title};
 use super::screen::Screen;
-use super::view::{News, Seen, View, watch};
+use super::view::{Seen, View, watch};
 use super::{lines, shop};
 
 /// How fast the cluster's time passes.
@@ -36,7 +36,8 @@ pub(super) enum Show {
 pub(super) struct Stage {
     pub world: World,
     pub view: View,
-    pub title: Title,
+    /// Without one, it follows from what happens.
+    title: Option<Title>,
     show: Show,
     pace: Pace,
     seen: Receiver<Seen>,
@@ -50,10 +51,11 @@ impl Stage {
     /// # Errors
     /// If signals cannot be heard.
     pub(super) fn new(world: World, show: Show, pace: Pace) -> anyhow::Result<Self> {
+        let (view, seen) = watch(&world);
         Ok(Self {
-            view: View::default(),
-            title: Title::default(),
-            seen: watch(&world),
+            view,
+            title: None,
+            seen,
             world,
             show,
             pace,
@@ -70,9 +72,9 @@ impl Stage {
         self.view.turn_page();
         if let Show::Lines(out) = &mut self.show {
             let more = if title.more.is_empty() { String::new() } else { format!("\n{}", title.more) };
-            write(out, &format!("\n{}{more}\n\n", title.main))?;
+            write(out, &format!("{}{more}\n\n", title.main))?;
         }
-        self.title = title;
+        self.title = Some(title);
         Ok(())
     }
 
@@ -104,14 +106,17 @@ impl Stage {
     /// # Errors
     /// If nothing can be shown any more.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
-        let Show::Picture(screen) = &mut self.show else { return Ok(()) };
-        let (columns, _) = screen.room();
-        let picture = picture::draw(&self.view, &self.title, self.world.now(), columns, None);
-        screen.keep(&picture).map_err(shown)?;
-        if self.pace != Pace::Clock {
-            std::thread::sleep(PAUSE);
+        let title = self.title();
+        match &mut self.show {
+            Show::Picture(screen) => {
+                let (columns, _) = screen.room();
+                let picture = picture::draw(&self.view, &title, self.world.now(), columns, None);
+                screen.keep(&picture).map_err(shown)?;
+                std::thread::sleep(PAUSE);
+                Ok(())
+            }
+            Show::Lines(out) => write(out, "\n"),
         }
-        Ok(())
     }
 
     /// Lines that stay.
@@ -134,11 +139,6 @@ impl Stage {
                 shop::weather(&self.world, self.view.steps);
             }
             let Some(news) = news else { continue };
-            if let News::Image(_) = news
-                && self.pace == Pace::Clock
-            {
-                self.retitle();
-            }
             if let Show::Lines(out) = &mut self.show {
                 write(out, &format!("{}\n", lines::line(at, &news)))?;
             }
@@ -146,20 +146,17 @@ impl Stage {
         Ok(())
     }
 
-    /// Somebody else gave the target another version.
-    fn retitle(&mut self) {
-        let (old, new) = (self.view.primary.version(), self.view.canary.version());
-        let versions = if old == new || old.is_empty() { new.to_owned() } else { format!("{old} → {new}") };
-        self.title = Title { main: format!("{} {versions}", shop::APP), more: String::new() };
-        if !self.view.is_running() && !old.is_empty() {
-            self.view.turn_page();
-        }
+    fn title(&self) -> Title {
+        let follows =
+            || Title { main: format!("{} {}", shop::APP, self.view.versions()), more: String::new() };
+        self.title.clone().unwrap_or_else(follows)
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
+        let title = self.title();
         let Show::Picture(screen) = &mut self.show else { return Ok(()) };
         let (columns, rows) = screen.room();
-        let picture = picture::draw(&self.view, &self.title, self.world.now(), columns, Some(rows));
+        let picture = picture::draw(&self.view, &title, self.world.now(), columns, Some(rows));
         screen.draw(&picture).map_err(shown)
     }
 

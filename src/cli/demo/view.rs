@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::duration;
 use crate::controller::clock::Clock;
+use crate::kubesim::ChangeKind;
 use crate::sim::{Sample, World, weights_of};
 
 use super::shop::{APP, NAMESPACE};
@@ -23,10 +24,20 @@ pub(super) struct Seen {
 #[derive(Clone, Debug)]
 enum What {
     Canary(Value),
-    Workload { side: Side, image: String, ready: i64, wanted: i64 },
+    Workload {
+        side: Side,
+        image: String,
+        ready: i64,
+        wanted: i64,
+    },
     Weights(i64, i64),
-    Event { warning: bool, message: String },
+    Event {
+        warning: bool,
+        message: String,
+    },
     Sample(Sample),
+    /// The Canary was deleted, and all that it made with it.
+    Gone,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +46,30 @@ pub(super) enum Side {
     Canary,
 }
 
-/// Everything that happens to the shop's frontend from now on.
-pub(super) fn watch(world: &World) -> Receiver<Seen> {
+/// The shop's frontend as it is, and everything that happens to it from now on.
+pub(super) fn watch(world: &World) -> (View, Receiver<Seen>) {
     let (sender, receiver) = channel();
     let clock = world.clock();
+    let mut view = View::default();
+    for (kind, name) in [("canaries.flagger.app", APP), ("deployments.apps", APP)] {
+        let object = world.kube.get(kind, NAMESPACE, name).unwrap_or_default();
+        if let Some(what) = read(&object) {
+            view.take(Seen { at: clock.now(), what });
+        }
+    }
     let samples = sender.clone();
     world.backend.observe(move |sample| tell(&samples, clock, What::Sample(sample.clone())));
     world.kube.observe(move |change| {
-        if let Some(what) = read(change.object.value()) {
+        let what = match (read(change.object.value()), change.kind) {
+            (Some(What::Canary(_)), ChangeKind::Deleted) => Some(What::Gone),
+            (_, ChangeKind::Deleted) => None,
+            (what, _) => what,
+        };
+        if let Some(what) = what {
             tell(&sender, clock, what);
         }
     });
-    receiver
+    (view, receiver)
 }
 
 fn tell(to: &Sender<Seen>, clock: Clock, what: What) {
@@ -101,12 +124,14 @@ pub(super) struct View {
     pub threshold: i64,
     /// When the next step is due, while a release is under way.
     pub next_check: Option<DateTime<Utc>>,
-    /// Since the last [`View::turn_page`].
+    /// Since this release began.
     pub events: Vec<Event>,
     pub tally: Tally,
-    last_check: Option<String>,
     /// Steps so far.
     pub steps: usize,
+    last_check: Option<String>,
+    /// What the primary ran when the last release began.
+    from: Option<String>,
 }
 
 /// One of the two workloads.
@@ -155,9 +180,11 @@ pub(super) struct Event {
     pub at: DateTime<Utc>,
     pub warning: bool,
     pub message: String,
+    /// How often it was said in a row.
+    pub times: u32,
 }
 
-/// Counted since the last [`View::turn_page`].
+/// Counted since this release began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub began: Option<DateTime<Utc>>,
@@ -173,10 +200,19 @@ pub(super) struct Tally {
 pub(super) enum News {
     Phase(String),
     Image(String),
-    Ready { side: Side, pods: i64 },
-    Weights { primary: i64, canary: i64 },
+    /// The canary's pods can take traffic.
+    Ready(i64),
+    Weights {
+        primary: i64,
+        canary: i64,
+    },
     Check(Check),
-    Event { warning: bool, message: String },
+    Event {
+        warning: bool,
+        message: String,
+    },
+    /// The Canary was deleted.
+    Gone,
 }
 
 impl View {
@@ -195,10 +231,15 @@ impl View {
                     .then_some(News::Weights { primary, canary })
             }
             What::Event { warning, message } => {
-                self.events.push(Event { at, warning, message: message.clone() });
+                self.tell(at, warning, &message);
                 Some(News::Event { warning, message })
             }
             What::Sample(sample) => self.sample(&sample),
+            What::Gone => {
+                let canary = std::mem::take(&mut self.canary);
+                *self = Self { canary, ..Self::default() };
+                Some(News::Gone)
+            }
         }
     }
 
@@ -206,7 +247,16 @@ impl View {
     pub(super) fn turn_page(&mut self) {
         self.events.clear();
         self.tally = Tally::default();
+        self.failed_checks = 0;
         self.forget_measurements();
+    }
+
+    /// The version, and from which one it comes.
+    pub(super) fn versions(&self) -> String {
+        match (&self.from, self.canary.version()) {
+            (Some(from), to) if from != to => format!("{from} → {to}"),
+            (_, version) => version.to_owned(),
+        }
     }
 
     /// Whether a release is under way.
@@ -217,23 +267,34 @@ impl View {
         )
     }
 
+    fn tell(&mut self, at: DateTime<Utc>, warning: bool, message: &str) {
+        match self.events.last_mut() {
+            Some(last) if last.message == message => last.times += 1,
+            _ => self.events.push(Event { at, warning, message: message.to_owned(), times: 1 }),
+        }
+    }
+
     fn canary(&mut self, at: DateTime<Utc>, canary: &Value) -> Option<News> {
         let analysis = &canary["spec"]["analysis"];
         self.threshold = analysis["threshold"].as_i64().unwrap_or(0);
         self.read_checks(analysis);
         let status = &canary["status"];
-        self.failed_checks = status["failedChecks"].as_i64().unwrap_or(0);
         let before = self.is_running();
         let phase = status["phase"].as_str().unwrap_or_default().to_owned();
         let news = (!phase.is_empty() && phase != self.phase).then(|| News::Phase(phase.clone()));
         self.phase = phase;
         match (before, self.is_running()) {
             (false, true) => {
-                self.forget_measurements();
-                self.tally = Tally { began: Some(at), ..Tally::default() };
+                self.turn_page();
+                self.tally.began = Some(at);
+                self.from = Some(self.primary.version().to_owned());
             }
             (true, false) => self.tally.ended = Some(at),
             _ => {}
+        }
+        if self.is_running() {
+            // At the end it is set back to zero: the last number tells more.
+            self.failed_checks = status["failedChecks"].as_i64().unwrap_or(0);
         }
         let last_check = status["lastCheckTime"].as_str().map(str::to_owned);
         if last_check != self.last_check {
@@ -264,16 +325,20 @@ impl View {
     }
 
     fn workload(&mut self, side: Side, pods: Pods) -> Option<News> {
+        let running = self.is_running();
         let known = match side {
             Side::Primary => &mut self.primary,
             Side::Canary => &mut self.canary,
         };
         let before = std::mem::replace(known, pods);
-        let Pods { image, ready, wanted } = known;
-        if side == Side::Canary && before.image != *image {
-            return Some(News::Image(image.clone()));
+        if side == Side::Primary {
+            return None;
         }
-        (before.ready != *ready && ready == wanted).then_some(News::Ready { side, pods: *ready })
+        if before.image != known.image {
+            return Some(News::Image(known.image.clone()));
+        }
+        let whole = known.ready == known.wanted && known.ready > 0;
+        (running && whole && before.ready != known.ready).then_some(News::Ready(known.ready))
     }
 
     fn sample(&mut self, sample: &Sample) -> Option<News> {
@@ -292,5 +357,117 @@ impl View {
         for check in &mut self.checks {
             check.measured = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        "2026-01-01T12:00:00Z".parse::<DateTime<Utc>>().expect("a time") + chrono::TimeDelta::minutes(minute)
+    }
+
+    fn see(view: &mut View, minute: i64, what: What) -> Option<News> {
+        view.take(Seen { at: at(minute), what })
+    }
+
+    fn canary(phase: &str, failed_checks: i64) -> What {
+        What::Canary(json!({
+            "spec": {"analysis": {
+                "interval": "1m",
+                "threshold": 5,
+                "metrics": [
+                    {"name": "request-success-rate", "thresholdRange": {"min": 99}},
+                    {"name": "request-duration", "thresholdRange": {"max": 500}},
+                ],
+            }},
+            "status": {"phase": phase, "failedChecks": failed_checks, "lastCheckTime": "2026-01-01T12:00:00Z"},
+        }))
+    }
+
+    fn event(message: &str) -> What {
+        What::Event { warning: false, message: message.to_owned() }
+    }
+
+    fn sample(metric: &'static str, value: Option<f64>) -> What {
+        What::Sample(Sample { namespace: NAMESPACE.to_owned(), target: APP.to_owned(), metric, value })
+    }
+
+    #[rstest]
+    #[case("request-success-rate", Some(99.0), true)]
+    #[case("request-success-rate", Some(98.99), false)]
+    #[case("request-duration", Some(500.0), true)]
+    #[case("request-duration", Some(500.1), false)]
+    #[case("request-duration", None, false)]
+    fn a_check_is_judged_by_the_bounds_of_the_canary(
+        #[case] metric: &'static str,
+        #[case] value: Option<f64>,
+        #[case] passed: bool,
+    ) {
+        let mut view = View::default();
+        see(&mut view, 0, canary("Progressing", 0));
+        let Some(News::Check(check)) = see(&mut view, 1, sample(metric, value)) else { panic!("no check") };
+        assert_eq!((metric, Some(Measured { value, passed })), (check.name.as_str(), check.measured));
+        assert_eq!((u32::from(passed), u32::from(!passed)), (view.tally.passed, view.tally.failed));
+    }
+
+    #[test]
+    fn a_release_begins_with_a_clean_page() {
+        let mut view = View::default();
+        see(&mut view, 0, canary("Progressing", 0));
+        see(&mut view, 1, sample("request-duration", Some(90.0)));
+        see(&mut view, 1, event("Advance"));
+        see(&mut view, 9, canary("Succeeded", 0));
+        assert_eq!((Some(at(0)), Some(at(9))), (view.tally.began, view.tally.ended));
+        see(&mut view, 20, canary("Progressing", 0));
+        assert!(view.events.is_empty() && view.checks.iter().all(|check| check.measured.is_none()));
+        assert_eq!(Tally { began: Some(at(20)), ..Tally::default() }, view.tally);
+    }
+
+    #[test]
+    fn the_failed_checks_can_be_seen_after_the_end() {
+        let mut view = View::default();
+        see(&mut view, 0, canary("Progressing", 5));
+        assert_eq!(Some(at(1)), view.next_check);
+        assert_eq!(Some(News::Phase("Failed".to_owned())), see(&mut view, 1, canary("Failed", 0)));
+        assert_eq!((5, None), (view.failed_checks, view.next_check));
+    }
+
+    #[test]
+    fn what_is_said_twice_in_a_row_is_counted() {
+        let mut view = View::default();
+        for message in ["waiting", "waiting", "done", "waiting"] {
+            see(&mut view, 0, event(message));
+        }
+        let told: Vec<_> = view.events.iter().map(|event| (event.message.as_str(), event.times)).collect();
+        assert_eq!(vec![("waiting", 2), ("done", 1), ("waiting", 1)], told);
+    }
+
+    #[test]
+    fn a_release_goes_from_one_version_to_another() {
+        let workload =
+            |side, tag: &str| What::Workload { side, image: format!("shop/x:{tag}"), ready: 1, wanted: 1 };
+        let mut view = View::default();
+        see(&mut view, 0, workload(Side::Primary, "1.0"));
+        see(&mut view, 0, workload(Side::Canary, "1.0"));
+        assert_eq!("1.0", view.versions());
+        let news = see(&mut view, 1, workload(Side::Canary, "2.0"));
+        assert_eq!(Some(News::Image("shop/x:2.0".to_owned())), news);
+        see(&mut view, 1, canary("Progressing", 0));
+        see(&mut view, 5, workload(Side::Primary, "2.0"));
+        assert_eq!("1.0 → 2.0", view.versions());
+    }
+
+    #[test]
+    fn a_canary_that_is_deleted_leaves_the_target() {
+        let mut view = View::default();
+        see(&mut view, 0, canary("Initialized", 0));
+        see(&mut view, 0, What::Weights(100, 0));
+        assert_eq!(Some(News::Gone), see(&mut view, 1, What::Gone));
+        assert_eq!((String::new(), None), (view.phase, view.weights));
     }
 }

@@ -428,7 +428,7 @@ proptest! {
         let live = apply(None, first, &applier("a", 1)).expect("new");
         let after = apply(Some(&live), second.clone(), &applier("a", 2)).expect("no conflict with itself");
         prop_assert_eq!(
-            deployments().root().fields_v1(&json!({"spec": second})),
+            walk::fields_of(&json!({"spec": second}), deployments().root()).to_value(),
             entry(&after, "a").map(|e| e["fieldsV1"].clone()).unwrap_or(json!({}))
         );
         prop_assert!(holds(&after["spec"]["template"]["spec"]["containers"], &second["template"]["spec"]["containers"]));

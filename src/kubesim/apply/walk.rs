@@ -51,6 +51,11 @@ impl Diff {
         self.added.clone().union(&self.modified)
     }
 
+    /// Adds what changed below a field.
+    pub fn insert_field(&mut self, name: &str, below: Diff) {
+        self.insert(&field_step(name), below);
+    }
+
     fn insert(&mut self, step: &str, below: Diff) {
         self.added.insert(step.into(), below.added);
         self.modified.insert(step.into(), below.modified);

@@ -38,13 +38,11 @@ impl Cluster {
         }
         let asked = spec["clusterIP"].as_str().unwrap_or_default().to_owned();
         if old.is_none() && asked != "None" {
-            let taken = self.taken(served, "clusterIP");
             let ip = match asked.as_str() {
                 "" => (FIRST_CLUSTER_IP..=LAST_CLUSTER_IP)
-                    .map(|n| Ipv4Addr::from(n).to_string())
-                    .find(|ip| !taken.contains(ip)),
-                _ if taken.contains(&asked) => None,
-                _ => Some(asked.clone()),
+                    .map(Ipv4Addr::from)
+                    .find(|ip| !self.service_ips.contains(ip)),
+                _ => asked.parse().ok().filter(|ip| !self.service_ips.contains(ip)),
             };
             let Some(ip) = ip else {
                 let error = FieldError::invalid(
@@ -54,7 +52,7 @@ impl Cluster {
                 );
                 return Err(ApiStatus::invalid(&served.kind, &name, &[error]));
             };
-            spec["clusterIP"] = json!(ip);
+            spec["clusterIP"] = json!(ip.to_string());
         }
         spec["clusterIPs"] = json!([spec["clusterIP"]]);
         if spec["type"] == "NodePort" || spec["type"] == "LoadBalancer" {
@@ -84,10 +82,12 @@ impl Cluster {
         }
     }
 
-    fn taken(&self, served: &Served, field: &str) -> BTreeSet<String> {
-        let services = self.store.list(served.bucket, None, None);
-        services
-            .filter_map(|(_, service)| service.value()["spec"][field].as_str().map(str::to_owned))
-            .collect()
+    /// Remembers, or frees, the address of a Service.
+    pub(in crate::kubesim) fn note_address(&mut self, service: &Value, held: bool) {
+        let Some(ip) = service["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok()) else { return };
+        match held {
+            true => self.service_ips.insert(ip),
+            false => self.service_ips.remove(&ip),
+        };
     }
 }

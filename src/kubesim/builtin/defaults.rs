@@ -12,6 +12,7 @@ pub fn default(served: &Served, object: &mut Value) {
         ("", "Service") => service(object),
         ("", "Secret") => secret(object),
         ("", "Namespace") => namespace(object),
+        ("", "Event") => event(object),
         ("apps", "Deployment") => deployment(object),
         ("apps", "ReplicaSet") => replica_set(object),
         ("apps", "DaemonSet") => daemon_set(object),
@@ -168,13 +169,33 @@ fn secret(object: &mut Value) {
     }
 }
 
+/// What a new object has from the server, beyond defaults: its first status, and what keeps a namespace.
+pub fn complete(served: &Served, object: &mut Value) {
+    let status = match (served.kind.group.as_str(), served.kind.kind.as_str()) {
+        ("", "Namespace") => {
+            set_default(&mut object["spec"], "finalizers", json!(["kubernetes"]));
+            json!({"phase": "Active"})
+        }
+        ("", "Pod") => json!({"phase": "Pending", "qosClass": "BestEffort"}),
+        ("apps", "Deployment") => json!({}),
+        ("apps", "ReplicaSet" | "StatefulSet") => json!({"replicas": 0}),
+        ("apps", "DaemonSet") => json!({
+            "currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
+        }),
+        ("autoscaling", _) => json!({"desiredReplicas": 0}),
+        _ => return,
+    };
+    set_default(object, "status", status);
+}
+
 fn namespace(object: &mut Value) {
-    if object["metadata"]["deletionTimestamp"].is_null() {
-        set_default(&mut object["spec"], "finalizers", json!(["kubernetes"]));
-        set_default(&mut object["status"], "phase", "Active");
-    }
     let name = object["metadata"]["name"].clone();
     set_default(&mut object["metadata"]["labels"], "kubernetes.io/metadata.name", name);
+}
+
+fn event(object: &mut Value) {
+    set_default(object, "reportingComponent", "");
+    set_default(object, "reportingInstance", "");
 }
 
 fn autoscaler(object: &mut Value) {

@@ -18,7 +18,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use self::defaults::default;
+pub use self::defaults::{complete, default};
 pub use self::validate::validate;
 use super::registry::Served;
 

@@ -138,10 +138,9 @@ fn rolling_update(errors: &mut Errors, path: &str, strategy: &Value) {
         let value = &rolling[field];
         let path = format!("{path}.rollingUpdate.{field}");
         errors.not_negative(&path, value);
-        if let Some(text) = value.as_str() {
-            if text.strip_suffix('%').and_then(|n| n.parse::<u32>().ok()).is_none() {
-                errors.invalid(&path, value, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')");
-            }
+        let percent = |text: &str| text.strip_suffix('%').is_some_and(|n| n.parse::<u32>().is_ok());
+        if value.as_str().is_some_and(|text| !percent(text)) {
+            errors.invalid(&path, value, PERCENT);
         }
     }
     let zero = |value: &Value| *value == 0 || *value == "0%";
@@ -153,6 +152,9 @@ fn rolling_update(errors: &mut Errors, path: &str, strategy: &Value) {
         );
     }
 }
+
+const PERCENT: &str = "a valid percent string must be a numeric string followed by an ending '%' \
+                       (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
 
 fn pod_spec(errors: &mut Errors, path: &str, spec: &Value) {
     if spec["containers"].as_array().is_none_or(Vec::is_empty) {
@@ -242,11 +244,11 @@ fn service(errors: &mut Errors, spec: &Value, old: Option<&Value>) {
             }
         }
         port_range(errors, &format!("{at}.port"), &port["port"]);
+        errors.one_of(&format!("{at}.protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
         match port["targetPort"].as_str() {
             Some(name) => errors.word(&format!("{at}.targetPort"), name, words::port_name),
             None => port_range(errors, &format!("{at}.targetPort"), &port["targetPort"]),
         }
-        errors.one_of(&format!("{at}.protocol"), &port["protocol"], &["SCTP", "TCP", "UDP"]);
         let key = (port["protocol"].as_str().unwrap_or_default(), number(&port["port"]));
         if !numbered.insert(key) {
             errors.0.push(FieldError::duplicate(
@@ -318,7 +320,7 @@ fn autoscaler(errors: &mut Errors, spec: &Value) {
         errors.invalid("spec.minReplicas", &json!(minimum), "must be greater than or equal to 1");
     }
     if maximum < 1 {
-        errors.invalid("spec.maxReplicas", &json!(maximum), "must be greater than 0");
+        errors.required("spec.maxReplicas", "must be set and greater than 0");
     } else if maximum < minimum {
         errors.invalid("spec.maxReplicas", &json!(maximum), "must be greater than or equal to `minReplicas`");
     }
@@ -326,6 +328,10 @@ fn autoscaler(errors: &mut Errors, spec: &Value) {
         if is_blank(&spec["scaleTargetRef"][field]) {
             errors.required(&format!("spec.scaleTargetRef.{field}"), "");
         }
+    }
+    let api_version = &spec["scaleTargetRef"]["apiVersion"];
+    if is_blank(api_version) && spec["scaleTargetRef"]["kind"] != "ReplicationController" {
+        errors.invalid("spec.scaleTargetRef.apiVersion", &json!(""), "apiVersion must specify API group");
     }
 }
 

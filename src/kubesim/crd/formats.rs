@@ -3,14 +3,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use base64::Engine as _;
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, TimeDelta};
 
 /// Whether the text is of that format; unknown formats fit every text.
 pub(super) fn fits(format: &str, text: &str) -> bool {
     match format {
         "date-time" | "datetime" => is_time(text),
         "date" => NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok(),
-        "duration" => is_duration(text),
+        "duration" => duration(text).is_some(),
         "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "cidr" => is_cidr(text),
@@ -28,23 +28,50 @@ fn is_time(text: &str) -> bool {
     DateTime::parse_from_rfc3339(text).is_ok()
 }
 
-/// Go's durations: `1h30m`, `-1.5s`, `0`.
-fn is_duration(text: &str) -> bool {
-    let rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return true;
+/// Reads Go's durations: `1h30m`, `-1.5s`, `0`.
+pub(super) fn duration(text: &str) -> Option<TimeDelta> {
+    let (negative, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest.is_empty() {
+        return None;
     }
-    let mut rest = rest;
-    while !rest.is_empty() {
+    let mut total = 0_i64;
+    while !rest.is_empty() && rest != "0" {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let number = &rest[..digits];
-        let is_number = number.bytes().any(|b| b.is_ascii_digit()) && number.matches('.').count() <= 1;
-        let units = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"];
-        let unit = units.iter().find(|unit| rest[digits..].starts_with(**unit));
-        let (true, Some(unit)) = (is_number, unit) else { return false };
-        rest = &rest[digits + unit.len()..];
+        let (name, nanos) = UNITS.iter().find(|(name, _)| rest[digits..].starts_with(name))?;
+        total = total.checked_add(times(&rest[..digits], *nanos)?)?;
+        rest = &rest[digits + name.len()..];
+        if rest == "0" {
+            return None;
+        }
     }
-    !text.trim_start_matches(['-', '+']).is_empty()
+    Some(TimeDelta::nanoseconds(if negative { -total } else { total }))
+}
+
+/// The units and how many nanoseconds each is. A name comes before those that begin it.
+const UNITS: &[(&str, i64)] = &[
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// A decimal number of units, in nanoseconds.
+fn times(number: &str, nanos: i64) -> Option<i64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let part: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
+    whole.checked_mul(nanos)?.checked_add((part * nanos as f64) as i64)
 }
 
 fn is_cidr(text: &str) -> bool {
@@ -86,6 +113,12 @@ mod tests {
     #[case("date-time", "yesterday", false)]
     #[case("date", "2026-02-29", false)]
     #[case("duration", "1h30m", true)]
+    #[case("duration", "-1.5h", true)]
+    #[case("duration", "1h0", false)]
+    #[case("duration", "1.2.3s", false)]
+    #[case("duration", "-", false)]
+    #[case("duration", "9999999999999999999h", false)]
+    #[case("duration", "9999999h9999999h", false)]
     #[case("duration", "1.5s", true)]
     #[case("duration", "0", true)]
     #[case("duration", "", false)]
@@ -110,5 +143,14 @@ mod tests {
     #[case("string", "anything", true)]
     fn a_text_is_of_its_format_or_not(#[case] format: &str, #[case] text: &str, #[case] yes: bool) {
         assert_eq!(yes, fits(format, text));
+    }
+
+    #[rstest]
+    #[case("1h30m", 5_400_000)]
+    #[case("-1.5s", -1_500)]
+    #[case("250ms", 250)]
+    #[case("0", 0)]
+    fn a_duration_is_as_long_as_it_says(#[case] text: &str, #[case] millis: i64) {
+        assert_eq!(Some(TimeDelta::milliseconds(millis)), duration(text));
     }
 }

@@ -12,6 +12,7 @@ use kube_cel::cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::Value;
 
 use super::super::status::FieldError;
+use super::formats;
 use super::schema::Schema;
 use super::validate::Twins;
 
@@ -44,7 +45,7 @@ impl Rule {
     }
 
     fn program(&self) -> Result<&Program, &str> {
-        let compiled = self.program.get_or_init(|| Program::compile(&self.text).map_err(|e| e.to_string()));
+        let compiled = self.program.get_or_init(|| compile(&self.text));
         compiled.as_ref().map_err(String::as_str)
     }
 
@@ -78,7 +79,7 @@ impl Rule {
     fn explain(&self, scope: &Context<'_>) -> String {
         let program = self
             .message_program
-            .get_or_init(|| self.message_expression.as_ref().and_then(|text| Program::compile(text).ok()));
+            .get_or_init(|| self.message_expression.as_ref().and_then(|text| compile(text).ok()));
         if let Some(Ok(Cel::String(text))) = program.as_ref().map(|p| p.execute(scope)) {
             return text.trim().to_string();
         }
@@ -110,13 +111,46 @@ impl fmt::Debug for Rule {
     }
 }
 
-/// What is wrong with the rules themselves.
-pub(super) fn broken(schema: &Schema) -> Vec<String> {
-    let here = schema.rules.iter().filter_map(|rule| {
-        let why = rule.program().err()?;
-        Some(format!("rule {:?} does not compile: {why}", rule.text))
-    });
-    here.chain(schema.below().flat_map(broken)).collect()
+/// How deep a rule may be nested: more than any real one is.
+const DEEPEST: usize = 40;
+
+/// How deep a rule is parsed on the stack that is there. In a debug build each bracket takes some 150 KB of it.
+const SHALLOW: usize = 5;
+
+/// Compiles a rule. Deep ones get a stack of their own: the parser would overflow that of a runtime's thread.
+fn compile(text: &str) -> Result<Program, String> {
+    const STACK: usize = 32 << 20;
+    let parse = || Program::compile(text).map_err(|why| why.to_string());
+    let depth = depth(text);
+    if depth <= SHALLOW {
+        return parse();
+    }
+    if depth > DEEPEST {
+        return Err(format!("the rule is nested more than {DEEPEST} deep"));
+    }
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse);
+        match parser.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(_)) => Err("the parser gave up".into()),
+            Err(why) => Err(format!("the parser could not be started: {why}")),
+        }
+    })
+}
+
+/// How deep the parser has to go, at most.
+fn depth(text: &str) -> usize {
+    let (mut here, mut deepest) = (0_usize, 0);
+    for c in text.chars() {
+        match c {
+            '(' | '[' | '{' => here += 1,
+            ')' | ']' | '}' => here = here.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(here);
+    }
+    // Conditions nest to the right.
+    deepest + text.matches('?').count().saturating_sub(1)
 }
 
 /// The rules that the object breaks.
@@ -218,11 +252,7 @@ fn to_cel(value: &Value, schema: Option<&Schema>) -> Cel {
 fn text_to_cel(text: &str, schema: Option<&Schema>) -> Cel {
     let typed = match schema.filter(|s| !s.int_or_string).map(|s| s.format.as_str()) {
         Some("date-time" | "datetime") => DateTime::parse_from_rfc3339(text).ok().map(Cel::Timestamp),
-        Some("duration") => {
-            // CEL's own reader knows Go's spelling.
-            let quoted = format!("duration({text:?})");
-            Program::compile(&quoted).ok().and_then(|p| p.execute(&Context::default()).ok())
-        }
+        Some("duration") => formats::duration(text).map(Cel::Duration),
         Some("byte") => base64::engine::general_purpose::STANDARD
             .decode(text)
             .ok()

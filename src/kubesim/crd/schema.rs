@@ -159,7 +159,7 @@ impl Schema {
     }
 
     /// The schemas of parts of the value. Rules occur nowhere else.
-    pub fn below(&self) -> impl Iterator<Item = &Schema> {
+    fn below(&self) -> impl Iterator<Item = &Schema> {
         let values = match &self.additional {
             Additional::Like(schema) => Some(schema.as_ref()),
             _ => None,

@@ -272,6 +272,18 @@ fn values_that_were_there_before_need_not_fit_a_stricter_schema() {
     assert_eq!(1, version.validate(&object(json!({"old": "longer"})), Some(&old)).len());
 }
 
+#[test]
+fn items_that_were_there_before_need_not_fit_either() {
+    let version = with_spec(json!({"type": "object", "properties": {"list": {
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"],
+        "items": {"type": "object", "properties": {"n": {"type": "integer"}, "v": {"type": "string", "maxLength": 1}}},
+    }}}));
+    let old = object(json!({"list": [{"n": 1, "v": "long"}]}));
+    let new = object(json!({"list": [{"n": 2, "v": "x"}, {"n": 1, "v": "long"}]}));
+    assert_eq!(0, version.validate(&new, Some(&old)).len());
+    assert_eq!(1, version.validate(&new, None).len());
+}
+
 fn with_rules(rules: Value, properties: Value) -> CrdVersion {
     with_spec(json!({"type": "object", "properties": properties, "x-kubernetes-validations": rules}))
 }
@@ -300,11 +312,16 @@ fn with_rules(rules: Value, properties: Value) -> CrdVersion {
 )]
 #[case::transition_of_a_new_object(json!([{"rule": "self.min == oldSelf.min"}]), json!({"min": 1}), &[])]
 #[case::function_that_the_interpreter_lacks(json!([{"rule": "cel.bind(x, 1, x > 2)"}]), json!({"min": 1}), &[])]
-#[case::extension_functions(json!([{"rule": "self.name.split('-').size() == 2 && !isURL(self.name)"}]), json!({"name": "a-b"}), &[])]
+#[case::extension_functions(
+    json!([{"rule": "self.name.split('-').size() == 3 || isURL(self.name)", "message": "three parts"}]),
+    json!({"name": "a-b"}), &[r#"spec: Invalid value: "object": three parts"#]
+)]
 #[case::escaped_names(
     json!([{"rule": "self.__namespace__ == 'x' && self.a__dash__b && self.c_d && self.e__underscores__f"}]),
     json!({"namespace": "x", "a-b": true, "c_d": true, "e__f": true}), &[]
 )]
+#[case::numbers(json!([{"rule": "self.ratio / 2.0 == 1.5"}]), json!({"ratio": 3}), &[])]
+#[case::null(json!([{"rule": "true"}]), json!({"perhaps": null}), &[])]
 #[case::times(json!([{"rule": "self.until > timestamp('2026-01-01T00:00:00Z') && self.pause >= duration('1s')"}]), json!({"until": "2026-01-02T00:00:00Z", "pause": "1500ms"}), &[])]
 fn a_rule_holds_or_is_told(#[case] rules: Value, #[case] spec: Value, #[case] expected: &[&str]) {
     let version = with_rules(
@@ -313,18 +330,42 @@ fn a_rule_holds_or_is_told(#[case] rules: Value, #[case] spec: Value, #[case] ex
             "min": {"type": "integer"}, "max": {"type": "integer"}, "name": {"type": "string"},
             "namespace": {"type": "string"}, "a-b": {"type": "boolean"}, "c_d": {"type": "boolean"},
             "e__f": {"type": "boolean"}, "until": {"type": "string", "format": "date-time"},
-            "pause": {"type": "string", "format": "duration"},
+            "pause": {"type": "string", "format": "duration"}, "ratio": {"type": "number"},
+            "perhaps": {"type": "integer", "nullable": true, "x-kubernetes-validations": [{"rule": "self > 5"}]},
         }),
     );
     assert_eq!(expected, complaints(&version, spec));
 }
 
 #[test]
-fn a_rule_that_does_not_compile_is_found() {
-    let version = with_rules(json!([{"rule": "self.min >"}, {"rule": "true"}]), json!({}));
-    let broken = version.broken_rules();
-    assert_eq!(1, broken.len());
-    assert!(broken[0].starts_with("rule \"self.min >\" does not compile"), "{broken:?}");
+fn a_rule_that_does_not_compile_shows_in_the_object() {
+    let version = with_rules(json!([{"rule": "self.min >"}]), json!({"min": {"type": "integer"}}));
+    let complaints = complaints(&version, json!({"min": 1}));
+    assert_eq!(1, complaints.len());
+    assert!(
+        complaints[0].starts_with(r#"spec: Invalid value: "object": rule compile error: "#),
+        "{complaints:?}"
+    );
+}
+
+#[rstest]
+#[case::brackets("(", "true", ")", 39, true)]
+#[case::brackets_without_end("(", "true", ")", 4000, false)]
+#[case::lists("size([", "1", "]) == 1", 1, true)]
+#[case::calls("size([", "1", "])", 2000, false)]
+#[case::chained_conditions("false ? false : ", "true", "", 39, true)]
+#[case::endless_conditions("false ? false : ", "true", "", 4000, false)]
+fn a_rule_may_be_nested_deep_but_not_without_end(
+    #[case] before: &str,
+    #[case] core: &str,
+    #[case] after: &str,
+    #[case] times: usize,
+    #[case] fine: bool,
+) {
+    let rule = format!("{}{core}{}", before.repeat(times), after.repeat(times));
+    let version = with_rules(json!([{"rule": rule}]), json!({"a": {"type": "integer"}}));
+    let complaints = complaints(&version, json!({"a": 1}));
+    assert_eq!(fine, complaints.is_empty(), "{complaints:?}");
 }
 
 #[test]
@@ -336,6 +377,17 @@ fn a_rule_can_compare_with_the_value_before() {
     let old = object(json!({"min": 1}));
     assert_eq!(1, version.validate(&object(json!({"min": 2})), Some(&old)).len());
     assert_eq!(0, version.validate(&object(json!({"min": 1, "max": 2})), Some(&old)).len());
+}
+
+#[test]
+fn rules_on_values_that_were_there_before_are_not_asked_again() {
+    let min =
+        json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self > 5", "message": "above 5"}]});
+    let version =
+        with_spec(json!({"type": "object", "properties": {"min": min, "max": {"type": "integer"}}}));
+    let old = object(json!({"min": 1}));
+    assert_eq!(0, version.validate(&object(json!({"min": 1, "max": 2})), Some(&old)).len());
+    assert_eq!(1, version.validate(&object(json!({"min": 2})), Some(&old)).len());
 }
 
 #[test]
@@ -410,7 +462,10 @@ proptest! {
 
     #[test]
     fn no_rule_text_makes_the_server_panic(rule in "[a-z0-9 .()\\[\\]'=!<>&|+*/?:,-]{1,20}") {
-        let version = with_rules(json!([{"rule": rule}]), json!({"a": {"type": "integer"}}));
-        let _ = complaints(&version, json!({"a": 1}));
+        let rules = json!([{"rule": rule}]);
+        let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-validations": rules}}});
+        if let Ok(versions) = parse_crd(&definition(schema)) {
+            let _ = complaints(&versions[0], json!({"a": 1}));
+        }
     }
 }

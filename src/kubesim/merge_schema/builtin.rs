@@ -44,7 +44,7 @@ fn root(group: &str, kind: &str) -> Node {
         ]),
         ("batch", "Job") => fields([("spec", job_spec()), ("status", job_status())]),
         ("batch", "CronJob") => {
-            let job = implied(fields([("metadata", implied(object_meta())), ("spec", implied(job_spec()))]));
+            let job = implied(fields([("metadata", object_meta()), ("spec", implied(job_spec()))]));
             fields([("spec", fields([("jobTemplate", job)]))])
         }
         ("networking.k8s.io", "Ingress") => {
@@ -62,7 +62,7 @@ fn root(group: &str, kind: &str) -> Node {
         _ => Node::default(),
     };
     let mut root = own;
-    root.fields.insert("metadata".into(), Arc::new(implied(object_meta())));
+    root.fields.insert("metadata".into(), Arc::new(object_meta()));
     for name in ["spec", "status"] {
         let node = root.fields.get(name).map(|n| Node::clone(n)).unwrap_or_default();
         root.fields.insert(name.into(), Arc::new(implied(node)));
@@ -72,10 +72,8 @@ fn root(group: &str, kind: &str) -> Node {
 
 /// `metadata` of every object.
 pub(super) fn object_meta() -> Node {
-    fields([
-        ("ownerReferences", keyed(&["uid"], "uid", atomic())),
-        ("finalizers", Node { list: ListType::Set, patch: PatchStrategy::MergeValues, ..Node::default() }),
-    ])
+    let finalizers = Node { list: ListType::Set, patch: PatchStrategy::MergeValues, ..Node::default() };
+    implied(fields([("ownerReferences", keyed(&["uid"], "uid", atomic())), ("finalizers", finalizers)]))
 }
 
 fn workload<const N: usize>(own: [(&str, Node); N]) -> Node {
@@ -85,7 +83,7 @@ fn workload<const N: usize>(own: [(&str, Node); N]) -> Node {
 }
 
 fn pod_template() -> Node {
-    implied(fields([("metadata", implied(object_meta())), ("spec", implied(pod_spec()))]))
+    implied(fields([("metadata", object_meta()), ("spec", implied(pod_spec()))]))
 }
 
 fn pod_spec() -> Node {

@@ -86,6 +86,8 @@ fn an_objects_selector_means_the_same(
 #[rstest]
 #[case(json!("app=web"))]
 #[case(json!({"matchLabels": {"app": 1}}))]
+#[case(json!({"matchLabels": {"app": "a/b"}}))]
+#[case(json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a/b"]}]}))]
 #[case(json!({"matchExpressions": [{"key": "app", "operator": "In"}]}))]
 #[case(json!({"matchExpressions": [{"key": "app", "operator": "Exists", "values": ["a"]}]}))]
 #[case(json!({"matchExpressions": [{"key": "app", "operator": "Like", "values": ["a"]}]}))]
@@ -96,9 +98,9 @@ fn an_object_that_is_no_selector_is_refused(#[case] selector: Value) {
 
 #[test]
 fn a_services_empty_selector_means_no_pod() {
-    let pod = json!({"metadata": {"labels": {"app": "web"}}});
-    assert!(!LabelSelector::from_labels(&json!({})).matches_object(&pod));
-    assert!(LabelSelector::from_labels(&json!({"app": "web"})).matches_object(&pod));
+    let pod = labels(&[("app", "web")]);
+    assert!(!LabelSelector::from_labels(&json!({})).matches(&pod));
+    assert!(LabelSelector::from_labels(&json!({"app": "web"})).matches(&pod));
 }
 
 #[rstest]

@@ -184,6 +184,11 @@ fn a_built_in_kind_shows_what_it_shows_in_a_real_cluster(
         "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}),
     "0/1 | CrashLoopBackOff | 3 (60s ago)"
 )]
+#[case::two_in_trouble(
+    json!({"phase": "Pending", "containerStatuses": [
+        {"state": {"waiting": {"reason": "ErrImagePull"}}}, {"state": {"waiting": {"reason": "ContainerCreating"}}}]}),
+    "0/1 | ErrImagePull | 0"
+)]
 #[case::completed(json!({"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"reason": "Completed"}}}]}), "0/1 | Completed | 0")]
 #[case::exit_code(json!({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 2}}}]}), "0/1 | ExitCode:2 | 0")]
 #[case::evicted(json!({"phase": "Failed", "reason": "Evicted"}), "0/1 | Evicted | 0")]

@@ -1,5 +1,6 @@
 //! The embedded cluster through kube's own client, on a paused clock.
 
+mod builtin;
 mod objects;
 mod rollouts;
 mod watching;

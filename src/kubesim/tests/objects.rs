@@ -58,7 +58,7 @@ async fn generated_names_differ_and_repeat_with_the_seed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_generation_counts_changes_of_the_spec_alone() {
+async fn the_generation_counts_changes_of_the_spec_and_of_a_deployments_annotations() {
     let sim = KubeSim::builder().without_workloads().build();
     create(&sim, &deployment("web", 2, "web:1")).await;
     let api: Api<Deployment> = api(&sim);
@@ -70,13 +70,14 @@ async fn the_generation_counts_changes_of_the_spec_alone() {
             .generation
             .unwrap()
     };
-    assert_eq!(1, merge(json!({"metadata": {"annotations": {"a": "b"}}})).await);
-    assert_eq!(2, merge(json!({"spec": {"replicas": 3}})).await);
-    assert_eq!(2, merge(json!({"status": {"replicas": 9}})).await);
+    assert_eq!(1, merge(json!({"metadata": {"labels": {"a": "b"}}})).await);
+    assert_eq!(2, merge(json!({"metadata": {"annotations": {"a": "b"}}})).await);
+    assert_eq!(3, merge(json!({"spec": {"replicas": 3}})).await);
+    assert_eq!(3, merge(json!({"status": {"replicas": 9}})).await);
     let status = Patch::Merge(json!({"spec": {"replicas": 7}, "status": {"replicas": 3}}));
     let after = api.patch_status("web", &PatchParams::default(), &status).await.unwrap();
     assert_eq!(
-        (Some(2), Some(3), Some(3)),
+        (Some(3), Some(3), Some(3)),
         (after.metadata.generation, after.spec.replicas, after.status.unwrap().replicas)
     );
 }

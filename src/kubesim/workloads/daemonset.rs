@@ -16,17 +16,6 @@ use crate::kubesim::write::names::{digest, suffix_of};
 const HASH: &str = "controller-revision-hash";
 
 impl Cluster {
-    pub(super) fn note_all_daemon_sets(&mut self) {
-        let keys: Vec<Key> = self
-            .store
-            .list(self.workloads.slots.daemon_sets, None, None)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in keys {
-            self.workloads.enqueue(Job::DaemonSet(key));
-        }
-    }
-
     pub(super) fn sync_daemon_set(&mut self, key: &Key) {
         let slots = self.workloads.slots;
         let id = ObjectId { bucket: slots.daemon_sets, key: key.clone() };

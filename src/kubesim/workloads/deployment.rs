@@ -221,12 +221,12 @@ impl Cluster {
         let active: Vec<Arc<Object>> = rollout.all().filter(|set| replicas(set) > 0).cloned().collect();
         let newest = rollout.new.clone().or_else(|| rollout.old.last().cloned());
         if active.len() <= 1 {
-            if let Some(only) = active.first().cloned().or(newest) {
-                if replicas(&only) != bounds.replicas
-                    || annotation(only.value(), DESIRED) != bounds.replicas.to_string()
-                {
-                    self.resize(&only, bounds.replicas, bounds);
-                }
+            let fits = |set: &Object| {
+                replicas(set) == bounds.replicas
+                    && annotation(set.value(), DESIRED) == bounds.replicas.to_string()
+            };
+            if let Some(only) = active.first().cloned().or(newest).filter(|only| !fits(only)) {
+                self.resize(&only, bounds.replicas, bounds);
             }
         } else if rollout.new.as_ref().is_some_and(|new| is_saturated(new, bounds.replicas)) {
             for set in rollout.old.iter().filter(|set| replicas(set) > 0) {
@@ -302,6 +302,7 @@ impl Cluster {
             "availableReplicas": available,
             "unavailableReplicas": (rollout.total() - available).max(0),
         }));
+        status["terminatingReplicas"] = json!(sum("terminatingReplicas"));
         let mut conditions: Vec<Value> = list(&old["conditions"]).to_vec();
         let available = match available >= rollout.bounds.fewest() {
             true => progress_like(

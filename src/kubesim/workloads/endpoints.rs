@@ -1,14 +1,16 @@
 //! Service + Pods → EndpointSlice: who serves a Service's traffic.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Job;
 use super::fields::{is_ready, list, owned_by, text};
+use super::index::first;
 use crate::kubesim::cluster::Cluster;
 use crate::kubesim::select::LabelSelector;
-use crate::kubesim::store::{Change, ChangeKind, Key, Object, ObjectId};
+use crate::kubesim::store::{Change, ChangeKind, Key, Object, ObjectId, string_map};
 use crate::kubesim::write::names::{digest, suffix_of};
 
 impl Cluster {
@@ -19,14 +21,19 @@ impl Cluster {
         if change.kind == ChangeKind::Modified && before.as_ref() == Some(&after) {
             return;
         }
-        let namespace = change.id.key.namespace.clone();
-        let services = self.store.list(self.workloads.slots.services, Some(&namespace), None);
-        let concerned: Vec<Key> = services
-            .filter(|(_, service)| {
+        let slots = self.workloads.slots;
+        let namespace = &change.id.key.namespace;
+        let labels = pods.iter().flatten().flat_map(|pod| pod.labels());
+        let candidates: BTreeSet<&Key> =
+            labels.flat_map(|(k, v)| self.workloads.services.with(namespace, k, v)).collect();
+        let concerned: Vec<Key> = candidates
+            .into_iter()
+            .filter(|key| {
+                let Some(service) = self.store.get(slots.services, key) else { return false };
                 let selector = LabelSelector::from_labels(&service.value()["spec"]["selector"]);
                 pods.iter().flatten().any(|pod| selector.matches(pod.labels()))
             })
-            .map(|(key, _)| key.clone())
+            .cloned()
             .collect();
         for key in concerned {
             self.workloads.enqueue(Job::Endpoints(key));
@@ -39,11 +46,15 @@ impl Cluster {
         if service.value()["spec"]["selector"].is_null() || service.is_terminating() {
             return;
         }
-        let selector = LabelSelector::from_labels(&service.value()["spec"]["selector"]);
-        let pods = self.store.list(slots.pods, Some(&key.namespace), None);
+        let selector = &service.value()["spec"]["selector"];
+        let candidates = first(string_map(selector)).into_iter().next();
+        let selector = LabelSelector::from_labels(selector);
+        let candidates =
+            candidates.iter().flat_map(|(k, v)| self.workloads.pod_labels.with(&key.namespace, k, v));
+        let pods = candidates.filter_map(|key| self.store.get(slots.pods, key));
         let pods: Vec<Arc<Object>> = pods
-            .filter(|(_, pod)| selector.matches(pod.labels()) && pod.value()["status"]["podIP"].is_string())
-            .map(|(_, pod)| pod.clone())
+            .filter(|pod| selector.matches(pod.labels()) && pod.value()["status"]["podIP"].is_string())
+            .cloned()
             .collect();
         let name = format!("{}-{}", key.name, suffix_of(digest(service.uid()), 5));
         let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(pod)).collect();
@@ -84,7 +95,7 @@ impl Cluster {
 }
 
 /// What of a pod its endpoints show.
-fn facts(pod: &Object) -> (bool, bool, &str, &std::collections::BTreeMap<String, String>) {
+fn facts(pod: &Object) -> (bool, bool, &str, &BTreeMap<String, String>) {
     (is_ready(pod.value()), pod.is_terminating(), text(&pod.value()["status"]["podIP"]), pod.labels())
 }
 

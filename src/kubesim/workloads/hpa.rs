@@ -1,5 +1,7 @@
 //! HorizontalPodAutoscaler: keeps its target within bounds, and scales it by a load that is set from outside.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::Job;
@@ -18,14 +20,8 @@ pub struct Load(f64);
 impl Cluster {
     /// Queues the autoscalers of a workload.
     pub(super) fn note_scale_target(&mut self, key: &Key, kind: &str) {
-        let autoscalers = self.store.list(self.workloads.slots.autoscalers, Some(&key.namespace), None);
-        let concerned: Vec<Key> = autoscalers
-            .filter(|(_, hpa)| {
-                let target = &hpa.value()["spec"]["scaleTargetRef"];
-                target["kind"] == kind && target["name"] == *key.name
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
+        let concerned: Vec<Key> =
+            self.workloads.scaled.with(&key.namespace, kind, &key.name).cloned().collect();
         for key in concerned {
             self.workloads.enqueue(Job::Autoscaler(key));
         }
@@ -161,6 +157,12 @@ impl Cluster {
         self.store.get(served.bucket, &key)?;
         Some((ObjectId { bucket: served.bucket, key: key.clone() }, Target { served, key }))
     }
+}
+
+/// What an autoscaler is found by: kind and name of its target.
+pub fn target_label(hpa: &Value) -> BTreeMap<String, String> {
+    let target = &hpa["spec"]["scaleTargetRef"];
+    BTreeMap::from([(text(&target["kind"]).to_owned(), text(&target["name"]).to_owned())])
 }
 
 /// The utilization that the first resource metric asks for.

@@ -14,6 +14,7 @@ mod deployment;
 mod endpoints;
 mod fields;
 mod hpa;
+mod index;
 mod pod;
 mod replicaset;
 mod rollout;
@@ -28,12 +29,13 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::index::{LabelIndex, first};
 use self::pod::PodRun;
 pub use self::rules::{PodBehaviour, PodFacts, PodRules};
 use self::slots::Slots;
 use super::cluster::{Cluster, Shared};
 use super::registry::{Registry, Served};
-use super::store::{Change, ChangeKind, Key, Object, ObjectId};
+use super::store::{Change, ChangeKind, Key, Object, ObjectId, string_map};
 use super::write::{Part, Target, Writer};
 
 /// How long a controller takes to react to a change.
@@ -80,6 +82,12 @@ pub(super) struct Workloads {
     /// How many pods each node was given.
     node_load: BTreeMap<String, u32>,
     load: BTreeMap<Key, hpa::Load>,
+    /// Services by the first label of their selectors.
+    services: LabelIndex,
+    /// Pods by all their labels.
+    pod_labels: LabelIndex,
+    /// Autoscalers by kind and name of their targets.
+    scaled: LabelIndex,
     readiness: BTreeMap<Key, bool>,
     busy: bool,
 }
@@ -102,6 +110,9 @@ impl Workloads {
             addresses: 0,
             node_load: BTreeMap::new(),
             load: BTreeMap::new(),
+            services: LabelIndex::default(),
+            pod_labels: LabelIndex::default(),
+            scaled: LabelIndex::default(),
             readiness: BTreeMap::new(),
             busy: false,
         }
@@ -154,6 +165,16 @@ pub(super) async fn run(cluster: Weak<Shared>, bell: Arc<Notify>) {
     }
 }
 
+/// The labels of an object before and after a change.
+fn labels_of(
+    change: &Change,
+    labels: impl Fn(&Object) -> BTreeMap<String, String>,
+) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let before = change.before.as_ref().map(|object| labels(object)).unwrap_or_default();
+    let after = if change.kind == ChangeKind::Deleted { BTreeMap::new() } else { labels(&change.object) };
+    (before, after)
+}
+
 impl Cluster {
     /// Whether the controllers have nothing to do before the next timer.
     pub(super) fn is_settled(&self) -> bool {
@@ -199,40 +220,63 @@ impl Cluster {
             return;
         }
         let slots = self.workloads.slots;
-        let (bucket, key) = (change.id.bucket, &change.id.key);
-        let gone = change.kind == ChangeKind::Deleted;
-        if bucket == slots.deployments {
-            self.workloads.enqueue(Job::Deployment(key.clone()));
-            self.note_scale_target(key, "Deployment");
-        } else if bucket == slots.replica_sets {
-            self.workloads.enqueue(Job::ReplicaSet(key.clone()));
-            self.note_owner(&change.object);
-        } else if bucket == slots.daemon_sets {
-            self.workloads.enqueue(Job::DaemonSet(key.clone()));
-        } else if bucket == slots.pods {
-            if gone {
-                self.workloads.pods.remove(change.object.uid());
-                self.workloads.readiness.remove(key);
-                if let Some(load) =
-                    self.workloads.node_load.get_mut(fields::text(&change.object.value()["spec"]["nodeName"]))
-                {
-                    *load = load.saturating_sub(1);
-                }
-            } else {
-                self.workloads.enqueue(Job::Pod(key.clone()));
+        let key = &change.id.key;
+        match change.id.bucket {
+            bucket if bucket == slots.deployments => {
+                self.workloads.enqueue(Job::Deployment(key.clone()));
+                self.note_scale_target(key, "Deployment");
             }
-            self.note_owner(&change.object);
-            if gone {
-                self.note_owner_of_owner(&change.object);
+            bucket if bucket == slots.replica_sets => {
+                self.workloads.enqueue(Job::ReplicaSet(key.clone()));
+                self.note_owner(&change.object);
             }
-            self.note_endpoints(change);
-        } else if bucket == slots.nodes {
-            self.note_all_daemon_sets();
-        } else if bucket == slots.autoscalers {
-            self.workloads.enqueue(Job::Autoscaler(key.clone()));
-        } else if bucket == slots.services {
-            self.workloads.enqueue(Job::Endpoints(key.clone()));
+            bucket if bucket == slots.daemon_sets => self.workloads.enqueue(Job::DaemonSet(key.clone())),
+            bucket if bucket == slots.pods => self.note_pod(change),
+            bucket if bucket == slots.nodes => self.note_node(),
+            bucket if bucket == slots.autoscalers => {
+                let (before, after) = labels_of(change, |hpa| hpa::target_label(hpa.value()));
+                self.workloads.scaled.replace(key, &before, &after);
+                self.workloads.enqueue(Job::Autoscaler(key.clone()));
+            }
+            bucket if bucket == slots.services => {
+                let (before, after) =
+                    labels_of(change, |service| first(string_map(&service.value()["spec"]["selector"])));
+                self.workloads.services.replace(key, &before, &after);
+                self.workloads.enqueue(Job::Endpoints(key.clone()));
+            }
+            _ => {}
         }
+    }
+
+    fn note_pod(&mut self, change: &Change) {
+        let (key, pod) = (&change.id.key, &change.object);
+        let (before, after) = labels_of(change, |pod| pod.labels().clone());
+        self.workloads.pod_labels.replace(key, &before, &after);
+        self.note_owner(pod);
+        if change.kind == ChangeKind::Deleted {
+            self.workloads.pods.remove(pod.uid());
+            self.workloads.readiness.remove(key);
+            let node = fields::text(&pod.value()["spec"]["nodeName"]);
+            if let Some(load) = self.workloads.node_load.get_mut(node) {
+                *load = load.saturating_sub(1);
+            }
+            self.note_owner_of_owner(pod);
+        } else {
+            self.workloads.enqueue(Job::Pod(key.clone()));
+        }
+        self.note_endpoints(change);
+    }
+
+    /// A node came, went or changed: pods may find a place, or a place its pod.
+    fn note_node(&mut self) {
+        let slots = self.workloads.slots;
+        let sets = self.store.list(slots.daemon_sets, None, None).map(|(key, _)| Job::DaemonSet(key.clone()));
+        let homeless = self
+            .store
+            .list(slots.pods, None, None)
+            .filter(|(_, pod)| !pod.value()["spec"]["nodeName"].is_string());
+        let jobs: Vec<Job> = sets.chain(homeless.map(|(key, _)| Job::Pod(key.clone()))).collect();
+        self.workloads.queue.extend(jobs);
     }
 
     /// Queues the workload that made this object.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fields::{int, list, text};
+use super::fields::{condition, int, list, text};
 use super::{Job, PodBehaviour, PodFacts};
 use crate::kubesim::clock::stamp;
 use crate::kubesim::cluster::Cluster;
@@ -93,6 +93,10 @@ impl Cluster {
         let nodes = self.store.list(slots.nodes, None, None).filter(|(_, node)| fits(node));
         let load = |name: &str| self.workloads.node_load.get(name).copied().unwrap_or(0);
         let chosen = nodes.map(|(key, _)| key.name.clone()).min_by_key(|name| (load(name), name.clone()));
+        let told = condition(&pod.value()["status"], "PodScheduled").is_some();
+        if chosen.is_none() && told {
+            return;
+        }
         let mut value = pod.value().clone();
         let now = self.clock.stamp();
         match chosen {
@@ -320,16 +324,15 @@ impl PodRun {
             ("ContainersReady", all),
             ("PodScheduled", true),
         ] {
-            let mut condition = json!({"type": kind, "status": if holds { "True" } else { "False" }});
+            let mut shown = json!({"type": kind, "status": if holds { "True" } else { "False" }});
             if !holds {
-                condition["reason"] = json!("ContainersNotReady");
-                condition["message"] = json!(why);
+                shown["reason"] = json!("ContainersNotReady");
+                shown["message"] = json!(why);
             }
-            let before =
-                super::fields::condition(&pod["status"], kind).filter(|c| c["status"] == condition["status"]);
-            condition["lastTransitionTime"] =
+            let before = condition(&pod["status"], kind).filter(|c| c["status"] == shown["status"]);
+            shown["lastTransitionTime"] =
                 before.map_or_else(|| json!(now_stamp), |c| c["lastTransitionTime"].clone());
-            conditions.push(condition);
+            conditions.push(shown);
         }
         let statuses: Vec<Value> = self
             .containers

@@ -47,6 +47,8 @@ impl Cluster {
             "observedGeneration": set.value()["metadata"]["generation"],
         }));
         status["replicas"] = json!(pods.len());
+        let leaving = self.store.owned(set.uid(), slots.pods).filter(|(_, pod)| pod.is_terminating()).count();
+        status["terminatingReplicas"] = json!(leaving);
         self.write_status(&id, status);
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::metadata;
 use crate::kubesim::builtin;
 use crate::kubesim::convert::Conversion;
 use crate::kubesim::openapi;
@@ -18,15 +19,16 @@ pub enum Validation {
 }
 
 impl Validation {
-    /// Reads `fieldValidation`.
-    pub fn parse(directive: Option<&str>) -> Result<Self, ApiStatus> {
+    /// Reads `fieldValidation`; the error names the value that is none.
+    pub fn parse(directive: Option<&str>) -> Result<Self, FieldError> {
         match directive {
             None | Some("Warn") => Ok(Self::Warn),
             Some("Ignore") => Ok(Self::Ignore),
             Some("Strict") => Ok(Self::Strict),
-            Some(other) => Err(ApiStatus::bad_request(format!(
-                "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-            ))),
+            Some(other) => {
+                let known = ["", "Ignore", "Strict", "Warn"];
+                Err(FieldError::not_supported("fieldValidation", &json!(other), &known))
+            }
         }
     }
 }
@@ -73,21 +75,19 @@ pub fn envelope(served: &Served, namespace: &str, object: &mut Value) -> Result<
     }
     if served.custom.is_none() {
         strip_nulls(object);
-        builtin::check_types(served, object).map_err(|why| {
-            let (version, kind) = (&served.kind.version, &served.kind.kind);
-            ApiStatus::bad_request(format!(
-                "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
-            ))
-        })?;
+        builtin::check_types(served, object)
+            .map_err(|why| ApiStatus::bad_request(undecodable(served, &why)))?;
     }
     Ok(())
 }
 
 fn wrong_type(served: &Served, field: &str, expected: &str) -> ApiStatus {
+    ApiStatus::bad_request(undecodable(served, &format!("{field} must be {expected}")))
+}
+
+fn undecodable(served: &Served, why: &str) -> String {
     let (version, kind) = (&served.kind.version, &served.kind.kind);
-    ApiStatus::bad_request(format!(
-        "{kind} in version {version:?} cannot be handled as a {kind}: {field} must be {expected}"
-    ))
+    format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}")
 }
 
 fn check_metadata(served: &Served, metadata: &mut Map<String, Value>) -> Result<(), ApiStatus> {
@@ -149,9 +149,7 @@ fn strip_nulls(value: &mut Value) {
 /// The status of a new object: nobody's to give, for kinds that keep it apart.
 pub fn initial_status(served: &Served, object: &mut Value) {
     if served.isolates_status() && !served.is("", "Node") {
-        if let Some(fields) = object.as_object_mut() {
-            fields.remove("status");
-        }
+        metadata::clear(object, &["status"]);
     }
 }
 
@@ -181,7 +179,9 @@ pub fn admit(
     }
     let unknown: Vec<String> = unknown.into_iter().map(|path| format!("unknown field {path:?}")).collect();
     if validation == Validation::Strict && !unknown.is_empty() {
-        return Err(ApiStatus::bad_request(format!("strict decoding error: {}", unknown.join(", "))));
+        let why = format!("strict decoding error: {}", unknown.join(", "));
+        let why = if served.custom.is_some() { why } else { undecodable(served, &why) };
+        return Err(ApiStatus::bad_request(why));
     }
     if !errors.is_empty() {
         return Err(ApiStatus::invalid(&served.kind, &name, &errors));

@@ -131,6 +131,9 @@ impl Cluster {
         if served.is("apiextensions.k8s.io", "CustomResourceDefinition") {
             self.drop_definition(gone.value());
         }
+        if served.is("", "Service") {
+            self.note_address(gone.value(), false);
+        }
         Some(gone)
     }
 

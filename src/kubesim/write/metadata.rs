@@ -53,6 +53,17 @@ pub fn check_identity(target: &Target, before: &Object, object: &Value) -> Resul
     }
 }
 
+/// Refuses a patch of the uid.
+pub fn check_uid(target: &Target, before: &Object, object: &Value) -> Result<(), ApiStatus> {
+    match object["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty() && *uid != before.uid()) {
+        Some(uid) => {
+            let error = FieldError::invalid("metadata.uid", &json!(uid), "field is immutable");
+            Err(ApiStatus::invalid(&target.served.kind, &target.key.name, &[error]))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Puts back what only the server sets.
 pub fn preserve(old: &Value, object: &mut Value) {
     for field in SERVER_OWNED {

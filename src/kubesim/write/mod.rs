@@ -18,8 +18,11 @@ pub(super) use self::delete::{DeleteOptions, Deleted, FOREGROUND, ORPHAN, Propag
 pub(super) use self::patch::Patch;
 pub(super) use self::scale::of as scale_of;
 use super::apply::{self, Manager, Operation};
+use super::builtin;
 use super::cluster::{Cluster, Namespaces};
+use super::kinds::ResourceKind;
 use super::registry::Served;
+use super::route::Query;
 use super::status::{ApiStatus, FieldError};
 use super::store::{Key, Object};
 
@@ -73,11 +76,41 @@ impl Writer {
         }
     }
 
-    /// Reads `fieldValidation`.
-    pub(super) fn validating(mut self, directive: Option<&str>) -> Result<Self, ApiStatus> {
-        self.validation = Validation::parse(directive)?;
-        Ok(self)
+    /// The writer that a request's parameters describe.
+    pub(super) fn of(query: &Query, caller: &str, options: &str) -> Result<Self, ApiStatus> {
+        if query.dry_run.iter().any(|d| d != "All") {
+            let error = FieldError::not_supported("dryRun", &json!(query.dry_run), &["All"]);
+            return Err(invalid_options(options, error));
+        }
+        let validation = Validation::parse(query.field_validation.as_deref())
+            .map_err(|error| invalid_options(options, error))?;
+        Ok(Self {
+            manager: query.field_manager.as_deref().unwrap_or(caller).to_owned(),
+            dry_run: !query.dry_run.is_empty(),
+            force: query.force,
+            validation,
+            whole: false,
+        })
     }
+}
+
+/// 422 for a parameter of a request: `PatchOptions.meta.k8s.io "" is invalid: …`.
+pub(super) fn invalid_options(options: &str, error: FieldError) -> ApiStatus {
+    let kind = ResourceKind {
+        group: "meta.k8s.io".into(),
+        version: "v1".into(),
+        kind: options.into(),
+        list_kind: String::new(),
+        plural: String::new(),
+        singular: String::new(),
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        namespaced: false,
+        has_status: false,
+        has_scale: false,
+        verbs: Vec::new(),
+    };
+    ApiStatus::invalid(&kind, "", &[error])
 }
 
 /// A write that was carried out.
@@ -163,6 +196,7 @@ impl Cluster {
         let live = target.served.conversion.serve(before.value().clone());
         let mut patched = patch.on(&live, &target.served)?;
         admit::envelope(&target.served, &target.key.namespace, &mut patched)?;
+        metadata::check_uid(target, &before, &patched)?;
         metadata::check_identity(target, &before, &patched)?;
         let object = target.served.conversion.store(patched);
         self.replace(target, &before, object, part, by, Ownership::Track)
@@ -224,7 +258,6 @@ impl Cluster {
             admit::initial_status(&served, &mut object);
         }
         let warnings = admit::admit(&served, &mut object, None, by.validation)?;
-        self.allocate(&served, &mut object, None)?;
         let meta = &mut object["metadata"];
         metadata::clear(
             meta,
@@ -244,6 +277,9 @@ impl Cluster {
             let manager = self.manager(&by.manager, Operation::Update, &served.api_version, Part::Main);
             apply::track_update(None, &mut object, &manager, &served.schema);
         }
+        // What the server hands out belongs to no manager.
+        self.allocate(&served, &mut object, None)?;
+        builtin::complete(&served, &mut object);
         if served.is("apiextensions.k8s.io", "CustomResourceDefinition") {
             self.accept_definition(name, &mut object)?;
         }
@@ -278,7 +314,12 @@ impl Cluster {
         metadata::check_finalizers(target, old, &object)?;
         let warnings = admit::admit(&served, &mut object, Some(old), by.validation)?;
         self.allocate(&served, &mut object, Some(old))?;
-        if served.counts_generations() && metadata::spec_differs(old, &object, served.isolates_status()) {
+        let annotated = served.counts_annotations()
+            && part == Part::Main
+            && old["metadata"]["annotations"] != object["metadata"]["annotations"];
+        if served.counts_generations()
+            && (annotated || metadata::spec_differs(old, &object, served.isolates_status()))
+        {
             metadata::bump_generation(&mut object);
         }
         if let Ownership::Track = ownership {
@@ -374,6 +415,9 @@ impl Cluster {
     fn committed(&mut self, served: &Served, object: &Arc<Object>) -> Result<(), ApiStatus> {
         if served.is("apiextensions.k8s.io", "CustomResourceDefinition") {
             self.registry.register(object.value(), &mut self.store).map_err(ApiStatus::internal)?;
+        }
+        if served.is("", "Service") {
+            self.note_address(object.value(), true);
         }
         Ok(())
     }

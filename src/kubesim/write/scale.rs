@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Outcome, Ownership, Part, Target, Writer, metadata};
 use crate::kubesim::cluster::Cluster;
+use crate::kubesim::kinds::ResourceKind;
 use crate::kubesim::registry::Served;
 use crate::kubesim::status::{ApiStatus, FieldError};
 use crate::kubesim::store::Object;
@@ -45,13 +46,17 @@ pub fn of(served: &Served, object: &Value) -> Value {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {},
-        "spec": {"replicas": number(&paths.spec)},
+        "spec": {},
         "status": {"replicas": number(&paths.status)},
     });
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = meta.get(field) {
             scale["metadata"][field] = value.clone();
         }
+    }
+    // As Go writes it: zero is absent.
+    if number(&paths.spec) != 0 {
+        scale["spec"]["replicas"] = json!(number(&paths.spec));
     }
     if !selector.is_empty() {
         scale["status"]["selector"] = json!(selector);
@@ -100,7 +105,12 @@ impl Cluster {
         if !(0..=i64::from(i32::MAX)).contains(&replicas) {
             let error =
                 FieldError::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
-            return Err(ApiStatus::invalid(&target.served.kind, name, &[error]));
+            let kind = ResourceKind {
+                group: "autoscaling".into(),
+                kind: "Scale".into(),
+                ..target.served.kind.clone()
+            };
+            return Err(ApiStatus::invalid(&kind, name, &[error]));
         }
         let mut object = before.value().clone();
         let path = Paths::of(&target.served).spec;
