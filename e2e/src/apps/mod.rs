@@ -1,0 +1,5 @@
+//! The programs that pods run: the demo application; and the load that users would make.
+
+pub mod demo;
+pub mod health;
+pub mod load;

@@ -1,0 +1,179 @@
+//! What the API server's audit log says about the controller: what it was refused, what it never used, how much it asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+/// A request, as far as rights are concerned.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request {
+    pub verb: String,
+    pub group: String,
+    /// With the subresource, as rules name it: `deployments/status`.
+    pub resource: String,
+}
+
+/// Everything that one user asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    pub requests: BTreeMap<Request, usize>,
+    /// Refused for lack of rights, with the path.
+    pub refused: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    verb: String,
+    user: User,
+    #[serde(rename = "requestURI")]
+    path: String,
+    object_ref: Option<ObjectRef>,
+    response_status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectRef {
+    #[serde(default)]
+    resource: String,
+    #[serde(default)]
+    subresource: String,
+    #[serde(default)]
+    api_group: String,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    code: Option<u16>,
+}
+
+impl Account {
+    /// Reads the log for one user.
+    pub fn of(user: &str, log: &str) -> Account {
+        let mut account = Account::default();
+        for line in log.lines().filter(|line| line.contains(user)) {
+            let Ok(line) = serde_json::from_str::<Line>(line) else { continue };
+            if line.user.username != user {
+                continue;
+            }
+            if line.response_status.and_then(|status| status.code) == Some(403) {
+                account.refused.insert(format!("{} {}", line.verb, line.path));
+            }
+            if let Some(object) = line.object_ref {
+                let resource = if object.subresource.is_empty() {
+                    object.resource
+                } else {
+                    format!("{}/{}", object.resource, object.subresource)
+                };
+                let request = Request { verb: line.verb, group: object.api_group, resource };
+                *account.requests.entry(request).or_default() += 1;
+            }
+        }
+        account
+    }
+
+    /// How many requests there were but for watches and leases, which are not about work.
+    pub fn work(&self) -> usize {
+        let about_work = |request: &Request| request.verb != "watch" && request.resource != "leases";
+        self.requests.iter().filter(|(request, _)| about_work(request)).map(|(_, n)| n).sum()
+    }
+}
+
+/// One right of a rule: what it allows on what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    pub group: String,
+    pub resource: String,
+    pub verb: String,
+}
+
+impl Right {
+    /// All rights of the rules of a ClusterRole or Role.
+    pub fn all(rules: &[k8s_openapi::api::rbac::v1::PolicyRule]) -> BTreeSet<Right> {
+        let mut out = BTreeSet::new();
+        for rule in rules {
+            for group in rule.api_groups.iter().flatten() {
+                for resource in rule.resources.iter().flatten() {
+                    for verb in &rule.verbs {
+                        out.insert(Right {
+                            group: group.clone(),
+                            resource: resource.clone(),
+                            verb: verb.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    fn allows(&self, request: &Request) -> bool {
+        let fits = |rule: &str, asked: &str| rule == "*" || rule == asked;
+        fits(&self.group, &request.group)
+            && fits(&self.resource, &request.resource)
+            && fits(&self.verb, &request.verb)
+    }
+}
+
+/// The rights that no request needed, as lines: one a resource with its verbs, and one for the groups of which nothing
+/// was needed.
+pub fn unused(rights: &BTreeSet<Right>, account: &Account) -> Vec<String> {
+    let needed = |right: &Right| account.requests.keys().any(|request| right.allows(request));
+    let touched: BTreeSet<&str> =
+        rights.iter().filter(|right| needed(right)).map(|right| &*right.group).collect();
+    let mut by_resource: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut whole: BTreeMap<&str, usize> = BTreeMap::new();
+    for right in rights.iter().filter(|right| !needed(right)) {
+        let group = if right.group.is_empty() { "core" } else { &right.group };
+        if touched.contains(&*right.group) {
+            by_resource.entry(format!("{group}/{}", right.resource)).or_default().push(&right.verb);
+        } else {
+            *whole.entry(group).or_default() += 1;
+        }
+    }
+    let mut lines: Vec<String> =
+        by_resource.into_iter().map(|(resource, verbs)| format!("{resource}: {}", verbs.join(" "))).collect();
+    if !whole.is_empty() {
+        let groups: Vec<String> = whole.iter().map(|(group, n)| format!("{group} ({n})")).collect();
+        lines.push(format!("all of: {}", groups.join(", ")));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = r#"{"verb":"get","user":{"username":"vexil"},"requestURI":"/a","objectRef":{"resource":"deployments","apiGroup":"apps","subresource":"status"},"responseStatus":{"code":200}}
+{"verb":"list","user":{"username":"vexil"},"requestURI":"/b","objectRef":{"resource":"secrets"},"responseStatus":{"code":403}}
+{"verb":"list","user":{"username":"vexil-e2e"},"requestURI":"/b","objectRef":{"resource":"pods"},"responseStatus":{"code":403}}
+half a line"#;
+
+    fn right(group: &str, resource: &str, verb: &str) -> Right {
+        Right { group: group.into(), resource: resource.into(), verb: verb.into() }
+    }
+
+    #[test]
+    fn refusals_of_the_user_are_found_and_those_of_others_are_not() {
+        let account = Account::of("vexil", LOG);
+        assert_eq!(account.refused, BTreeSet::from(["list /b".to_owned()]));
+    }
+
+    #[test]
+    fn a_right_that_no_request_needed_is_listed() {
+        let account = Account::of("vexil", LOG);
+        let rights = BTreeSet::from([
+            right("apps", "deployments/status", "get"),
+            right("apps", "deployments", "get"),
+            right("apps", "deployments", "update"),
+            right("example.org", "things", "get"),
+        ]);
+        assert_eq!(unused(&rights, &account), ["apps/deployments: get update", "all of: example.org (1)"]);
+    }
+}

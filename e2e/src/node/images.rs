@@ -1,0 +1,126 @@
+//! Image names and the programs that they stand for.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::place::Place;
+use crate::tools::Tool;
+
+/// Where an image's program lies in its container; also the working directory.
+pub const HOME: &str = "/app";
+
+/// What a container of an image runs, before the pod's own command and arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    pub entrypoint: Vec<String>,
+    /// Files of the machine and where the container has them.
+    pub files: Vec<(PathBuf, String)>,
+    pub environment: Vec<(String, String)>,
+    /// A first argument that the program does not know and that is dropped.
+    pub drops: Option<String>,
+    /// The user that the image names; a pod may name another.
+    pub user: Option<u32>,
+}
+
+/// The program of an image.
+///
+/// The last part of the repository decides: `…/frontend:1.2` and every other name under `shop/` is the demo application
+/// in version 1.2. A tag that starts with `missing` is an image that the registry does not have.
+///
+/// # Errors
+/// No program stands for this image; the text is what the pod's status says.
+pub fn find(place: &Place, image: &str) -> Result<Image> {
+    let (repository, tag) = split(image);
+    if tag.starts_with("missing") {
+        bail!("rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": not found");
+    }
+    let name = repository.rsplit('/').next().unwrap_or(repository);
+    if repository.split('/').rev().nth(1) == Some("shop") {
+        let own = std::env::current_exe().context("cannot find the harness's own program")?;
+        return Ok(Image {
+            entrypoint: vec![format!("{HOME}/demo"), "demo".into()],
+            files: vec![(own, format!("{HOME}/demo"))],
+            environment: vec![("VERSION".into(), tag.to_owned())],
+            drops: None,
+            user: None,
+        });
+    }
+    Ok(match name {
+        "vexil" => controller(place)?,
+        "vexil-loadtester" => {
+            let mut image = controller(place)?;
+            image.entrypoint.push("loadtester".into());
+            image
+        }
+        "pilot" => program(Tool::Istiod, "pilot-discovery"),
+        "envoy" => program(Tool::Envoy, "envoy"),
+        "prometheus" => program(Tool::Prometheus, "prometheus"),
+        _ => bail!(
+            "no program stands for the image \"{image}\" (known: shop/*, vexil, pilot, envoy, prometheus)"
+        ),
+    })
+}
+
+fn program(tool: Tool, name: &str) -> Image {
+    Image {
+        entrypoint: vec![format!("{HOME}/{name}")],
+        files: vec![(tool.path(), format!("{HOME}/{name}"))],
+        environment: Vec::new(),
+        drops: None,
+        user: None,
+    }
+}
+
+/// The controller's program is written down by whoever installs it, so that a cluster that is up can change it.
+fn controller(place: &Place) -> Result<Image> {
+    let note = place.controller();
+    let text = std::fs::read_to_string(&note).context("the controller has not been installed yet")?;
+    let path = PathBuf::from(text.trim());
+    let name = path.file_name().map_or_else(|| "vexil".into(), |name| name.to_string_lossy().into_owned());
+    let own = name == "vexil";
+    let mut files = vec![(path.clone(), format!("{HOME}/{name}"))];
+    if !own {
+        files.push((path, format!("{HOME}/vexil")));
+    }
+    Ok(Image {
+        entrypoint: vec![format!("{HOME}/{name}")],
+        files,
+        environment: Vec::new(),
+        // Our chart names the subcommand; a peer has none.
+        drops: (!own).then(|| "controller".into()),
+        // As deploy/Dockerfile has it.
+        user: Some(10001),
+    })
+}
+
+fn split(image: &str) -> (&str, &str) {
+    let image = image.split('@').next().unwrap_or(image);
+    match image.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (image, "latest"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shop_image_is_the_demo_in_the_version_of_its_tag() {
+        let image = find(&Place::at("/nowhere"), "registry.example:5000/shop/frontend:1.2").expect("known");
+        assert_eq!(image.environment, [("VERSION".to_owned(), "1.2".to_owned())]);
+    }
+
+    #[test]
+    fn an_image_that_the_registry_does_not_have_is_not_found() {
+        let error = find(&Place::at("/nowhere"), "shop/frontend:missing-1").expect_err("missing");
+        assert!(error.to_string().contains("not found"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_image_is_named_in_the_error() {
+        let error = find(&Place::at("/nowhere"), "docker.example/library/redis").expect_err("unknown");
+        assert!(error.to_string().contains("library/redis"), "{error}");
+    }
+}

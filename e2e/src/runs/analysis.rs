@@ -1,0 +1,160 @@
+//! Run 4: what happens when the analysis has no data, no server, its own metric, or a hook that says no.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::Figures;
+use crate::apps::load::Summary;
+use crate::shop::{self, Shop, Version};
+use crate::wait;
+use crate::world::World;
+
+const PROMETHEUS: &str = include_str!("../../manifests/prometheus.yaml");
+const RELEASE: Duration = Duration::from_secs(300);
+
+/// Nobody uses the shop: there is nothing to judge a version by.
+pub async fn no_traffic(world: Arc<World>) -> Figures {
+    let namespace = "shop-silent";
+    let shop = Shop::open(&world, namespace, &Version::good("1.0.0")).await?;
+    shop.initialize(&shop::canary(namespace)).await?;
+    shop.deploy(&Version::good("2.0.0")).await?;
+    shop.wait_release("Failed", RELEASE).await?;
+    let event = shop.expect_event("no values found").await?;
+    shop.expect_at_rest("1.0.0").await?;
+    Ok(vec!["not promoted".into(), event])
+}
+
+/// Prometheus goes away in the middle and comes back. It is the shop's own, so that other runs keep theirs.
+pub async fn prometheus_stops(world: Arc<World>) -> Figures {
+    let namespace = "shop-blind";
+    let shop = Shop::open(&world, namespace, &Version::good("1.0.0")).await?;
+    own_prometheus(&shop).await?;
+    let mut canary = shop::canary(namespace);
+    canary["spec"]["metricsServer"] = json!(format!("http://prometheus.{namespace}:9090"));
+    canary["spec"]["analysis"]["threshold"] = json!(20);
+    canary["spec"]["analysis"]["stepWeight"] = json!(25);
+    shop.initialize(&canary).await?;
+    let users = shop.users(40)?;
+    shop.deploy(&Version::good("2.0.0")).await?;
+    shop.wait_weight(25, Duration::from_secs(120)).await?;
+
+    scale(&shop, "prometheus", 0).await?;
+    let failed = || shop.canary()["status"]["failedChecks"].as_i64().unwrap_or(0);
+    let before = failed();
+    wait::until("two checks have failed", Duration::from_secs(120), async || Ok(failed() >= before + 2))
+        .await?;
+    let blind = shop.canary()["status"]["canaryWeight"].as_i64().unwrap_or(0);
+    // A check that was under way when it stopped may still have taken its step.
+    ensure!(blind <= 50, "the share rose to {blind} without a measurement");
+    let checks = failed();
+    wait::until("one more check has failed", Duration::from_secs(60), async || Ok(failed() > checks)).await?;
+    let later = shop.canary()["status"]["canaryWeight"].as_i64().unwrap_or(0);
+    ensure!(later == blind, "the share rose from {blind} to {later} without a measurement");
+    ensure!(shop.phase() == "Progressing", "the phase is {}", shop.phase());
+
+    scale(&shop, "prometheus", 1).await?;
+    shop.wait_phase("Succeeded", RELEASE).await?;
+    shop.expect_at_rest("2.0.0").await?;
+    let summary = Summary::of(&users.stop().await);
+    ensure!(
+        summary.lost == 0,
+        "{} of {} requests were lost: {:?}",
+        summary.lost,
+        summary.requests,
+        summary.reasons
+    );
+    Ok(vec![format!(
+        "held at {blind} % for {} failed checks, then promoted; {} requests, 0 lost",
+        failed().max(checks),
+        summary.requests
+    )])
+}
+
+/// A metric of the shop's own decides.
+pub async fn custom_metric(world: Arc<World>) -> Figures {
+    let namespace = "shop-custom";
+    let shop = Shop::open(&world, namespace, &Version::good("1.0.0")).await?;
+    shop.apply(&json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "MetricTemplate", "metadata": {"name": "server-errors"},
+        "spec": {
+            "provider": {"type": "prometheus", "address": "http://prometheus.istio-system:9090"},
+            "query": "sum(rate(http_request_duration_seconds_count{kubernetes_namespace=\"{{ namespace }}\",\
+                      kubernetes_pod_name=~\"{{ target }}-[0-9a-z]+-[0-9a-z]+\",status=~\"5.*\"}[{{ interval }}])) \
+                      / sum(rate(http_request_duration_seconds_count{kubernetes_namespace=\"{{ namespace }}\",\
+                      kubernetes_pod_name=~\"{{ target }}-[0-9a-z]+-[0-9a-z]+\"}[{{ interval }}])) * 100 or vector(0)",
+        },
+    }))
+    .await?;
+    let mut canary = shop::canary(namespace);
+    canary["spec"]["analysis"]["stepWeight"] = json!(25);
+    canary["spec"]["analysis"]["threshold"] = json!(2);
+    canary["spec"]["analysis"]["metrics"] = json!([{
+        "name": "server errors", "templateRef": {"name": "server-errors"}, "thresholdRange": {"max": 1}, "interval": "20s",
+    }]);
+    shop.initialize(&canary).await?;
+    let users = shop.users(40)?;
+    shop.deploy(&Version::good("1.1.0")).await?;
+    shop.wait_release("Succeeded", RELEASE).await?;
+    shop.expect_at_rest("1.1.0").await?;
+    shop.deploy(&Version::good("1.2.0").with("ERROR_RATE", "20")).await?;
+    shop.wait_release("Failed", RELEASE).await?;
+    let event = shop.expect_event("advancement server errors").await?;
+    shop.expect_at_rest("1.1.0").await?;
+    let summary = Summary::of(&users.stop().await);
+    Ok(vec![
+        format!(
+            "good promoted, bad rolled back; the bad version served {:.1} % of {}",
+            summary.share("1.2.0"),
+            summary.requests
+        ),
+        event,
+    ])
+}
+
+/// The hook says no.
+pub async fn failing_webhook(world: Arc<World>) -> Figures {
+    let namespace = "shop-hook";
+    let path = "/hooks/acceptance";
+    let shop = Shop::open(&world, namespace, &Version::good("1.0.0")).await?;
+    let mut canary = shop::canary(namespace);
+    canary["spec"]["analysis"]["threshold"] = json!(2);
+    canary["spec"]["analysis"]["metrics"] = json!([]);
+    canary["spec"]["analysis"]["webhooks"] =
+        json!([{"name": "acceptance", "type": "rollout", "url": world.inbox.url(path), "timeout": "5s"}]);
+    shop.initialize(&canary).await?;
+    world.inbox.answer(path, 500);
+    shop.deploy(&Version::good("2.0.0")).await?;
+    shop.wait_release("Failed", RELEASE).await?;
+    let event = shop.expect_event("external check acceptance failed").await?;
+    shop.expect_at_rest("1.0.0").await?;
+    let letters = world.inbox.letters(path);
+    ensure!(letters.len() >= 2, "the hook was called {} times", letters.len());
+    ensure!(
+        letters[0].body["name"] == "frontend" && letters[0].body["namespace"] == namespace,
+        "{:?}",
+        letters[0].body
+    );
+    Ok(vec![format!("rolled back after {} calls", letters.len()), event])
+}
+
+async fn own_prometheus(shop: &Shop) -> Result<()> {
+    for document in PROMETHEUS.split("\n---\n") {
+        let mut object: Value = serde_saphyr::from_str(document)?;
+        object["metadata"]["namespace"] = json!(shop.namespace);
+        shop.apply(&object).await?;
+    }
+    shop.wait_rolled_out("prometheus").await
+}
+
+async fn scale(shop: &Shop, name: &str, replicas: i32) -> Result<()> {
+    let api: Api<Deployment> = Api::namespaced(shop.world.client.clone(), &shop.namespace);
+    api.patch_scale(name, &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": replicas}})))
+        .await?;
+    shop.wait_rolled_out(name).await
+}
