@@ -20,6 +20,7 @@ pub mod place;
 pub mod process;
 pub mod report;
 pub mod retry;
+pub mod routes;
 pub mod runs;
 pub mod shop;
 pub mod tools;

@@ -361,6 +361,12 @@ pub fn canary(namespace: &str) -> Value {
     })
 }
 
+/// The same for a good version: a machine that is busy for a while is no reason to roll it back.
+pub fn patient(mut canary: Value) -> Value {
+    canary["spec"]["analysis"]["threshold"] = json!(10);
+    canary
+}
+
 /// A VirtualService as a user has it before there is a Canary: everything to the apex Service.
 pub fn plain_route(namespace: &str) -> Value {
     json!({

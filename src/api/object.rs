@@ -89,6 +89,12 @@ impl Objects {
     }
 }
 
+impl Extend<(ObjectId, Arc<Value>)> for Objects {
+    fn extend<I: IntoIterator<Item = (ObjectId, Arc<Value>)>>(&mut self, objects: I) {
+        self.0.extend(objects);
+    }
+}
+
 impl FromIterator<(ObjectId, Arc<Value>)> for Objects {
     fn from_iter<I: IntoIterator<Item = (ObjectId, Arc<Value>)>>(objects: I) -> Self {
         Self(objects.into_iter().collect())

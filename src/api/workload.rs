@@ -18,8 +18,11 @@ pub struct TargetFacts {
     pub ready_pods: i32,
     /// Judged against the canary's threshold and deadline.
     pub readiness: Readiness,
-    /// ConfigMaps and Secrets that it refers to, with their checksums; `None` while tracking is off.
+    /// ConfigMaps and Secrets that it refers to, with their checksums; `None` while tracking is off, or while they
+    /// are not known.
     pub configs: Option<BTreeMap<String, String>>,
+    /// One that it cannot do without and that does not exist; the text is for the user.
+    pub missing_config: Option<String>,
 }
 
 /// The primary as observed.
@@ -29,8 +32,11 @@ pub struct PrimaryFacts {
     pub ready_pods: i32,
     /// Judged against the primary's threshold and deadline.
     pub readiness: Readiness,
-    /// Whether its template is what the target's would be rewritten to.
+    /// Whether its template, with the ConfigMaps and Secrets that it refers to, is what the target's would be
+    /// rewritten to.
     pub matches_target: bool,
+    /// Whether it runs other contents of these than the target has now.
+    pub other_configs: bool,
 }
 
 /// Whether a workload is ready, and if not, why, with the numbers.

@@ -1,6 +1,7 @@
 //! Carrying out a plan: its writes in order, the status last and under the version that was observed. Each write
 //! is made from the objects of the same observation as the decision, and valid only for them.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Once};
 
 use chrono::{DateTime, Utc};
@@ -9,11 +10,12 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::warn;
 
-use crate::api::object::{Kind, ObjectId, Write, merge_patch};
+use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch};
 use crate::api::release::Settings;
 use crate::api::status::CanaryStatus;
 use crate::rollout::{Effect, Plan, Side, status};
 use crate::router::services;
+use crate::workload::config;
 
 use super::caches::{Caches, plain, resource};
 use super::client::CallError;
@@ -61,7 +63,8 @@ impl Writer<'_> {
     ) -> Result<usize, Error> {
         let mut writes = 0;
         for effect in &plan.effects {
-            for write in self.writes(effect, scene)? {
+            let objects = self.with_contents(effect, scene).await?;
+            for write in self.writes(effect, scene, &objects)? {
                 self.write(write, memory, now).await?;
                 writes += 1;
             }
@@ -108,8 +111,28 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    fn writes(&self, effect: &Effect, scene: &Scene) -> Result<Vec<Write>, Error> {
-        let Scene { release, shape, objects, workload, router, .. } = scene;
+    /// The objects of `scene`; where the effect copies ConfigMaps or Secrets, with their contents. No cache has
+    /// those: they are read at this moment, and refused if they are not what was decided on.
+    async fn with_contents<'a>(&self, effect: &Effect, scene: &'a Scene) -> Result<Cow<'a, Objects>, Error> {
+        let seen = &scene.objects;
+        if !matches!(effect, Effect::CreatePrimary | Effect::Promote) {
+            return Ok(Cow::Borrowed(seen));
+        }
+        let wanted = scene.workload.contents(&scene.release, self.settings, seen);
+        let mut objects = seen.clone();
+        for id in wanted.map_err(|error| Error::Refused(error.to_string()))? {
+            let read = self.api(&id).get(&id.name).await.map_err(|error| unread(error, &id))?;
+            let Some((_, object)) = plain(read) else { continue };
+            if !seen.get(&id).is_some_and(|observed| config::holds_the_same(&object, observed)) {
+                return Err(Error::Conflict(id));
+            }
+            objects.insert(id, object);
+        }
+        Ok(Cow::Owned(objects))
+    }
+
+    fn writes(&self, effect: &Effect, scene: &Scene, objects: &Objects) -> Result<Vec<Write>, Error> {
+        let Scene { release, shape, workload, router, .. } = scene;
         let settings = self.settings;
         let refused = |error: &dyn std::fmt::Display| Error::Refused(error.to_string());
         match effect {
@@ -125,6 +148,7 @@ impl Writer<'_> {
             Effect::PauseScaler => Ok(workload.pause_scaler(release, objects)),
             Effect::ResumeScaler => Ok(workload.resume_scaler(release, objects)),
             Effect::ScaleUp => Ok(workload.scale_up(release, objects)),
+            Effect::Renew => Ok(workload.renew(release, settings, objects)),
             Effect::ScaleToZero => Ok(workload.scale_to_zero(release, objects)),
             Effect::Promote => workload
                 .promote(release, settings, objects, &self.ids.uuid())
@@ -227,6 +251,18 @@ fn side_of(side: Side) -> services::Side {
         Side::Apex => services::Side::Apex,
         Side::Primary => services::Side::Primary,
         Side::Canary => services::Side::Canary,
+    }
+}
+
+/// What it means that a ConfigMap or Secret cannot be read.
+fn unread(error: kube::Error, id: &ObjectId) -> Error {
+    match &error {
+        kube::Error::Api(status) if status.code == 404 => Error::Conflict(id.clone()),
+        kube::Error::Api(status) => {
+            let called = id.kind.kind.to_lowercase();
+            Error::Api(format!("{called} {}.{} get query error: {}", id.name, id.namespace, status.message))
+        }
+        _ => failed(error, id, "get query"),
     }
 }
 

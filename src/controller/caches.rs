@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::api::object::{Kind, ObjectId};
+use crate::workload::config;
 
 use super::backoff;
 
@@ -142,7 +143,7 @@ impl Shared {
     }
 
     fn put(&self, kind: Kind, object: DynamicObject) {
-        let Some((key, value)) = plain(object) else { return };
+        let Some((key, value)) = kept(kind, object) else { return };
         let id = kind.at(&key.0, &key.1);
         if let Some(cache) = self.kinds().get_mut(&kind) {
             cache.objects.insert(key, value);
@@ -217,7 +218,7 @@ async fn watch(shared: Arc<Shared>, kind: Kind) {
                 failures = 0;
                 match event {
                     Event::Init => fresh.clear(),
-                    Event::InitApply(object) => fresh.extend(plain(object)),
+                    Event::InitApply(object) => fresh.extend(kept(kind, object)),
                     Event::InitDone => shared.replace(kind, std::mem::take(&mut fresh)),
                     Event::Apply(object) => shared.put(kind, object),
                     Event::Delete(object) => shared.remove(kind, object),
@@ -254,6 +255,13 @@ pub fn plain(mut object: DynamicObject) -> Option<((String, String), Arc<Value>)
     object.metadata.managed_fields = None;
     let key = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone()?);
     serde_json::to_value(object).ok().map(|value| (key, Arc::new(value)))
+}
+
+/// What is kept of a watched object: of ConfigMaps and Secrets no contents, only their checksum.
+fn kept(kind: Kind, object: DynamicObject) -> Option<((String, String), Arc<Value>)> {
+    let (key, value) = plain(object)?;
+    let reduce = config::KINDS.contains(&kind);
+    Some((key, if reduce { Arc::new(config::reduced(&value)) } else { value }))
 }
 
 fn refused(error: &watcher::Error) -> bool {

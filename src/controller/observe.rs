@@ -10,10 +10,10 @@ use crate::api::object::{Kind, ObjectId, Objects};
 use crate::api::release::{Problem, Reading, Release, Settings};
 use crate::api::status::CanaryStatus;
 use crate::api::traffic::{RouteState, RouteWish};
-use crate::api::workload::{Presence, TargetShape};
+use crate::api::workload::{Presence, TargetShape, is_own_revision};
 use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
 use crate::router::{self, Router, services};
-use crate::workload::{self, Workload};
+use crate::workload::{self, Workload, config};
 
 use super::caches::{Caches, State};
 use super::memory::Memory;
@@ -64,7 +64,7 @@ pub fn observe(
         return Observation::NotYet(None);
     }
     let Some(object) = caches.get(id) else { return Observation::Gone };
-    let status: CanaryStatus = serde_json::from_value(object["status"].clone()).unwrap_or_default();
+    let mut status: CanaryStatus = serde_json::from_value(object["status"].clone()).unwrap_or_default();
     let capabilities = |release: &Release| {
         router::registry::router(&release.provider).map(|router| router.capabilities(release))
     };
@@ -102,7 +102,7 @@ pub fn observe(
         return unusable(vec![problem("spec.provider", "this provider is not supported yet")]);
     };
 
-    let reads = reads(&release, workload, router);
+    let mut reads = reads(&release, workload, router);
     let mut refused = None;
     for kind in reads.iter().map(|id| id.kind) {
         match caches.state(kind) {
@@ -120,16 +120,32 @@ pub fn observe(
             objects.insert(id.clone(), object);
         }
     }
+    let tracked =
+        if settings.config_tracking { workload.config_reads(&release, &objects) } else { Vec::new() };
+    reads.extend(tracked.iter().cloned());
     memory.reads = reads;
+    if !look_at_configs(caches, tracked, &mut objects) {
+        return Observation::NotYet(None);
+    }
     if let Some(until) = memory.unseen(|id| caches.get(id), now) {
         return Observation::NotYet(Some(until));
     }
 
     let shape = workload.shape(&release, settings, &objects);
-    let target = match &shape {
+    let mut target = match &shape {
         Ok(_) => workload.target(&release, settings, &objects, now).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
+    if let (Some(recorded), false) = (&mut status.tracked_configs, is_own_revision(&status.last_applied_spec))
+    {
+        config::understood(recorded, &objects);
+    }
+    if let Ok(target) = &mut target
+        && settings.config_tracking
+    {
+        // What is not known has not changed.
+        target.configs = target.configs.take().or_else(|| status.tracked_configs.clone());
+    }
     let shape = shape.unwrap_or_default();
     let usable = target.is_ok();
     let presence =
@@ -207,6 +223,20 @@ fn reads(release: &Release, workload: &dyn Workload, router: &dyn Router) -> Vec
     reads.sort();
     reads.dedup();
     reads
+}
+
+/// Adds ConfigMaps and Secrets to `objects`, and for those that the API refuses to show the reason; `false` while
+/// they are being listed. They are watched from the first release on that refers to one.
+fn look_at_configs(caches: &Caches, tracked: Vec<ObjectId>, objects: &mut Objects) -> bool {
+    let mut complete = true;
+    for id in tracked {
+        match caches.state(id.kind) {
+            State::Loading => complete = false,
+            State::Ready => objects.extend(caches.get(&id).map(|object| (id, object))),
+            State::Unavailable(why) => objects.insert(id, Arc::new(config::unreadable(&why))),
+        }
+    }
+    complete
 }
 
 /// The routes as the router reads them. Drift is what the router would write to keep the present traffic.

@@ -11,9 +11,10 @@ use super::registry::Served;
 use super::render::ListMeta;
 use super::route::Query;
 use super::select::{FieldSelector, LabelSelector};
-use super::status::ApiStatus;
+use super::status::{ApiStatus, Cause, Details, FieldError};
 use super::store::{Key, Object, in_namespace};
 use super::watch::Selection;
+use super::write::invalid_options;
 
 /// A page of a list.
 pub(super) struct Page {
@@ -62,6 +63,7 @@ pub(super) fn selection(
 impl Cluster {
     /// A list, or the next page of one.
     pub(super) fn list(&self, selection: &Selection, query: &Query) -> Result<Page, ApiStatus> {
+        check_versions(query)?;
         let token = query.continue_token.as_deref().map(Token::parse).transpose()?;
         let revision = match &token {
             Some(token) => token.revision,
@@ -110,8 +112,31 @@ pub(super) fn parse_revision(text: &str) -> Result<u64, ApiStatus> {
 }
 
 /// A resourceVersion from the future: of another cluster, or of this one before it was started anew.
-pub(super) fn too_new(asked: u64, current: u64) -> ApiStatus {
-    ApiStatus::timeout(&format!("Too large resource version: {asked}, current: {current}"))
+fn too_new(asked: u64, current: u64) -> ApiStatus {
+    let mut status = ApiStatus::timeout(&format!("Too large resource version: {asked}, current: {current}"));
+    let cause = Cause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".into(),
+        field: String::new(),
+    };
+    status.details =
+        Some(Box::new(Details { causes: vec![cause], retry_after_seconds: 1, ..Details::default() }));
+    status
+}
+
+/// Which of the parameters about versions go together.
+pub(super) fn check_versions(query: &Query) -> Result<(), ApiStatus> {
+    let matched = query.resource_version_match.as_deref();
+    let why = match (query.send_initial_events, query.resource_version.as_deref(), matched) {
+        (Some(_), _, Some("NotOlderThan")) => return Ok(()),
+        (Some(_), ..) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        (None, None, Some(_)) => "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        (None, Some("0"), Some("Exact")) => {
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""
+        }
+        _ => return Ok(()),
+    };
+    Err(invalid_options("ListOptions", FieldError::forbidden("resourceVersionMatch", why)))
 }
 
 /// Where a list goes on.

@@ -46,7 +46,11 @@ impl View {
             Shape::Full | Shape::Discovery if self.served.conversion == Conversion::None => object.json(),
             Shape::Full | Shape::Discovery => to_json(&self.value(object)),
             Shape::Metadata => to_json(&metadata_only(object.value())),
-            Shape::Table => to_json(&self.table(&[self.value(object)], now)),
+            Shape::Table => {
+                let mut table = self.table(&[self.value(object)], now);
+                table["metadata"] = json!({"resourceVersion": object.revision().to_string()});
+                to_json(&table)
+            }
         }
     }
 

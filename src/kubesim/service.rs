@@ -24,11 +24,11 @@ use super::read::{self, parse_revision, selection};
 use super::registry::Served;
 use super::render::View;
 use super::route::{Query, ResourcePath, Route, Shape, Verb};
-use super::status::ApiStatus;
+use super::status::{ApiStatus, FieldError};
 use super::store::{Key, Object, to_json};
 use super::table::IncludeObject;
 use super::watch::{self, Start, WatchRequest};
-use super::write::{DeleteOptions, Deleted, Outcome, Part, Patch, Target, Writer, scale_of};
+use super::write::{DeleteOptions, Deleted, Outcome, Part, Patch, Target, Writer, invalid_options, scale_of};
 
 /// As a real API server.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -248,64 +248,82 @@ impl Call {
             return self.watch(served, at, view, query);
         }
         let mut cluster = self.shared.lock();
-        let Some(name) = &at.name else {
-            return match verb {
-                Verb::List => {
-                    let page = cluster.list(&selection(served, namespace, query)?, query)?;
-                    Ok(json(StatusCode::OK, view.list(&page.objects, &page.meta, cluster.clock.now())))
+        match &at.name {
+            None => self.on_collection(&mut cluster, verb, namespace.unwrap_or_default(), &view, query),
+            Some(name) => {
+                let key = Key::new(namespace.unwrap_or_default(), name);
+                let target = Target { served: served.clone(), key };
+                match Part::of(served, at.subresource.as_deref()) {
+                    Some(part) => self.on_object(&mut cluster, verb, &target, part, &view, query),
+                    None => self.on_pod(&mut cluster, verb, &target, at.subresource.as_deref()),
                 }
-                Verb::Create => {
-                    let outcome = cluster.create(
-                        served,
-                        namespace.unwrap_or_default(),
-                        self.object()?,
-                        &self.writer(query)?,
-                    )?;
-                    Ok(self.written(&cluster, &outcome, &view, Part::Main))
-                }
-                Verb::DeleteCollection => self.delete_all(&mut cluster, served, namespace, &view, query),
-                _ => Err(ApiStatus::method_not_allowed()),
-            };
-        };
-        let target = Target { served: served.clone(), key: Key::new(namespace.unwrap_or_default(), name) };
-        let part = match at.subresource.as_deref() {
-            None => Part::Main,
-            Some("status") if served.kind.has_status => Part::Status,
-            Some("scale") if served.kind.has_scale => Part::Scale,
-            Some(other) => return self.pod_subresource(&mut cluster, &target, other, verb),
-        };
+            }
+        }
+    }
+
+    fn on_collection(
+        &self,
+        cluster: &mut Cluster,
+        verb: Verb,
+        namespace: &str,
+        view: &View,
+        query: &Query,
+    ) -> Result<Response<Body>, ApiStatus> {
+        let within = Some(namespace).filter(|namespace| !namespace.is_empty());
+        match verb {
+            Verb::List => {
+                let page = cluster.list(&selection(&view.served, within, query)?, query)?;
+                Ok(json(StatusCode::OK, view.list(&page.objects, &page.meta, cluster.clock.now())))
+            }
+            Verb::Create => {
+                let writer = Writer::of(query, &self.caller, "CreateOptions")?;
+                let outcome = cluster.create(&view.served, namespace, self.object()?, &writer)?;
+                Ok(self.written(cluster, &outcome, view, Part::Main))
+            }
+            Verb::DeleteCollection => self.delete_all(cluster, within, view, query),
+            _ => Err(ApiStatus::method_not_allowed()),
+        }
+    }
+
+    fn on_object(
+        &self,
+        cluster: &mut Cluster,
+        verb: Verb,
+        target: &Target,
+        part: Part,
+        view: &View,
+        query: &Query,
+    ) -> Result<Response<Body>, ApiStatus> {
         match verb {
             Verb::Get => {
-                let object = cluster.existing(&target)?;
-                Ok(json(StatusCode::OK, self.part_of(&cluster, &object, &view, part)))
+                let object = cluster.existing(target)?;
+                Ok(json(StatusCode::OK, self.part_of(cluster, &object, view, part)))
             }
             Verb::Update => {
-                let outcome = cluster.update(&target, part, self.object()?, &self.writer(query)?)?;
-                Ok(self.written(&cluster, &outcome, &view, part))
+                let writer = Writer::of(query, &self.caller, "UpdateOptions")?;
+                let outcome = cluster.update(target, part, self.object()?, &writer)?;
+                Ok(self.written(cluster, &outcome, view, part))
             }
             Verb::Patch => {
-                let content_type =
-                    self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-                let patch = Patch::parse(content_type, self.object()?)?;
+                let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+                let patch = Patch::parse(content_type.unwrap_or_default(), self.object()?)?;
+                let writer = Writer::of(query, &self.caller, "PatchOptions")?;
                 if matches!(patch, Patch::Apply(_)) && query.field_manager.is_none() {
-                    return Err(ApiStatus::bad_request(
-                        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-                    ));
+                    let error = FieldError::required("fieldManager", "is required for apply patch");
+                    return Err(invalid_options("PatchOptions", error));
                 }
-                let outcome = cluster.patch(&target, part, &patch, &self.writer(query)?)?;
-                Ok(self.written(&cluster, &outcome, &view, part))
+                let outcome = cluster.patch(target, part, &patch, &writer)?;
+                Ok(self.written(cluster, &outcome, view, part))
             }
             Verb::Delete if part == Part::Main => {
                 let options = DeleteOptions::read(query, self.optional_object()?.as_ref())?;
-                match cluster.delete(&target, &options)? {
-                    Deleted::Marked(object) => {
-                        Ok(json(StatusCode::OK, view.object(&object, cluster.clock.now())))
+                let answer = match cluster.delete(target, &options)? {
+                    Deleted::Marked(object) => view.object(&object, cluster.clock.now()),
+                    Deleted::Gone(object) => {
+                        to_json(&ApiStatus::deleted(&target.served.kind, &target.key.name, object.uid()))
                     }
-                    Deleted::Gone(object) => Ok(json(
-                        StatusCode::OK,
-                        to_json(&ApiStatus::deleted(&served.kind, name, object.uid())),
-                    )),
-                }
+                };
+                Ok(json(StatusCode::OK, answer))
             }
             _ => Err(ApiStatus::method_not_allowed()),
         }
@@ -314,17 +332,16 @@ impl Call {
     fn delete_all(
         &self,
         cluster: &mut Cluster,
-        served: &Arc<Served>,
         namespace: Option<&str>,
         view: &View,
         query: &Query,
     ) -> Result<Response<Body>, ApiStatus> {
         let options = DeleteOptions::read(query, self.optional_object()?.as_ref())?;
-        let page = cluster.list(&selection(served, namespace, query)?, query)?;
+        let page = cluster.list(&selection(&view.served, namespace, query)?, query)?;
         for object in &page.objects {
             let meta = |field| Cluster::metadata(object.value(), field);
-            let target = Target { served: served.clone(), key: Key::new(meta("namespace"), meta("name")) };
-            cluster.delete(&target, &options)?;
+            let key = Key::new(meta("namespace"), meta("name"));
+            cluster.delete(&Target { served: view.served.clone(), key }, &options)?;
         }
         Ok(json(StatusCode::OK, view.list(&page.objects, &page.meta, cluster.clock.now())))
     }
@@ -341,19 +358,11 @@ impl Call {
             selection.fields = super::select::FieldSelector::parse(&format!("metadata.name={name}"))
                 .map_err(ApiStatus::bad_request)?;
         }
-        let current = self.shared.lock().store.revision();
+        read::check_versions(query)?;
         let revision = query.resource_version.as_deref().map(parse_revision).transpose()?;
-        if query.send_initial_events.is_some()
-            && query.resource_version_match.as_deref() != Some("NotOlderThan")
-        {
-            return Err(ApiStatus::bad_request(
-                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
-        }
         let start = match (query.send_initial_events, revision) {
-            (_, Some(asked)) if asked > current => return Err(read::too_new(asked, current)),
             (Some(true), _) => Start::StreamingList,
-            (Some(false), None) => Start::After(current),
+            (Some(false), None) => Start::After(self.shared.lock().store.revision()),
             (_, None | Some(0)) => Start::Everything,
             (_, Some(asked)) => Start::After(asked),
         };
@@ -384,24 +393,24 @@ impl Call {
         Ok(json(StatusCode::CREATED, to_json(&review)))
     }
 
-    fn pod_subresource(
+    /// What only pods have: logs (there are none) and evictions.
+    fn on_pod(
         &self,
         cluster: &mut Cluster,
-        target: &Target,
-        subresource: &str,
         verb: Verb,
+        target: &Target,
+        subresource: Option<&str>,
     ) -> Result<Response<Body>, ApiStatus> {
-        if !target.served.is("", "Pod") {
-            return Err(ApiStatus::unknown_path());
-        }
-        cluster.existing(target)?;
+        let subresource = subresource.filter(|_| target.served.is("", "Pod")).unwrap_or_default();
         match (subresource, verb) {
-            ("log", Verb::Get) => Ok(text("")),
+            ("log", Verb::Get) => cluster.existing(target).map(|_| text("")),
             ("eviction", Verb::Create) => {
-                let options = self.object()?;
-                let options = DeleteOptions::read(&Query::default(), options.get("deleteOptions"))?;
+                let eviction = self.object()?;
+                let options = DeleteOptions::read(&Query::default(), eviction.get("deleteOptions"))?;
                 cluster.delete(target, &options)?;
-                let done = serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
+                let done = serde_json::json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+                });
                 Ok(json(StatusCode::CREATED, to_json(&done)))
             }
             ("log" | "eviction", _) => Err(ApiStatus::method_not_allowed()),

@@ -23,6 +23,9 @@ use super::store::{BucketId, Change, ChangeKind, Key, Object, Store, to_json};
 /// How often a watch that asked for it is told the current resourceVersion.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
+/// How long before its end it is told once more.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+
 /// Which objects of a bucket are asked for.
 pub(super) struct Selection {
     pub bucket: BucketId,
@@ -209,7 +212,7 @@ impl Watch {
             told,
             changed,
             gate,
-            next_bookmark: now + BOOKMARK_EVERY,
+            next_bookmark: next_bookmark(now, deadline),
             deadline,
             over: false,
         }
@@ -275,9 +278,9 @@ impl Watch {
             }
         }
         self.told = self.told.max(cluster.store.revision());
-        if self.request.bookmarks && (due || now >= self.next_bookmark) {
+        if self.request.bookmarks && now >= self.next_bookmark {
             line(&mut lines, "BOOKMARK", &to_json(&self.request.bookmark(self.told, false)));
-            self.next_bookmark = now + BOOKMARK_EVERY;
+            self.next_bookmark = next_bookmark(now, self.deadline);
         }
         match (lines.is_empty(), due) {
             (true, true) => Turn::End,
@@ -286,6 +289,12 @@ impl Watch {
             (false, false) => Turn::Tell(lines.freeze()),
         }
     }
+}
+
+/// Every minute, and shortly before the end.
+fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+    let last = deadline - LAST_BOOKMARK.min(deadline - now);
+    if last > now { (now + BOOKMARK_EVERY).min(last) } else { deadline + BOOKMARK_EVERY }
 }
 
 impl WatchRequest {
@@ -329,7 +338,7 @@ impl WatchRequest {
         let mut bookmark = json!({
             "kind": kind,
             "apiVersion": api_version,
-            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
+            "metadata": {"resourceVersion": revision.to_string()},
         });
         if end_of_list {
             bookmark["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});

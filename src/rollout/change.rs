@@ -39,6 +39,8 @@ fn revision_change(status: &CanaryStatus, target: &TargetFacts, primary: Option<
         return match () {
             // Nobody has edited the target since: only its encoding is another.
             () if same_object => Change::Adopt,
+            // The promoted template together with ConfigMaps or Secrets that were not: nobody has analysed the two.
+            () if primary.is_some_and(|primary| primary.other_configs) => Change::New,
             () if status.last_promoted_spec == target.revision || runs_on_primary => Change::Promoted,
             () => Change::New,
         };
@@ -62,7 +64,7 @@ fn revision_change(status: &CanaryStatus, target: &TargetFacts, primary: Option<
 }
 
 /// ConfigMaps or Secrets that the target refers to differ from those of the last run (spec 02 §4.4).
-fn configs_changed(status: &CanaryStatus, target: &TargetFacts) -> bool {
+pub(super) fn configs_changed(status: &CanaryStatus, target: &TargetFacts) -> bool {
     match (&status.tracked_configs, &target.configs) {
         (Some(recorded), Some(now)) => recorded != now,
         _ => false,

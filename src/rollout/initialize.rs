@@ -21,6 +21,7 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
         return stop(Plan::status(status::phase(world, Phase::Initializing)).events(warnings(world)));
     }
     let target = upkeep::target(world)?;
+    upkeep::complete(world, target)?;
     let services = upkeep::services(world, &[Side::Canary, Side::Primary])?;
     let Some(primary) = &world.primary else {
         let probed = probe(world)?;
@@ -90,9 +91,9 @@ fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -
     let mut status = status::phase(world, Phase::Initialized);
     status::record(&mut status, target);
     status.failed_checks = 0;
-    if !primary.matches_target && target.configs.as_ref().is_none_or(|configs| configs.is_empty()) {
-        // The target was edited after it was copied: what the primary runs has no name of ours, and the edit
-        // is a revision to release (spec 02 E1.7).
+    if !primary.matches_target {
+        // The target, or a ConfigMap of its, was edited after it was copied: what the primary runs has no name of
+        // ours, and the edit is a revision to release (spec 02 E1.7).
         status.last_applied_spec = format!("{REVISION_PREFIX}superseded");
         status.applied_target = None;
     }

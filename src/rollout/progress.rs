@@ -7,7 +7,7 @@ use crate::api::traffic::Split;
 use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::analysis::{self, Judgement};
-use super::change::{Change, change};
+use super::change::{Change, change, configs_changed};
 use super::machine::{Flow, polled, stop};
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
@@ -68,6 +68,9 @@ fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
         } else {
             status.canary_weight = i64::from(world.canary_share());
         }
+    }
+    if configs_changed(&world.status, target) {
+        effects.push(Effect::Renew);
     }
     let event = messages::normal(Phase::Progressing, messages::restarted(&world.release));
     Ok(Plan::status(status).effects(effects).events([event]))
@@ -132,6 +135,9 @@ fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
 }
 
 fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+    if let Some(why) = &target.missing_config {
+        return Err(Box::new(unready(world, why, None)));
+    }
     match &target.readiness {
         Readiness::Ready => Ok(()),
         Readiness::Waiting { why, stuck_at } => Err(Box::new(unready(world, why, *stuck_at))),

@@ -4,6 +4,7 @@ use crate::api::status::Phase;
 use crate::api::traffic::Split;
 use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
 
+use super::change::configs_changed;
 use super::machine::Flow;
 use super::progress::unready;
 use super::rollback::Ending;
@@ -94,7 +95,8 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
 /// While the primary rolls out, the canary's traffic must not meet pods that nobody has analysed, or none at all:
 /// a newer revision, or the loss of its pods, hands it to the primary's ready pods at once.
 fn hand_back(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
-    let replaced = target.revision != world.status.last_applied_spec;
+    let replaced =
+        target.revision != world.status.last_applied_spec || configs_changed(&world.status, target);
     if !world.has_routes() || world.canary_share() == 0 || primary.ready_pods == 0 {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use crate::api::status::Phase;
 use crate::api::traffic::Split;
 use crate::api::workload::TargetFacts;
 
-use super::change::{Change, change};
+use super::change::{Change, change, configs_changed};
 use super::machine::{Flow, polled, stop, wait};
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
@@ -15,6 +15,7 @@ use super::{gates, messages, rollback, status, upkeep};
 pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
     close(world)?;
+    upkeep::complete(world, target)?;
     match change(&world.status, target, Some(primary)) {
         Change::None | Change::Promoted if world.status.phase == Phase::Waiting => withdrawn(world, target),
         Change::None => unstalled(world),
@@ -97,6 +98,10 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     events.push(messages::normal(Phase::Progressing, messages::detected(release)));
     let mut status = status::started(world, target);
     let mut effects = vec![Effect::ResumeScaler, Effect::ScaleUp];
+    if configs_changed(&world.status, target) {
+        // Pods that run already, after a failed promotion, started with the old ones.
+        effects.push(Effect::Renew);
+    }
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
         if world.primary_pods() > 0 {
             effects.insert(0, Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));

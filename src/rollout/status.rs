@@ -71,9 +71,7 @@ pub fn release_cookies(status: &mut CanaryStatus) {
 pub fn record(status: &mut CanaryStatus, target: &TargetFacts) {
     status.last_applied_spec = target.revision.clone();
     status.applied_target = Some(change::applied(target));
-    if target.configs.is_some() {
-        status.tracked_configs = target.configs.clone();
-    }
+    status.tracked_configs = target.configs.clone();
 }
 
 /// The status after a step was decided at this moment: the next is due one interval later.

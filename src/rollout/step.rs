@@ -108,6 +108,8 @@ pub enum Effect {
     PauseScaler,
     ResumeScaler,
     ScaleUp,
+    /// Replace the target's running pods by ones that start with the ConfigMaps and Secrets of now.
+    Renew,
     ScaleToZero,
     /// Give the primary the target's template, and capacity for what it will carry.
     Promote,

@@ -107,6 +107,8 @@ pub(super) struct Stage {
     pub alerts: Vec<Alert>,
     pub outcomes: Vec<Outcome>,
     pub asked: Vec<Ask>,
+    /// How often the target's pods were renewed.
+    pub renewals: usize,
     notices: Vec<Event>,
 }
 
@@ -121,6 +123,7 @@ impl Stage {
             ready_pods: 2,
             readiness: Readiness::Ready,
             configs: None,
+            missing_config: None,
         };
         let world = Snapshot {
             now: Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).single().expect("a valid time"),
@@ -151,6 +154,7 @@ impl Stage {
             alerts: Vec::new(),
             outcomes: Vec::new(),
             asked: Vec::new(),
+            renewals: 0,
             notices: Vec::new(),
         }
     }
@@ -303,9 +307,11 @@ impl Stage {
                     ready_pods: 2,
                     readiness: Readiness::Ready,
                     matches_target: true,
+                    other_configs: false,
                 });
             }
             Effect::Promote => self.primary().matches_target = true,
+            Effect::Renew => self.renewals += 1,
             Effect::ScaleToZero => {
                 let target = self.target();
                 target.replicas = 0;

@@ -30,6 +30,14 @@ pub(super) fn target(world: &Snapshot) -> Flow<&TargetFacts> {
     }
 }
 
+/// Stops where the target's pods could not start, or be copied, for want of a ConfigMap or Secret.
+pub(super) fn complete(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+    match &target.missing_config {
+        Some(why) => blocked(world, "ConfigMissing", why),
+        None => Ok(()),
+    }
+}
+
 /// Writes for those of `sides` that are not in place.
 pub(super) fn services(world: &Snapshot, sides: &[Side]) -> Flow<Vec<Effect>> {
     let mut effects = Vec::new();

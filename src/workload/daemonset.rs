@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::config::{self, Occasion, Tracked};
 use super::live::{edit, find};
 use super::primary::{Copied, Twin};
 use super::readiness::{self, Standard, number, prefixed};
@@ -27,10 +28,16 @@ impl Workload for DaemonSet {
         shape::shape(release, settings, &id, find(seen, &id)?)
     }
 
+    fn config_reads(&self, release: &Release, seen: &Objects) -> Vec<ObjectId> {
+        find(seen, &target_id(release))
+            .map(|target| config::reads(release, &target["spec"]["template"]))
+            .unwrap_or_default()
+    }
+
     fn target(
         &self,
         release: &Release,
-        _settings: &Settings,
+        settings: &Settings,
         seen: &Objects,
         now: DateTime<Utc>,
     ) -> Result<TargetFacts, Error> {
@@ -41,6 +48,7 @@ impl Workload for DaemonSet {
             deadline: release.progress_deadline,
             now,
         };
+        let configs = config::track(release, settings, &target["spec"]["template"], seen);
         Ok(TargetFacts {
             uid: target["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
             generation: target["metadata"]["generation"].as_i64().unwrap_or(0),
@@ -52,7 +60,8 @@ impl Workload for DaemonSet {
                 &format!("canary damonset {} not ready with retryable true: ", release.target_title()),
                 readiness_of(target, standard),
             ),
-            configs: None,
+            missing_config: configs.as_ref().and_then(Tracked::missing),
+            configs: configs.and_then(|configs| configs.record()),
         })
     }
 
@@ -69,7 +78,7 @@ impl Workload for DaemonSet {
             deadline: release.progress_deadline,
             now,
         };
-        let twin = find(seen, &target_id(release)).and_then(|target| twin(release, settings, target));
+        let twin = twin(release, settings, seen);
         Some(PrimaryFacts {
             replicas: i32::from(!is_parked(primary)),
             ready_pods: ready_pods(primary),
@@ -77,7 +86,8 @@ impl Workload for DaemonSet {
                 &format!("primary daemonset {}.{} not ready: ", release.primary_name(), release.namespace),
                 readiness_of(primary, standard),
             ),
-            matches_target: twin.is_ok_and(|twin| twin.matches(primary)),
+            matches_target: twin.as_ref().is_ok_and(|twin| twin.matches(primary)),
+            other_configs: twin.is_ok_and(|twin| !twin.agrees(primary)),
         })
     }
 
@@ -94,10 +104,22 @@ impl Workload for DaemonSet {
         }
         let target = find(seen, &target_id(release))?;
         must_roll(release, target)?;
-        let twin =
-            twin(release, settings, target).map_err(|error| error.within("createPrimaryDaemonSet failed"))?;
-        let object = twin.object(&primary, id);
-        Ok(vec![Write::Create { id: primary, object }])
+        let failed = |error: Error| error.within("createPrimaryDaemonSet failed");
+        let twin = twin(release, settings, seen).map_err(failed)?;
+        let copies = twin
+            .copies(Occasion::Creation)
+            .map_err(|error| failed(error.within("CreatePrimaryConfigs failed")))?;
+        let object = twin.object(&primary, &copies, id);
+        Ok(copies.around([Write::Create { id: primary, object }]))
+    }
+
+    fn contents(
+        &self,
+        release: &Release,
+        settings: &Settings,
+        seen: &Objects,
+    ) -> Result<Vec<ObjectId>, Error> {
+        twin(release, settings, seen)?.contents(occasion(release, seen))
     }
 
     fn promote(
@@ -108,10 +130,19 @@ impl Workload for DaemonSet {
         id: &str,
     ) -> Result<Vec<Write>, Error> {
         let primary_id = primary_id(release);
-        let (target, primary) = (find(seen, &target_id(release))?, find(seen, &primary_id)?);
+        let twin = twin(release, settings, seen)?;
+        let primary = find(seen, &primary_id)?;
         owner::check(release, &primary_id, primary)?;
-        let changes = twin(release, settings, target)?.promotion(primary, id);
-        Ok(edit(primary_id, primary, &changes).into_iter().collect())
+        let copies = twin.copies(Occasion::Promotion)?;
+        let changes = twin.promotion(primary, &copies, id);
+        Ok(copies.around(edit(primary_id, primary, &changes)))
+    }
+
+    fn renew(&self, release: &Release, settings: &Settings, seen: &Objects) -> Vec<Write> {
+        let id = target_id(release);
+        let Some(target) = seen.get(&id).filter(|target| !is_parked(target)) else { return Vec::new() };
+        let changes = config::renewal(release, settings, &target["spec"]["template"], seen);
+        edit(id, target, &changes).into_iter().collect()
     }
 
     fn scale_to_zero(&self, release: &Release, seen: &Objects) -> Vec<Write> {
@@ -135,8 +166,15 @@ fn primary_id(release: &Release) -> ObjectId {
     Kind::DAEMON_SET.at(&release.namespace, &release.primary_name())
 }
 
-fn twin<'a>(release: &'a Release, settings: &'a Settings, target: &'a Value) -> Result<Twin<'a>, Error> {
-    Twin::new(release, settings, &target_id(release), target, unparked_template(target), COPIED)
+fn twin<'a>(release: &'a Release, settings: &'a Settings, seen: &'a Objects) -> Result<Twin<'a>, Error> {
+    let id = target_id(release);
+    let target = find(seen, &id)?;
+    Twin::new(release, settings, &id, target, unparked_template(target), COPIED, seen)
+}
+
+/// As long as there is no primary one is created.
+fn occasion(release: &Release, seen: &Objects) -> Occasion {
+    if seen.get(&primary_id(release)).is_some() { Occasion::Promotion } else { Occasion::Creation }
 }
 
 /// With any other strategy a new revision would not come by itself.
@@ -182,7 +220,10 @@ fn park(release: &Release, seen: &Objects, mark: Value) -> Vec<Write> {
     match seen.get(&id) {
         Some(target) if mark.is_null() != is_parked(target) => Vec::new(),
         Some(target) => {
-            let changes = json!({"spec": {"template": {"spec": {"nodeSelector": {PARKED: mark}}}}});
+            // A mark of renewed pods has no meaning once there are none.
+            let parks = !mark.is_null();
+            let mut changes = if parks { config::unmarked(&target["spec"]["template"]) } else { json!({}) };
+            changes["spec"]["template"]["spec"]["nodeSelector"][PARKED] = mark;
             edit(id, target, &changes).into_iter().collect()
         }
         None => Vec::new(),

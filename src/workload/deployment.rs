@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::config::{self, Occasion, Tracked};
 use super::live::{edit, find};
 use super::primary::{Copied, Twin};
 use super::readiness::{self, Standard, number, prefixed};
@@ -26,10 +27,16 @@ impl Workload for Deployment {
         shape::shape(release, settings, &id, find(seen, &id)?)
     }
 
+    fn config_reads(&self, release: &Release, seen: &Objects) -> Vec<ObjectId> {
+        find(seen, &target_id(release))
+            .map(|target| config::reads(release, &target["spec"]["template"]))
+            .unwrap_or_default()
+    }
+
     fn target(
         &self,
         release: &Release,
-        _settings: &Settings,
+        settings: &Settings,
         seen: &Objects,
         now: DateTime<Utc>,
     ) -> Result<TargetFacts, Error> {
@@ -39,6 +46,7 @@ impl Workload for Deployment {
             deadline: release.progress_deadline,
             now,
         };
+        let configs = config::track(release, settings, &target["spec"]["template"], seen);
         Ok(TargetFacts {
             uid: target["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
             generation: target["metadata"]["generation"].as_i64().unwrap_or(0),
@@ -49,7 +57,8 @@ impl Workload for Deployment {
                 &format!("canary deployment {} not ready: ", release.target_title()),
                 readiness::deployment(target, standard),
             ),
-            configs: None,
+            missing_config: configs.as_ref().and_then(Tracked::missing),
+            configs: configs.and_then(|configs| configs.record()),
         })
     }
 
@@ -66,7 +75,7 @@ impl Workload for Deployment {
             deadline: release.progress_deadline,
             now,
         };
-        let twin = find(seen, &target_id(release)).and_then(|target| twin(release, settings, target));
+        let twin = twin(release, settings, seen);
         Some(PrimaryFacts {
             replicas: replicas(primary),
             ready_pods: ready_pods(primary),
@@ -74,7 +83,8 @@ impl Workload for Deployment {
                 &format!("{}.{} not ready: ", release.primary_name(), release.namespace),
                 readiness::deployment(primary, standard),
             ),
-            matches_target: twin.is_ok_and(|twin| twin.matches(primary)),
+            matches_target: twin.as_ref().is_ok_and(|twin| twin.matches(primary)),
+            other_configs: twin.is_ok_and(|twin| !twin.agrees(primary)),
         })
     }
 
@@ -90,11 +100,23 @@ impl Workload for Deployment {
             return owner::check(release, &primary, present).map(|()| Vec::new());
         }
         let target = find(seen, &target_id(release))?;
-        let twin = twin(release, settings, target)
-            .map_err(|error| error.within("createPrimaryDeployment failed"))?;
-        let mut object = twin.object(&primary, id);
+        let failed = |error: Error| error.within("createPrimaryDeployment failed");
+        let twin = twin(release, settings, seen).map_err(failed)?;
+        let copies = twin
+            .copies(Occasion::Creation)
+            .map_err(|error| failed(error.within("CreatePrimaryConfigs failed")))?;
+        let mut object = twin.object(&primary, &copies, id);
         object["spec"]["replicas"] = json!(replicas(target).max(1));
-        Ok(vec![Write::Create { id: primary, object }])
+        Ok(copies.around([Write::Create { id: primary, object }]))
+    }
+
+    fn contents(
+        &self,
+        release: &Release,
+        settings: &Settings,
+        seen: &Objects,
+    ) -> Result<Vec<ObjectId>, Error> {
+        twin(release, settings, seen)?.contents(occasion(release, seen))
     }
 
     fn promote(
@@ -107,13 +129,28 @@ impl Workload for Deployment {
         let primary_id = primary_id(release);
         let (target, primary) = (find(seen, &target_id(release))?, find(seen, &primary_id)?);
         owner::check(release, &primary_id, primary)?;
-        let mut changes = twin(release, settings, target)?.promotion(primary, id);
+        let twin = twin(release, settings, seen)?;
+        let copies = twin.copies(Occasion::Promotion)?;
+        let mut changes = twin.promotion(primary, &copies, id);
         changes["spec"]["replicas"] = json!(promoted_replicas(release, target, primary));
-        Ok(edit(primary_id, primary, &changes).into_iter().collect())
+        Ok(copies.around(edit(primary_id, primary, &changes)))
+    }
+
+    fn renew(&self, release: &Release, settings: &Settings, seen: &Objects) -> Vec<Write> {
+        let id = target_id(release);
+        let Some(target) = seen.get(&id).filter(|target| replicas(target) > 0) else { return Vec::new() };
+        let changes = config::renewal(release, settings, &target["spec"]["template"], seen);
+        edit(id, target, &changes).into_iter().collect()
     }
 
     fn scale_to_zero(&self, release: &Release, seen: &Objects) -> Vec<Write> {
-        scale(release, seen, |_| 0)
+        let id = target_id(release);
+        let parked = |target: &Value| {
+            let mut changes = config::unmarked(&target["spec"]["template"]);
+            changes["spec"]["replicas"] = json!(0);
+            edit(id.clone(), target, &changes)
+        };
+        seen.get(&id).and_then(parked).into_iter().collect()
     }
 
     fn scale_up(&self, release: &Release, seen: &Objects) -> Vec<Write> {
@@ -140,9 +177,15 @@ fn primary_id(release: &Release) -> ObjectId {
     Kind::DEPLOYMENT.at(&release.namespace, &release.primary_name())
 }
 
-fn twin<'a>(release: &'a Release, settings: &'a Settings, target: &'a Value) -> Result<Twin<'a>, Error> {
-    let template = target["spec"]["template"].clone();
-    Twin::new(release, settings, &target_id(release), target, template, COPIED)
+fn twin<'a>(release: &'a Release, settings: &'a Settings, seen: &'a Objects) -> Result<Twin<'a>, Error> {
+    let id = target_id(release);
+    let target = find(seen, &id)?;
+    Twin::new(release, settings, &id, target, target["spec"]["template"].clone(), COPIED, seen)
+}
+
+/// As long as there is no primary one is created.
+fn occasion(release: &Release, seen: &Objects) -> Occasion {
+    if seen.get(&primary_id(release)).is_some() { Occasion::Promotion } else { Occasion::Creation }
 }
 
 /// Replicas asked for.

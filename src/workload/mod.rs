@@ -9,6 +9,7 @@ use crate::api::object::{ObjectId, Objects, Write};
 use crate::api::release::{Release, Settings};
 use crate::api::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape};
 
+pub mod config;
 pub mod daemonset;
 pub mod deployment;
 mod live;
@@ -26,6 +27,11 @@ mod testing;
 pub trait Workload: Send + Sync {
     /// The objects that it looks at: target, primary, and their autoscalers.
     fn reads(&self, release: &Release) -> Vec<ObjectId>;
+
+    /// The ConfigMaps and Secrets that a look at this target needs, and their copies. The target has to be in `seen`.
+    fn config_reads(&self, _release: &Release, _seen: &Objects) -> Vec<ObjectId> {
+        Vec::new()
+    }
 
     /// How the target's pods are selected and which ports they have.
     ///
@@ -78,6 +84,25 @@ pub trait Workload: Send + Sync {
         seen: &Objects,
         id: &str,
     ) -> Result<Vec<Write>, Error>;
+
+    /// The objects among [`Workload::config_reads`] that `seen` must hold with their contents when the primary is
+    /// created or promoted.
+    ///
+    /// # Errors
+    /// As those two.
+    fn contents(
+        &self,
+        _release: &Release,
+        _settings: &Settings,
+        _seen: &Objects,
+    ) -> Result<Vec<ObjectId>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Renews the target's running pods, so that they start with the ConfigMaps and Secrets of this moment.
+    fn renew(&self, _release: &Release, _settings: &Settings, _seen: &Objects) -> Vec<Write> {
+        Vec::new()
+    }
 
     /// Parks the target: no pods.
     fn scale_to_zero(&self, release: &Release, seen: &Objects) -> Vec<Write>;

@@ -4,9 +4,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::config::{self, Copies, MARK, Occasion, Tracked};
 use super::shape::{SelectorLabel, selector_label};
 use super::{Error, revision};
-use crate::api::object::{ObjectId, merge_patch, owner_references};
+use crate::api::object::{ObjectId, Objects, merge_patch, owner_references};
 use crate::api::release::{Release, Settings};
 
 /// A target, and what its primary is made from.
@@ -18,6 +19,9 @@ pub(super) struct Twin<'a> {
     source: Value,
     label: SelectorLabel,
     copied: &'a [Copied],
+    seen: &'a Objects,
+    /// What the target refers to; `None` with tracking off.
+    configs: Option<Tracked<'a>>,
 }
 
 /// A field of `spec` that primaries have from their target, and what it means when absent.
@@ -33,13 +37,33 @@ impl<'a> Twin<'a> {
         target: &'a Value,
         source: Value,
         copied: &'a [Copied],
+        seen: &'a Objects,
     ) -> Result<Self, Error> {
         let label = selector_label(settings, id, target)?;
-        Ok(Self { release, settings, target, source, label, copied })
+        let configs = config::track(release, settings, &source, seen);
+        Ok(Self { release, settings, target, source, label, copied, seen, configs })
+    }
+
+    /// The copies that the primary refers to from this occasion on.
+    ///
+    /// # Errors
+    /// If one is missing or stands in the way.
+    pub fn copies(&self, occasion: Occasion) -> Result<Copies, Error> {
+        let Some(configs) = &self.configs else { return Ok(Copies::default()) };
+        Copies::plan(self.release, self.settings, configs, self.seen, occasion)
+    }
+
+    /// The objects whose contents [`Twin::copies`] needs.
+    ///
+    /// # Errors
+    /// As [`Twin::copies`].
+    pub fn contents(&self, occasion: Occasion) -> Result<Vec<ObjectId>, Error> {
+        let Some(configs) = &self.configs else { return Ok(Vec::new()) };
+        config::needed(self.release, configs, self.seen, occasion)
     }
 
     /// The primary as it is created, but for what only one kind has.
-    pub fn object(&self, primary: &ObjectId, flagger_id: &str) -> Value {
+    pub fn object(&self, primary: &ObjectId, copies: &Copies, flagger_id: &str) -> Value {
         let mut spec = Map::new();
         for (field, _) in self.copied {
             if let Some(value) = self.target["spec"].get(field).filter(|value| !value.is_null()) {
@@ -50,7 +74,7 @@ impl<'a> Twin<'a> {
             "selector".to_owned(),
             json!({"matchLabels": {self.label.key.as_str(): self.label.primary_value()}}),
         );
-        spec.insert("template".to_owned(), with_id(self.template(), flagger_id));
+        spec.insert("template".to_owned(), with_id(self.template_with(copies), flagger_id));
         let mut metadata = json!({
             "name": primary.name,
             "namespace": primary.namespace,
@@ -71,7 +95,7 @@ impl<'a> Twin<'a> {
 
     /// The merge patch that gives the primary what the target has now. The template is part of it only if it
     /// means something else than the primary's, so that a repetition rolls no pods.
-    pub fn promotion(&self, primary: &Value, flagger_id: &str) -> Value {
+    pub fn promotion(&self, primary: &Value, copies: &Copies, flagger_id: &str) -> Value {
         let mut spec = Map::new();
         for (field, default) in self.copied {
             let of = |object: &Value| Some(object["spec"][*field].clone()).filter(|value| !value.is_null());
@@ -86,8 +110,8 @@ impl<'a> Twin<'a> {
             };
             spec.extend(change.map(|change| ((*field).to_owned(), change)));
         }
-        let (wanted, present) = (self.template(), &primary["spec"]["template"]);
-        if !revision::matches_primary(&wanted, present)
+        let (wanted, present) = (self.template_with(copies), &primary["spec"]["template"]);
+        if !self.is_done(&wanted, present)
             && let Some(change) = merge_patch(present, &with_id(wanted, flagger_id))
         {
             spec.insert("template".to_owned(), change);
@@ -101,7 +125,26 @@ impl<'a> Twin<'a> {
 
     /// Whether the primary runs what the target asks for.
     pub fn matches(&self, primary: &Value) -> bool {
-        revision::matches_primary(&self.template(), &primary["spec"]["template"])
+        self.runs(&self.template(), &primary["spec"]["template"]) && self.agrees(primary)
+    }
+
+    /// Whether the primary runs the present contents of what the target refers to.
+    pub fn agrees(&self, primary: &Value) -> bool {
+        let agree =
+            |configs: &Tracked<'_>| configs.agree(self.release, &primary["spec"]["template"], self.seen);
+        self.configs.as_ref().is_none_or(agree)
+    }
+
+    /// Whether the primary was given this very template: with these names, for these contents.
+    fn is_done(&self, wanted: &Value, present: &Value) -> bool {
+        let names = |template| config::places(template).into_iter().map(|place| place.name);
+        self.runs(&self.template(), present)
+            && names(wanted).eq(names(present))
+            && config::mark(wanted) == config::mark(present)
+    }
+
+    fn runs(&self, wanted: &Value, present: &Value) -> bool {
+        revision::matches_primary(wanted, present, |name, copy| config::is_copy(self.release, name, copy))
     }
 
     /// Labels of the primary itself: those of the target with an included prefix, and the selector label.
@@ -131,7 +174,19 @@ impl<'a> Twin<'a> {
         self.included(map).into_iter().map(|(key, _)| (key, Value::Null)).collect()
     }
 
-    /// The primary's template, without its id.
+    /// The primary's template, without its id: refers to `copies`, and is marked with what they hold.
+    fn template_with(&self, copies: &Copies) -> Value {
+        let mut template = self.template();
+        config::rename(&mut template, |_, place| {
+            copies.names.get(&place.kind.at(&self.release.namespace, &place.name)).cloned()
+        });
+        if let Some(digest) = &copies.digest {
+            json_patch::merge(&mut template, &json!({"metadata": {"annotations": {MARK: digest}}}));
+        }
+        template
+    }
+
+    /// The same as if there were no copies.
     fn template(&self) -> Value {
         let of = |key: &str| {
             let mut map = self.source["metadata"][key].as_object().cloned().unwrap_or_default();
@@ -141,6 +196,7 @@ impl<'a> Twin<'a> {
         let (mut labels, mut annotations) = (of("labels"), of("annotations"));
         labels.insert(self.label.key.clone(), self.label.primary_value().into());
         annotations.remove(FLAGGER_ID);
+        annotations.remove(MARK);
         let mut metadata = self.source["metadata"].as_object().cloned().unwrap_or_default();
         metadata.retain(|key, value| !value.is_null() && key != "annotations");
         metadata.insert("labels".to_owned(), Value::Object(labels));

@@ -8,6 +8,7 @@ use chrono::DateTime;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::config;
 use super::primary::{items, own_selectors};
 use crate::api::workload::REVISION_PREFIX;
 
@@ -25,14 +26,19 @@ pub fn revision(template: &Value) -> String {
 }
 
 /// Whether the primary's template is `wanted`, the target's after rewriting. Differences that are none of a
-/// release's making do not count: the primary's own id, a restart of the primary alone, names of tracked
-/// ConfigMaps and Secrets (their copies end in `-primary`), and the finer rewriting of affinity that Flagger
-/// leaves out.
-pub fn matches_primary(wanted: &Value, primary: &Value) -> bool {
+/// release's making do not count: the primary's own marks, a restart of the primary alone, copies of ConfigMaps and
+/// Secrets in place of what `wanted` names (`is_copy` knows the names of a name's copies), and the finer rewriting
+/// of affinity that Flagger leaves out.
+pub fn matches_primary(wanted: &Value, primary: &Value, is_copy: impl Fn(&str, &str) -> bool) -> bool {
     let (mut wanted, mut primary) = (normal::template(wanted), normal::template(primary));
     forgive_restart(&mut wanted, &mut primary);
+    let named = config::places(&wanted);
+    config::rename(&mut primary, |index, place| {
+        let source = named.get(index).filter(|source| source.kind == place.kind)?;
+        is_copy(&source.name, &place.name).then(|| source.name.clone())
+    });
     for template in [&mut wanted, &mut primary] {
-        forgive_names(template);
+        forgive_affinity(template);
     }
     wanted == primary
 }
@@ -57,44 +63,21 @@ fn forgive_restart(wanted: &mut Value, primary: &mut Value) {
     }
 }
 
-/// Drops `-primary` from names of ConfigMaps and Secrets and from values in affinity selectors.
-fn forgive_names(template: &mut Value) {
-    for volume in items(template, "/spec/volumes") {
-        strip(volume, &["/configMap/name", "/secret/secretName"]);
-        for source in items(volume, "/projected/sources") {
-            strip(source, &["/configMap/name", "/secret/name"]);
-        }
-    }
-    for list in ["/spec/containers", "/spec/initContainers"] {
-        for container in items(template, list) {
-            for variable in items(container, "/env") {
-                strip(variable, &["/valueFrom/configMapKeyRef/name", "/valueFrom/secretKeyRef/name"]);
-            }
-            for source in items(container, "/envFrom") {
-                strip(source, &["/configMapRef/name", "/secretRef/name"]);
-            }
-        }
-    }
+/// Drops `-primary` from values in affinity selectors.
+fn forgive_affinity(template: &mut Value) {
     for selector in own_selectors(template) {
         for label in selector.get_mut("matchLabels").and_then(Value::as_object_mut).into_iter().flatten() {
-            strip(label.1, &[""]);
+            strip(label.1);
         }
         for expression in items(selector, "/matchExpressions") {
-            for value in items(expression, "/values") {
-                strip(value, &[""]);
-            }
+            items(expression, "/values").for_each(strip);
         }
     }
 }
 
-/// Drops `-primary` from the texts at the given places.
-fn strip(value: &mut Value, places: &[&str]) {
-    for place in places {
-        if let Some(name) = value.pointer_mut(place)
-            && let Some(stem) = name.as_str().and_then(|name| name.strip_suffix("-primary"))
-        {
-            *name = Value::from(stem);
-        }
+fn strip(value: &mut Value) {
+    if let Some(stem) = value.as_str().and_then(|text| text.strip_suffix("-primary")) {
+        *value = Value::from(stem);
     }
 }
 

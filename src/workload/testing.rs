@@ -63,8 +63,9 @@ pub fn autoscaled(kind: ScalerKind) -> Release {
     Release { autoscaler: Some(scaler), ..release() }
 }
 
+/// Without tracking of configs: those tests have their own.
 pub fn settings() -> Settings {
-    Settings::default()
+    Settings { config_tracking: false, ..Settings::default() }
 }
 
 pub fn including(prefixes: &[&str]) -> Settings {
@@ -225,7 +226,8 @@ pub fn seen(objects: impl IntoIterator<Item = Value>) -> Objects {
 }
 
 fn id_of(object: &Value) -> ObjectId {
-    let kinds = [Kind::DEPLOYMENT, Kind::DAEMON_SET, Kind::HPA, Kind::SCALED_OBJECT];
+    let kinds =
+        [Kind::DEPLOYMENT, Kind::DAEMON_SET, Kind::HPA, Kind::SCALED_OBJECT, Kind::CONFIG_MAP, Kind::SECRET];
     let kind = kinds.into_iter().find(|kind| object["kind"] == kind.kind).expect("a known kind");
     let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
     kind.at(&text("namespace"), &text("name"))

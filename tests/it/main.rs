@@ -3,8 +3,9 @@
 mod alerts;
 mod bad_input;
 mod crds;
+mod demo;
 mod deploy;
 mod house;
+mod kubectl;
 mod promises;
-
 mod releases;

@@ -50,7 +50,7 @@ impl Plain {
         canary["spec"]["provider"] = json!("kubernetes");
         canary["spec"]["service"] = json!({"port": 80, "targetPort": "http"});
         canary["spec"]["analysis"] = json!({
-            "interval": "10s", "threshold": 3, "iterations": 2,
+            "interval": "10s", "threshold": 10, "iterations": 2,
             "metrics": [
                 {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "20s"},
                 {"name": "request-duration", "thresholdRange": {"max": 500}, "interval": "20s"},

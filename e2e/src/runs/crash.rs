@@ -23,10 +23,9 @@ pub async fn every_phase(world: Arc<World>) -> Figures {
     let good = Shop::open(&world, "shop-crash", &Version::good("1.0.0")).await?;
     let bad = Shop::open(&world, "shop-crash-bad", &Version::good("1.0.0")).await?;
     let gate = "/hooks/crash-gate";
-    let mut canary = shop::canary("shop-crash");
-    canary["spec"]["analysis"]["stepWeight"] = json!(25);
     // Kills cost intervals, and an interval without enough data is no failure of the version.
-    canary["spec"]["analysis"]["threshold"] = json!(10);
+    let mut canary = shop::patient(shop::canary("shop-crash"));
+    canary["spec"]["analysis"]["stepWeight"] = json!(25);
     canary["spec"]["analysis"]["webhooks"] =
         json!([{"name": "gate", "type": "confirm-promotion", "url": world.inbox.url(gate)}]);
     let mut kills = Vec::new();
@@ -94,9 +93,8 @@ pub async fn leader(world: Arc<World>) -> Figures {
     })
     .await?;
     let shop = Shop::open(&world, "shop-leader", &Version::good("1.0.0")).await?;
-    let mut canary = shop::canary("shop-leader");
+    let mut canary = shop::patient(shop::canary("shop-leader"));
     canary["spec"]["analysis"]["stepWeight"] = json!(25);
-    canary["spec"]["analysis"]["threshold"] = json!(10);
     shop.initialize(&canary).await?;
     let users = shop.users(60)?;
     shop.deploy(&Version::good("1.1.0")).await?;

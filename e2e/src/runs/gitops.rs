@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(3);
 pub async fn run(world: Arc<World>) -> Figures {
     let shop = Shop::open(&world, NAMESPACE, &Version::good("1.0.0")).await?;
     shop.apply(&shop::plain_service()).await?;
-    let mut canary = shop::canary(NAMESPACE);
+    let mut canary = shop::patient(shop::canary(NAMESPACE));
     canary["spec"]["analysis"]["stepWeight"] = json!(25);
     canary["metadata"]["labels"] = json!({"owner": "gitops"});
     shop.initialize(&canary).await?;

@@ -31,8 +31,6 @@ pub struct Run {
     pub about: &'static str,
     /// It disturbs others (kills the controller, stops the API server), or is disturbed by them.
     pub alone: bool,
-    /// Why it only runs when it is named: what it needs is not there yet.
-    pub pending: Option<&'static str>,
     go: fn(Arc<World>) -> LocalBoxFuture<'static, Figures>,
 }
 
@@ -42,116 +40,101 @@ pub const ALL: &[Run] = &[
         name: "good-version",
         about: "install, init and a release of a good version under load: nothing lost, shares as the weights say",
         alone: false,
-        pending: None,
         go: |world| Box::pin(good_version::run(world)),
     },
     Run {
         name: "errors",
         about: "a version with 5 % errors is rolled back by the success rate",
         alone: false,
-        pending: None,
         go: |world| Box::pin(bad_version::errors(world)),
     },
     Run {
         name: "latency",
         about: "a version that takes 600 ms is rolled back by the p99",
         alone: false,
-        pending: None,
         go: |world| Box::pin(bad_version::latency(world)),
     },
     Run {
         name: "never-ready",
         about: "a version that never becomes ready is rolled back at the deadline, with an alert; users notice nothing",
         alone: false,
-        pending: None,
         go: |world| Box::pin(never_ready::run(world)),
     },
     Run {
         name: "no-traffic",
         about: "without traffic nothing is promoted",
         alone: false,
-        pending: None,
         go: |world| Box::pin(analysis::no_traffic(world)),
     },
     Run {
         name: "prometheus-stops",
         about: "while Prometheus is away the release does not advance; it goes on when it is back",
         alone: false,
-        pending: None,
         go: |world| Box::pin(analysis::prometheus_stops(world)),
     },
     Run {
         name: "custom-metric",
         about: "a MetricTemplate lets a good version through and stops a bad one",
         alone: false,
-        pending: None,
         go: |world| Box::pin(analysis::custom_metric(world)),
     },
     Run {
         name: "failing-webhook",
         about: "a rollout hook that fails stops the release",
         alone: false,
-        pending: None,
         go: |world| Box::pin(analysis::failing_webhook(world)),
     },
     Run {
         name: "blue-green",
         about: "plain Kubernetes, no mesh: a release beside the primary that then takes its place",
         alone: false,
-        pending: None,
         go: |world| Box::pin(blue_green::image(world)),
     },
     Run {
         name: "config-change",
         about: "a changed ConfigMap alone starts a release",
         alone: false,
-        pending: Some("config tracking is not in yet"),
         go: |world| Box::pin(blue_green::config_map(world)),
     },
     Run {
         name: "deletion",
         about: "deleting the Canary with and without revertOnDeletion",
         alone: false,
-        pending: None,
         go: |world| Box::pin(deletion::run(world)),
     },
     Run {
         name: "gitops",
         about: "another field manager applies everything every few seconds during a release: no fight, no lost field",
         alone: false,
-        pending: None,
         go: |world| Box::pin(gitops::run(world)),
     },
     Run {
         name: "crash",
         about: "the controller is killed in each phase of a release and of a rollback",
         alone: true,
-        pending: None,
         go: |world| Box::pin(crash::every_phase(world)),
     },
     Run {
         name: "outage",
         about: "the API server is restarted and etcd is paused for 20 s in the middle of a release",
         alone: true,
-        pending: None,
         go: |world| Box::pin(outage::run(world)),
     },
     Run {
         name: "leader",
         about: "two replicas, and the leader is killed in the middle of a release",
         alone: true,
-        pending: None,
         go: |world| Box::pin(crash::leader(world)),
     },
 ];
 
-/// The runs of these names; all that are not pending when there is none.
+/// The runs of these names; all when there is none.
 ///
 /// # Errors
 /// A name that is not known.
 pub fn named(names: &[String]) -> Result<Vec<&'static Run>> {
     if names.is_empty() {
-        return Ok(ALL.iter().filter(|run| run.pending.is_none()).collect());
+        return Ok(ALL.iter().collect());
     }
     names
         .iter()

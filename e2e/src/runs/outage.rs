@@ -22,7 +22,7 @@ const RELEASE: Duration = Duration::from_secs(400);
 
 pub async fn run(world: Arc<World>) -> Figures {
     let shop = Shop::open(&world, NAMESPACE, &Version::good("1.0.0")).await?;
-    let mut canary = shop::canary(NAMESPACE);
+    let mut canary = shop::patient(shop::canary(NAMESPACE));
     canary["spec"]["analysis"]["stepWeight"] = json!(20);
     canary["spec"]["analysis"]["maxWeight"] = json!(60);
     shop.initialize(&canary).await?;

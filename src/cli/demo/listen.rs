@@ -76,14 +76,11 @@ pub(super) fn help(kubeconfig: &Path) -> Vec<Line> {
     let tag =
         |line: Line, name: &str, what: &str| line.with(Tone::Strong, format!("  {name:<12}")).plain(what);
     vec![
-        "An online shop on a Kubernetes cluster in memory, in real time; Ctrl-C ends it.".into(),
-        "In another terminal:".into(),
-        Line::new(),
+        "A shop on a Kubernetes cluster in memory; Ctrl-C ends it. In another terminal:".into(),
         command(format!("export KUBECONFIG={}", kubeconfig.display())),
         command("kubectl get canaries -w".to_owned()),
         command(format!("kubectl set image deployment/{APP} {APP}={}", image(GOOD))),
-        command(format!("kubectl describe canary {APP}")),
-        Line::new(),
+        "The tag of the image says how it behaves:".into(),
         tag(tag(Line::new(), GOOD, "good, as all others    "), SLOW, "some requests take 1.4 s"),
         tag(tag(Line::new(), BROKEN, "7 % of requests fail   "), STUCK, "pods never become ready"),
         Line::new(),

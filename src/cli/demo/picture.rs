@@ -106,6 +106,9 @@ fn check(check: &Check, all: &[Check]) -> Line {
 
 /// How many checks failed, and when the next is due.
 fn standing(view: &View, now: DateTime<Utc>) -> Line {
+    if view.threshold == 0 {
+        return Line::new();
+    }
     if !view.is_running() && view.checks.iter().all(|check| check.measured.is_none()) {
         return Line::new().with(Tone::Faint, format!("    {} failed checks end a release", view.threshold));
     }
@@ -118,11 +121,17 @@ fn standing(view: &View, now: DateTime<Utc>) -> Line {
     }
 }
 
-/// The last of the events that `room` lines can show.
+/// The last of the events, as many as `room` lines can show.
 fn events(events: &[Event], columns: usize, room: usize) -> Vec<Line> {
-    let lines: Vec<Line> = events.iter().flat_map(|event| self::event(event, columns)).collect();
-    let skipped = lines.len().saturating_sub(room);
-    lines.into_iter().skip(skipped).collect()
+    let mut left = room;
+    let mut shown: Vec<Vec<Line>> = Vec::new();
+    for event in events.iter().rev() {
+        let lines = self::event(event, columns);
+        let Some(rest) = left.checked_sub(lines.len()) else { break };
+        left = rest;
+        shown.push(lines);
+    }
+    shown.into_iter().rev().flatten().collect()
 }
 
 fn event(event: &Event, columns: usize) -> Vec<Line> {

@@ -115,7 +115,7 @@ impl<W: Write> Drop for Screen<W> {
 }
 
 /// A picture that is smaller tells too little: then what stands above may go.
-const FEWEST_ROWS: usize = 12;
+const FEWEST_ROWS: usize = 15;
 
 fn size() -> (u16, u16) {
     match terminal::size() {

@@ -32,6 +32,10 @@ fn deployment(object: &mut Value) {
     set_default(spec, "revisionHistoryLimit", 10);
     set_default(spec, "progressDeadlineSeconds", 600);
     rolling_update(&mut spec["strategy"], json!("25%"), json!("25%"));
+    // As Go writes it: false is absent.
+    if spec["paused"] == false {
+        spec.as_object_mut().map(|fields| fields.remove("paused"));
+    }
     template(spec);
 }
 

@@ -279,7 +279,7 @@ async fn an_apply_creates_owns_and_defends() {
     let forced = api.patch("web", &PatchParams::apply("bob").force(), &Patch::Apply(&other)).await.unwrap();
     assert_eq!(Some(5), forced.spec.replicas);
     let anonymous = api.patch("web", &PatchParams::default(), &Patch::Apply(&other)).await.unwrap_err();
-    assert_eq!(400, code(anonymous).0);
+    assert_eq!(422, code(anonymous).0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,7 +416,7 @@ async fn ill_typed_objects_are_refused_with_the_reason() {
         (
             deployments,
             r#"{"metadata":{"name":"a"},"spec":{"replicas":"three"}}"#,
-            "cannot be handled as a Deployment",
+            "cannot be handled as a Deployment: spec.replicas: invalid type: string \"three\", expected i32",
         ),
         (deployments, r#"{"metadata":"a"}"#, "metadata must be an object"),
         (
@@ -457,4 +457,28 @@ async fn unknown_paths_and_methods_are_said_to_be() {
     assert_eq!(404, ask("GET", "/metrics").await);
     assert_eq!(405, ask("POST", "/api/v1/namespaces/shop/pods/x").await);
     assert_eq!(404, ask("GET", "/api/v1/namespaces/shop/configmaps/x/status").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_of_a_field_that_the_kind_lacks_is_refused() {
+    let sim = KubeSim::builder().with_object(widgets()).build();
+    let api = widget_api(&sim);
+    let applied = widget(json!({"size": 4, "siez": 5}));
+    let refused = api.patch("w", &PatchParams::apply("tester"), &Patch::Apply(&applied)).await.unwrap_err();
+    let kube::Error::Api(status) = refused else { panic!("not an answer of the API") };
+    assert_eq!(500, status.code);
+    assert!(status.message.ends_with(".spec.siez: field not declared in schema"), "{}", status.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_of_a_list_name_their_type_only_for_custom_kinds() {
+    let sim = KubeSim::builder().with_object(widgets()).build();
+    create(&sim, &config_map("a", "1")).await;
+    widget_api(&sim).create(&PostParams::default(), &widget(json!({}))).await.unwrap();
+    let items = async |path: &str| {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        sim.client("tester").request::<Value>(request).await.unwrap()["items"][0]["kind"].clone()
+    };
+    assert_eq!(Value::Null, items("/api/v1/namespaces/shop/configmaps").await);
+    assert_eq!("Widget", items("/apis/example.com/v1/namespaces/shop/widgets").await);
 }

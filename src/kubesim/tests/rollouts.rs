@@ -142,6 +142,27 @@ async fn a_bad_image_exceeds_the_progress_deadline_and_the_old_pods_stay() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn annotations_of_a_deployment_reach_its_current_set() {
+    let sim = KubeSim::builder().build();
+    create(&sim, &deployment("web", 1, "web:1")).await;
+    pass(5).await;
+    patch(&sim, json!({"metadata": {"annotations": {"team": "shop"}}})).await;
+    pass(1).await;
+    let set = &sim.list("rs", Some("shop"))[0];
+    assert_eq!("shop", set["metadata"]["annotations"]["team"]);
+    assert_eq!(1, set["metadata"]["generation"], "nothing else about the set has changed");
+    assert_eq!((2, 2), (generation(&web(&sim)), observed(&web(&sim))));
+}
+
+fn generation(object: &Value) -> i64 {
+    object["metadata"]["generation"].as_i64().unwrap_or(0)
+}
+
+fn observed(object: &Value) -> i64 {
+    object["status"]["observedGeneration"].as_i64().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
 async fn to_zero_and_back() {
     let sim = KubeSim::builder().build();
     create(&sim, &deployment("web", 3, "web:1")).await;

@@ -71,14 +71,29 @@ async fn an_object_that_stops_matching_is_gone_for_the_watch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_that_loses_its_last_finalizer_is_only_seen_to_go() {
+    let sim = KubeSim::builder().build();
+    let mut object = config_map("a", "1");
+    object.metadata.finalizers = Some(vec!["example.com/hold".into()]);
+    create(&sim, &object).await;
+    let api = api::<ConfigMap>(&sim);
+    api.delete("a", &DeleteParams::default()).await.unwrap();
+    let mut stream = pin!(api.watch(&WatchParams::default(), &sim.revision().to_string()).await.unwrap());
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    let last = api.patch("a", &PatchParams::default(), &patch).await.unwrap();
+    assert!(last.finalizers().is_empty());
+    assert_eq!("DELETED a 1", next(&mut stream).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quiet_watch_is_told_the_version_every_minute_and_ends_in_time() {
     let sim = KubeSim::builder().build();
     let start = sim.now();
-    let params = WatchParams::default().timeout(150);
+    let params = WatchParams::default().timeout(152);
     let stream = api::<ConfigMap>(&sim).watch(&params, &sim.revision().to_string()).await.unwrap();
     let seen: Vec<String> = stream.map_ok(line).try_collect().await.unwrap();
     assert_eq!(vec![format!("BOOKMARK {}", sim.revision()); 3], seen);
-    assert_eq!(150, (sim.now() - start).num_seconds());
+    assert_eq!(152, (sim.now() - start).num_seconds());
 }
 
 #[tokio::test(start_paused = true)]

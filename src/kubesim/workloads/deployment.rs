@@ -195,8 +195,9 @@ impl Cluster {
                 annotations[REVISION_HISTORY] = json!(history);
             }
         }
-        set["metadata"]["annotations"][DESIRED] = json!(rollout.bounds.replicas.to_string());
-        set["metadata"]["annotations"][MOST] = json!(rollout.bounds.most().to_string());
+        for (key, value) in inherited(rollout.deployment.value()) {
+            set["metadata"]["annotations"][key] = value.clone();
+        }
         let minimum = &rollout.spec()["minReadySeconds"];
         if set["spec"]["minReadySeconds"] != *minimum {
             set["spec"]["minReadySeconds"] = minimum.clone();
@@ -266,8 +267,8 @@ impl Cluster {
     fn forget_old_sets(&mut self, rollout: &Rollout) {
         let limit =
             usize::try_from(rollout.spec()["revisionHistoryLimit"].as_i64().unwrap_or(10)).unwrap_or(10);
-        let status = &rollout.deployment.value()["status"];
-        if rollout.old.len() <= limit || int(&status["updatedReplicas"]) != rollout.bounds.replicas {
+        let over = |object: &Arc<Object>| is_complete(&object.value()["status"], rollout.bounds.replicas);
+        if rollout.old.len() <= limit || !self.object(&rollout.id).is_some_and(over) {
             return;
         }
         let idle = |set: &&Arc<Object>| replicas(set) == 0 && int(&set.value()["status"]["replicas"]) == 0;
@@ -353,14 +354,12 @@ impl Cluster {
             Some(new) => format!("ReplicaSet {:?}", Self::metadata(new.value(), "name")),
             None => format!("Deployment {:?}", &*rollout.id.key.name),
         };
-        let complete =
-            ["updatedReplicas", "replicas", "availableReplicas"].iter().all(|f| count(status, f) == wanted);
         let left = |status: &Value| count(status, "replicas") - count(status, "updatedReplicas");
         let moved = ["updatedReplicas", "readyReplicas", "availableReplicas"]
             .iter()
             .any(|f| count(status, f) > count(old, f))
             || left(status) < left(old);
-        if complete {
+        if is_complete(status, wanted) {
             set_condition(
                 conditions,
                 progress(
@@ -412,6 +411,11 @@ impl Rollout {
     }
 }
 
+/// Whether all wanted pods are there, of the current template and available, and no others.
+fn is_complete(status: &Value, wanted: i64) -> bool {
+    ["updatedReplicas", "replicas", "availableReplicas"].iter().all(|field| int(&status[*field]) == wanted)
+}
+
 fn has_deadline(rollout: &Rollout) -> bool {
     rollout.spec()["progressDeadlineSeconds"].as_i64().is_some_and(|n| n < i64::from(i32::MAX))
 }
@@ -461,19 +465,21 @@ fn template_of(template: &Value) -> Value {
     template
 }
 
+/// The annotations that a Deployment hands down to its current set.
+fn inherited(deployment: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let annotations = deployment["metadata"]["annotations"].as_object().into_iter().flatten();
+    annotations.filter(|(key, _)| !OWN_ANNOTATIONS.contains(&key.as_str()))
+}
+
 fn new_set(rollout: &Rollout, size: i64) -> Value {
-    let deployment = rollout.deployment.value();
     let spec = rollout.spec();
     let hash = suffix_of(digest(&spec["template"].to_string()), 10);
     let mut template = spec["template"].clone();
     template["metadata"]["labels"][HASH] = json!(hash);
     let mut selector = spec["selector"].clone();
     selector["matchLabels"][HASH] = json!(hash);
-    let annotations = deployment["metadata"]["annotations"].as_object().into_iter().flatten();
-    let mut annotations: Map<String, Value> = annotations
-        .filter(|(key, _)| !OWN_ANNOTATIONS.contains(&key.as_str()))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
+    let mut annotations: Map<String, Value> =
+        inherited(rollout.deployment.value()).map(|(k, v)| (k.clone(), v.clone())).collect();
     annotations.insert(DESIRED.into(), json!(rollout.bounds.replicas.to_string()));
     annotations.insert(MOST.into(), json!(rollout.bounds.most().to_string()));
     let mut set = json!({

@@ -153,6 +153,33 @@ pub fn initial_status(served: &Served, object: &mut Value) {
     }
 }
 
+/// Refuses an applied configuration with fields that the kind does not have: nobody could own them.
+pub fn declared(served: &Served, applied: &Value) -> Result<(), ApiStatus> {
+    let mut pruned = applied.clone();
+    let unknown = match &served.custom {
+        Some(custom) => custom.prune(&mut pruned),
+        None => openapi::prune_builtin(&served.kind, &mut pruned),
+    };
+    let lines: Vec<String> =
+        unknown.iter().map(|path| format!(".{path}: field not declared in schema")).collect();
+    let why = match lines.as_slice() {
+        [] => return Ok(()),
+        [one] => one.clone(),
+        many => format!("errors:\n  {}", many.join("\n  ")),
+    };
+    let text = |pointer: &str| applied.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let (api_version, kind) = (&served.api_version, &served.kind.kind);
+    Err(ApiStatus {
+        code: 500,
+        reason: "",
+        message: format!(
+            "failed to create typed patch object ({namespace}/{name}; {api_version}, Kind={kind}): {why}"
+        ),
+        details: None,
+    })
+}
+
 /// Defaults, pruning and validation; answers the warnings.
 pub fn admit(
     served: &Served,
@@ -180,8 +207,7 @@ pub fn admit(
     let unknown: Vec<String> = unknown.into_iter().map(|path| format!("unknown field {path:?}")).collect();
     if validation == Validation::Strict && !unknown.is_empty() {
         let why = format!("strict decoding error: {}", unknown.join(", "));
-        let why = if served.custom.is_some() { why } else { undecodable(served, &why) };
-        return Err(ApiStatus::bad_request(why));
+        return Err(ApiStatus::bad_request(undecodable(served, &why)));
     }
     if !errors.is_empty() {
         return Err(ApiStatus::invalid(&served.kind, &name, &errors));

@@ -42,6 +42,16 @@ pub(super) enum Part {
 }
 
 impl Part {
+    /// The part that a subresource means; `None` when there is no such subresource.
+    pub(super) fn of(served: &Served, subresource: Option<&str>) -> Option<Self> {
+        match subresource {
+            None => Some(Self::Main),
+            Some("status") if served.kind.has_status => Some(Self::Status),
+            Some("scale") if served.kind.has_scale => Some(Self::Scale),
+            Some(_) => None,
+        }
+    }
+
     fn subresource(self) -> Option<&'static str> {
         match self {
             Self::Main => None,
@@ -170,7 +180,8 @@ impl Cluster {
         {
             let error =
                 FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-            return Err(ApiStatus::invalid(&target.served.kind, &target.key.name, &[error]));
+            let kind = ResourceKind { kind: target.served.kind.plural.clone(), ..target.served.kind.clone() };
+            return Err(ApiStatus::invalid(&kind, &target.key.name, &[error]));
         }
         let object = target.served.conversion.store(object);
         self.replace(target, &before, object, part, by, Ownership::Track)
@@ -211,6 +222,9 @@ impl Cluster {
     ) -> Result<Outcome, ApiStatus> {
         let served = &target.served;
         let applied = patch::applied_object(target, applied)?;
+        if part != Part::Scale {
+            admit::declared(served, &applied)?;
+        }
         let before = self.store.get(served.bucket, &target.key).cloned();
         let manager = self.manager(&by.manager, Operation::Apply, &served.api_version, part);
         if let Some(before) = &before {
@@ -250,14 +264,14 @@ impl Cluster {
     ) -> Result<Outcome, ApiStatus> {
         let served = target.served.clone();
         let (key, name) = (&target.key, &*target.key.name);
-        if self.store.get(served.bucket, key).is_some() {
-            return Err(ApiStatus::already_exists(&served.kind, name));
-        }
         self.open_namespace(target, by)?;
         if !by.whole {
             admit::initial_status(&served, &mut object);
         }
         let warnings = admit::admit(&served, &mut object, None, by.validation)?;
+        if self.store.get(served.bucket, key).is_some() {
+            return Err(ApiStatus::already_exists(&served.kind, name));
+        }
         let meta = &mut object["metadata"];
         metadata::clear(
             meta,
@@ -340,13 +354,14 @@ impl Cluster {
         Ok(Outcome { object, created: false, warnings })
     }
 
-    /// Stores an object that exists; one that was only waiting for its finalizers goes.
+    /// Stores an object that exists; one that was only waiting for this goes instead, unwritten.
     fn settle(&mut self, target: &Target, object: Value) -> Result<Arc<Object>, ApiStatus> {
         let (bucket, key) = (target.served.bucket, &target.key);
-        let object = self.store.put(bucket, key, object);
-        if metadata::may_go(object.value()) {
-            return Ok(self.remove(&target.served, key).unwrap_or(object));
+        if metadata::may_go(&object) {
+            let revision = self.remove(&target.served, key).map_or(0, |gone| gone.revision());
+            return Ok(Arc::new(Object::draft(object, revision)));
         }
+        let object = self.store.put(bucket, key, object);
         self.committed(&target.served, &object)?;
         Ok(object)
     }

@@ -16,11 +16,18 @@ fn target(revision: &str, generation: i64) -> TargetFacts {
         ready_pods: 1,
         readiness: Readiness::Ready,
         configs: None,
+        missing_config: None,
     }
 }
 
 fn primary(matches_target: bool) -> PrimaryFacts {
-    PrimaryFacts { replicas: 1, ready_pods: 1, readiness: Readiness::Ready, matches_target }
+    PrimaryFacts {
+        replicas: 1,
+        ready_pods: 1,
+        readiness: Readiness::Ready,
+        matches_target,
+        other_configs: false,
+    }
 }
 
 fn status(phase: Phase, applied: &str, promoted: &str) -> CanaryStatus {

@@ -4,11 +4,13 @@
 use serde_json::{Map, Value, json};
 
 use super::quantity;
+use crate::workload::config::MARK;
 
-/// The template in its one form. `flagger-id` is not part of it.
+/// The template in its one form. What this controller writes on pods is not part of it.
 pub(super) fn template(template: &Value) -> Value {
     let mut template = template.clone();
     remove_annotation(&mut template, "flagger-id");
+    remove_annotation(&mut template, MARK);
     if let Some(metadata) = object(&mut template, "metadata") {
         metadata.remove("creationTimestamp");
     }

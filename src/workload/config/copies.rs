@@ -1,0 +1,298 @@
+//! The copies that a primary refers to (spec 02 §4.3): `{name}-primary`, written when the primary is created and
+//! when a revision is promoted, and left alone in between.
+//!
+//! Several Canaries may share one copy, as long as they want the same of it. Where they do not (one promotes a
+//! change that the other has not analysed yet), the copy stays as it is for the other one, and the promoted contents
+//! go to a copy of their own, `{name}-{canary}-primary`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{Tracked, checksum, digest};
+use crate::api::object::{ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::api::release::{Release, Settings};
+use crate::workload::live::edit;
+use crate::workload::primary::is_included;
+use crate::workload::{Error, owner};
+
+/// When copies are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::workload) enum Occasion {
+    /// What this very Canary promoted before stays: its primary is rebuilt, not promoted.
+    Creation,
+    Promotion,
+}
+
+/// The copies of one primary, and the writes that bring them about.
+#[derive(Default)]
+pub(in crate::workload) struct Copies {
+    /// What the primary calls each object.
+    pub names: BTreeMap<ObjectId, String>,
+    /// Checksum of what they hold.
+    pub digest: Option<String>,
+    /// To be written before the primary.
+    before: Vec<Write>,
+    /// To be written after it.
+    after: Vec<Write>,
+}
+
+impl Copies {
+    /// The copies of `tracked`. Those that change need the contents of [`needed`] in `seen`.
+    ///
+    /// # Errors
+    /// If something else stands in the way, or an object is missing or unknown.
+    pub fn plan(
+        release: &Release,
+        settings: &Settings,
+        tracked: &Tracked<'_>,
+        seen: &Objects,
+        occasion: Occasion,
+    ) -> Result<Self, Error> {
+        let (mut planned, mut sums) = (Self::default(), Vec::new());
+        for copy in all(release, tracked, seen, occasion)? {
+            planned.names.insert(copy.source_id.clone(), copy.id.name.clone());
+            sums.push((copy.source_id, checksum::checksum(copy.contents())));
+            planned.before.extend(copy.writes(release, settings)?);
+            planned.after.extend(copy.farewell(release, seen));
+        }
+        planned.digest = digest(sums.into_iter());
+        Ok(planned)
+    }
+
+    /// All writes in their order, those of the primary among them.
+    pub fn around(self, primary: impl IntoIterator<Item = Write>) -> Vec<Write> {
+        self.before.into_iter().chain(primary).chain(self.after).collect()
+    }
+}
+
+/// The objects whose contents are copied, or replaced, on this occasion.
+///
+/// # Errors
+/// As [`Copies::plan`].
+pub(in crate::workload) fn needed(
+    release: &Release,
+    tracked: &Tracked<'_>,
+    seen: &Objects,
+    occasion: Occasion,
+) -> Result<Vec<ObjectId>, Error> {
+    let copies = all(release, tracked, seen, occasion)?;
+    let ids = copies.iter().flat_map(|copy| match copy.way {
+        Way::Keep | Way::Share => Vec::new(),
+        Way::Create | Way::Replace => vec![copy.source_id.clone()],
+        Way::Fill => vec![copy.source_id.clone(), copy.id.clone()],
+    });
+    Ok(ids.collect())
+}
+
+/// Names of the copies of `name`: the usual one, and the one that no other Canary shares.
+pub(super) fn names(release: &Release, name: &str) -> [String; 2] {
+    [format!("{name}-primary"), format!("{name}-{}-primary", release.name)]
+}
+
+/// Whether `copy` may be what the release's primary calls `name`.
+pub(in crate::workload) fn is_copy(release: &Release, name: &str, copy: &str) -> bool {
+    names(release, name).iter().any(|known| known == copy)
+}
+
+/// One copy.
+struct Copy<'a> {
+    source_id: &'a ObjectId,
+    source: &'a Value,
+    id: ObjectId,
+    present: Option<&'a Value>,
+    way: Way,
+}
+
+/// How a copy comes to what it should hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It stays as it is.
+    Keep,
+    /// It holds that already; only owners and labels may be missing.
+    Share,
+    Create,
+    Fill,
+    /// Deleted and created: what it is cannot be changed in place.
+    Replace,
+}
+
+fn all<'a>(
+    release: &Release,
+    tracked: &'a Tracked<'_>,
+    seen: &'a Objects,
+    occasion: Occasion,
+) -> Result<Vec<Copy<'a>>, Error> {
+    tracked.complete()?;
+    tracked.sources.keys().map(|source_id| Copy::new(release, source_id, seen, occasion)).collect()
+}
+
+impl<'a> Copy<'a> {
+    fn new(
+        release: &Release,
+        source_id: &'a ObjectId,
+        seen: &'a Objects,
+        occasion: Occasion,
+    ) -> Result<Self, Error> {
+        // The contents may have been added to what was observed.
+        let source = seen.get(source_id).unwrap_or(&Value::Null);
+        let [usual, own] =
+            names(release, &source_id.name).map(|name| source_id.kind.at(&release.namespace, &name));
+        let is_ours = |id: &ObjectId| seen.get(id).is_some_and(|copy| is_owned_by(copy, &release.uid));
+        let rebuilt = [&usual, &own].into_iter().find(|id| occasion == Occasion::Creation && is_ours(id));
+        let kept = rebuilt.is_some();
+        let id = match rebuilt {
+            Some(id) => id.clone(),
+            None if seen.get(&usual).is_none_or(|copy| is_free(release, copy, source)) => usual.clone(),
+            None => own,
+        };
+        let present = seen.get(&id);
+        if let Some(copy) = present {
+            if id == usual {
+                owner::check_shared(release, &id, copy)?
+            } else {
+                owner::check(release, &id, copy)?
+            }
+        }
+        let way = match present {
+            None => Way::Create,
+            Some(_) if kept => Way::Keep,
+            Some(copy) if holds_same(copy, source) => Way::Share,
+            Some(copy) if is_fixed(copy, source) => Way::Replace,
+            Some(_) => Way::Fill,
+        };
+        Ok(Self { source_id, source, id, present, way })
+    }
+
+    /// The object that has what the copy will hold.
+    fn contents(&self) -> &'a Value {
+        match (self.way, self.present) {
+            (Way::Keep, Some(copy)) => copy,
+            _ => self.source,
+        }
+    }
+
+    fn writes(&self, release: &Release, settings: &Settings) -> Result<Vec<Write>, Error> {
+        let read = |object: &Value, id: &ObjectId| match checksum::is_reduced(object) {
+            true => Err(Error::Unusable(format!("contents of {id} were not read"))),
+            false => Ok(()),
+        };
+        let (id, labels) = (self.id.clone(), labels(settings, self.source));
+        Ok(match (self.way, self.present) {
+            (Way::Keep, _) => Vec::new(),
+            (Way::Share, Some(copy)) => {
+                let changes = json!({"metadata": self.adoption(release, settings, copy)});
+                edit(id, copy, &changes).into_iter().collect()
+            }
+            (Way::Fill, Some(copy)) => {
+                read(self.source, self.source_id)?;
+                read(copy, &id)?;
+                let mut changes =
+                    Map::from_iter([("metadata".to_owned(), self.adoption(release, settings, copy))]);
+                if let Some(Value::Object(fields)) = merge_patch(&contents(copy), &contents(self.source)) {
+                    changes.extend(fields);
+                }
+                edit(id, copy, &Value::Object(changes)).into_iter().collect()
+            }
+            (_, present) => {
+                read(self.source, self.source_id)?;
+                let delete = present.map(|_| Write::Delete { id: id.clone() });
+                let mut object = contents(self.source);
+                object["apiVersion"] = id.kind.api_version().into();
+                object["kind"] = id.kind.kind.into();
+                object["metadata"] = json!({
+                    "name": id.name,
+                    "namespace": id.namespace,
+                    "ownerReferences": owners(release, present),
+                });
+                if !labels.is_empty() {
+                    object["metadata"]["labels"] = Value::Object(labels);
+                }
+                delete.into_iter().chain([Write::Create { id, object }]).collect()
+            }
+        })
+    }
+
+    /// The merge patch of the metadata that makes a present copy this release's as well.
+    fn adoption(&self, release: &Release, settings: &Settings, copy: &Value) -> Value {
+        let mut wanted = labels(settings, copy);
+        wanted.values_mut().for_each(|value| *value = Value::Null);
+        wanted.extend(labels(settings, self.source));
+        let mut metadata = json!({"labels": wanted});
+        let owners = owners(release, Some(copy));
+        if owners != copy["metadata"]["ownerReferences"] {
+            metadata["ownerReferences"] = owners;
+        }
+        metadata
+    }
+
+    /// Once the primary has a copy of its own the shared one is the others'.
+    fn farewell(&self, release: &Release, seen: &Objects) -> Option<Write> {
+        let [usual, _] = names(release, &self.source_id.name);
+        let id = self.id.kind.at(&self.id.namespace, &usual);
+        let shared = seen.get(&id).filter(|_| id != self.id && self.way != Way::Keep)?;
+        let owners = shared["metadata"]["ownerReferences"].as_array()?;
+        let others: Vec<&Value> = owners.iter().filter(|owner| !is_this_canary(release, owner)).collect();
+        (others.len() < owners.len())
+            .then(|| Write::patch(id, shared, json!({"metadata": {"ownerReferences": others}})))
+    }
+}
+
+/// Whether the copy can be given the contents of `source` without changing what another Canary runs.
+fn is_free(release: &Release, copy: &Value, source: &Value) -> bool {
+    let mut owners = copy["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    holds_same(copy, source)
+        || !owners.any(|owner| owner["kind"] == "Canary" && !is_this_canary(release, owner))
+}
+
+fn holds_same(copy: &Value, source: &Value) -> bool {
+    checksum::checksum(copy) == checksum::checksum(source)
+        && ["type", "immutable"].iter().all(|field| copy[*field] == source[*field])
+}
+
+/// Whether the API refuses to turn the copy into `source`.
+fn is_fixed(copy: &Value, source: &Value) -> bool {
+    copy["immutable"] == true || copy["type"] != source["type"]
+}
+
+/// This Canary as the controller, and whoever else has the copy already.
+fn owners(release: &Release, copy: Option<&Value>) -> Value {
+    let mut owners = owner_references(&release.name, &release.uid);
+    let present = copy.and_then(|copy| copy["metadata"]["ownerReferences"].as_array()).into_iter().flatten();
+    let others = present.filter(|owner| !is_this_canary(release, owner)).map(|owner| {
+        let mut owner = owner.clone();
+        owner["controller"] = json!(false);
+        owner
+    });
+    if let Some(owners) = owners.as_array_mut() {
+        owners.extend(others);
+    }
+    owners
+}
+
+fn is_this_canary(release: &Release, owner: &Value) -> bool {
+    owner["kind"] == "Canary" && owner["name"] == release.name.as_str()
+}
+
+fn is_owned_by(object: &Value, uid: &str) -> bool {
+    let mut owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    owners.any(|owner| owner["uid"] == uid)
+}
+
+/// Labels that go from an object to its copy.
+fn labels(settings: &Settings, object: &Value) -> Map<String, Value> {
+    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    labels
+        .filter(|(key, _)| is_included(key, &settings.include_label_prefixes))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The part of an object that is copied.
+fn contents(object: &Value) -> Value {
+    let field =
+        |name: &&str| Some(((*name).to_owned(), object[*name].clone())).filter(|(_, value)| !value.is_null());
+    CONTENTS.iter().filter_map(|name| field(name)).collect()
+}
+
+const CONTENTS: [&str; 4] = ["data", "binaryData", "immutable", "type"];
