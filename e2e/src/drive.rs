@@ -24,6 +24,7 @@ use crate::world::{self, World};
 
 /// How long a controller with nothing to do is watched.
 const REST: Duration = Duration::from_secs(20);
+const RESTS: usize = 4;
 
 /// Installs everything unless it is there.
 pub async fn install(place: &Place, controller: Option<PathBuf>) -> Result<()> {
@@ -48,7 +49,9 @@ pub async fn run(place: Place, names: &[String], controller: Option<PathBuf>) ->
     let gateway = gateway(&client).await?;
     let world = World::join(place.clone(), client, gateway, SocketAddr::from((network::NODE, 0))).await?;
     let mut rows = runs::go(&world, &runs).await;
-    rows.push(row("rest", rest(&world).await, REST));
+    let started = Instant::now();
+    let rest = rest(&world).await;
+    rows.push(row("rest", rest, started.elapsed()));
     let started = Instant::now();
     let rights = rights(&world).await;
     rows.push(row("rights", rights, started.elapsed()));
@@ -98,9 +101,18 @@ async fn gateway(client: &Client) -> Result<SocketAddr> {
 /// A controller with nothing to do asks the API for nothing but its lease and its watches.
 async fn rest(world: &Arc<World>) -> Figures {
     let user = controller_user(world).await?;
-    let before = account(world, &user)?.work();
-    sleep(REST).await;
-    let asked = account(world, &user)?.work() - before;
+    let mut asked = usize::MAX;
+    // A replica that has only just started, or events that come late, are no rest yet.
+    for _ in 0..RESTS {
+        let before = account(world, &user)?.work();
+        sleep(REST).await;
+        asked = account(world, &user)?.work() - before;
+        if asked == 0 {
+            break;
+        }
+    }
+    let ours = std::fs::read_to_string(world.place.controller())?.trim().ends_with("/vexil");
+    ensure!(!ours || asked == 0, "{asked} requests in {} s although there is nothing to do", REST.as_secs());
     let mut figures =
         vec![format!("{asked} requests in {} s at rest, watches and lease aside", REST.as_secs())];
     for pod in world.controllers().await? {

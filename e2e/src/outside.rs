@@ -100,7 +100,10 @@ pub fn is_up(place: &Place) -> bool {
 }
 
 fn is_alive(place: &Place) -> bool {
-    process::read_pid(&place.supervisor_pid()).is_some_and(process::alive)
+    let Some(pid) = process::read_pid(&place.supervisor_pid()) else { return false };
+    // A pid that was written down long ago may be somebody else's today.
+    let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    process::alive(pid) && command.ends_with("supervise\0")
 }
 
 /// Ends the cluster and everything in it; the folder stays.
@@ -132,8 +135,8 @@ pub fn keep_evidence(place: &Place) -> Result<PathBuf> {
     if kept.exists() {
         std::fs::remove_dir_all(&kept)?;
     }
-    for heavy in [place.etcd(), place.pods()] {
-        let _ = std::fs::remove_dir_all(heavy);
+    for useless in [place.etcd(), place.pods(), place.pki(), place.pids()] {
+        let _ = std::fs::remove_dir_all(useless);
     }
     std::fs::rename(place.root(), &kept)?;
     Ok(kept)

@@ -21,8 +21,8 @@ pub struct TargetFacts {
     /// ConfigMaps and Secrets that it refers to, with their checksums; `None` while tracking is off, or while they
     /// are not known.
     pub configs: Option<BTreeMap<String, String>>,
-    /// One that it cannot do without and that does not exist; the text is for the user.
-    pub missing_config: Option<String>,
+    /// One that it cannot do without and that does not exist, or cannot be read; the text is for the user.
+    pub config_problem: Option<String>,
 }
 
 /// The primary as observed.

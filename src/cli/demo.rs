@@ -76,18 +76,14 @@ async fn releases(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let (show, pace) = if draws(arguments) {
         let speed = f64::from(speed.unwrap_or(DEFAULT_SPEED));
-        (Show::Picture(Screen::open(stdout(), introduction(speed))?), Pace::Times(speed))
+        (Show::Picture(Screen::open(stdout(), introduction(Some(speed)))?), Pace::Times(speed))
     } else {
         (Show::Lines(stdout()), speed.map_or(Pace::Unlimited, |speed| Pace::Times(speed.into())))
     };
     let opened = world.now();
-    let lines = matches!(show, Show::Lines(_));
     let mut stage = Stage::new(world.clone(), show, pace)?;
-    if lines {
-        stage.say(&[
-            "An online shop on a Kubernetes cluster in memory; times are the cluster's.".into(),
-            Line::new(),
-        ])?;
+    if !stage.draws() {
+        stage.say(&introduction(None))?;
     }
     let controller = world.start_controller();
     initialize(&mut stage).await?;
@@ -185,15 +181,13 @@ fn standing(stage: &Stage) -> String {
     format!("its phase is {:?}, and the last that was said is: {last}", stage.view.phase)
 }
 
-fn introduction(speed: f64) -> Vec<Line> {
-    let speed = match speed {
-        1.0 => "in real time".to_owned(),
-        speed => format!("at {speed} times real time"),
+fn introduction(speed: Option<f64>) -> Vec<Line> {
+    let time = match speed {
+        None => "; times are the cluster's".to_owned(),
+        Some(1.0) => ", in real time".to_owned(),
+        Some(speed) => format!(", at {speed} times real time"),
     };
-    vec![
-        Line::new().plain(format!("An online shop on a Kubernetes cluster in memory, {speed}.")),
-        Line::new(),
-    ]
+    vec![Line::new().plain(format!("An online shop on a Kubernetes cluster in memory{time}.")), Line::new()]
 }
 
 fn summary(good: &Tally, bad: &Tally, virtual_time: TimeDelta, real_time: Duration) -> Vec<Line> {

@@ -9,7 +9,6 @@
 //! kubectl ─▶ listen ─┘                                  ▲│
 //!                                     workloads, gc ────┘└─▶ (changes)
 //! ```
-//!
 
 mod apply;
 mod builder;

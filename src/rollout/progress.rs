@@ -135,7 +135,7 @@ fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
 }
 
 fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
-    if let Some(why) = &target.missing_config {
+    if let Some(why) = &target.config_problem {
         return Err(Box::new(unready(world, why, None)));
     }
     match &target.readiness {

@@ -123,7 +123,7 @@ impl Stage {
             ready_pods: 2,
             readiness: Readiness::Ready,
             configs: None,
-            missing_config: None,
+            config_problem: None,
         };
         let world = Snapshot {
             now: Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).single().expect("a valid time"),

@@ -30,10 +30,10 @@ pub(super) fn target(world: &Snapshot) -> Flow<&TargetFacts> {
     }
 }
 
-/// Stops where the target's pods could not start, or be copied, for want of a ConfigMap or Secret.
+/// Stops where nothing can be released for want of a ConfigMap or Secret.
 pub(super) fn complete(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
-    match &target.missing_config {
-        Some(why) => blocked(world, "ConfigMissing", why),
+    match &target.config_problem {
+        Some(why) => blocked(world, "ConfigUnavailable", why),
         None => Ok(()),
     }
 }

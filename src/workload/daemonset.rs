@@ -60,7 +60,7 @@ impl Workload for DaemonSet {
                 &format!("canary damonset {} not ready with retryable true: ", release.target_title()),
                 readiness_of(target, standard),
             ),
-            missing_config: configs.as_ref().and_then(Tracked::missing),
+            config_problem: configs.as_ref().and_then(Tracked::problem),
             configs: configs.and_then(|configs| configs.record()),
         })
     }

@@ -57,7 +57,7 @@ impl Workload for Deployment {
                 &format!("canary deployment {} not ready: ", release.target_title()),
                 readiness::deployment(target, standard),
             ),
-            missing_config: configs.as_ref().and_then(Tracked::missing),
+            config_problem: configs.as_ref().and_then(Tracked::problem),
             configs: configs.and_then(|configs| configs.record()),
         })
     }

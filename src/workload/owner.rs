@@ -10,25 +10,11 @@ use crate::api::release::Release;
 /// may have lost it, in a backup for example, and is used as it is. The uid is not compared: a Canary that was
 /// deleted and created again goes on with what is there.
 pub(super) fn check(release: &Release, id: &ObjectId, object: &Value) -> Result<(), Error> {
-    unless(release, id, object, |owner| owner["kind"] != "Canary" || owner["name"] != release.name.as_str())
-}
-
-/// The same for what several Canaries may share.
-pub(super) fn check_shared(release: &Release, id: &ObjectId, object: &Value) -> Result<(), Error> {
-    unless(release, id, object, |owner| owner["kind"] != "Canary")
-}
-
-fn unless(
-    release: &Release,
-    id: &ObjectId,
-    object: &Value,
-    is_foreign: impl Fn(&Value) -> bool,
-) -> Result<(), Error> {
     let controller = object["metadata"]["ownerReferences"]
         .as_array()
         .and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
     match controller {
-        Some(owner) if is_foreign(owner) => {
+        Some(owner) if owner["kind"] != "Canary" || owner["name"] != release.name.as_str() => {
             let text = |key: &str| owner[key].as_str().unwrap_or("?").to_owned();
             Err(Error::Unusable(format!(
                 "{id} belongs to {} {} and cannot serve the primary of {}, delete or rename it",
@@ -60,14 +46,5 @@ mod tests {
         let object = json!({"metadata": {"ownerReferences": owners}});
         let id = Kind::DEPLOYMENT.at("shop", "frontend-primary");
         assert_eq!(check(&release(), &id, &object).is_ok(), usable);
-    }
-
-    #[rstest]
-    #[case::another_canary("Canary", true)]
-    #[case::another_controller("App", false)]
-    fn what_canaries_share_belongs_to_canaries_only(#[case] kind: &str, #[case] usable: bool) {
-        let object = json!({"metadata": {"ownerReferences": [{"kind": kind, "name": "checkout", "controller": true}]}});
-        let id = Kind::CONFIG_MAP.at("shop", "settings-primary");
-        assert_eq!(check_shared(&release(), &id, &object).is_ok(), usable);
     }
 }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod bad_input;
+mod configs;
 mod crds;
 mod demo;
 mod deploy;

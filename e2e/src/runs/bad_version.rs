@@ -38,11 +38,11 @@ async fn rolled_back(world: Arc<World>, namespace: &str, bad: Version, reason: &
     ensure!(!summary.statuses.contains_key(&0), "requests without an answer: {:?}", summary.reasons);
     Ok(vec![
         format!(
-            "rolled back after {:.0} s; the bad version served {served} of {} requests ({:.1} %), {} failed",
+            "rolled back after {:.0} s; the bad version served {served} of {} requests ({:.1} %); by status: {:?}",
             took.as_secs_f64(),
             summary.requests,
             summary.share(&bad.tag),
-            summary.lost
+            summary.statuses
         ),
         halt,
     ])

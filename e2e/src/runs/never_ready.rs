@@ -31,7 +31,7 @@ pub async fn run(world: Arc<World>) -> Figures {
     // The image does not exist: the pods wait for it for ever.
     shop.deploy(&Version::good("missing-2.0.0")).await?;
     shop.wait_release("Failed", Duration::from_secs(240)).await?;
-    let event = shop.expect_event("not ready").await?;
+    let event = shop.expect_event(&format!("canary deployment frontend.{NAMESPACE} not ready")).await?;
     shop.expect_event("Canary failed! Scaling down").await?;
     shop.expect_at_rest("1.0.0").await?;
     let took = users.clock();

@@ -64,6 +64,11 @@ impl Stage {
         })
     }
 
+    /// Whether it is shown as a picture.
+    pub(super) fn draws(&self) -> bool {
+        matches!(self.show, Show::Picture(_))
+    }
+
     /// Begins a new page under this title.
     ///
     /// # Errors
@@ -163,7 +168,7 @@ impl Stage {
     /// Lets time pass until there may be something new to show.
     async fn frame(&mut self) -> anyhow::Result<()> {
         match self.pace {
-            Pace::Clock => self.pass(FRAME).await,
+            Pace::Clock => self.pass(CALM_FRAME).await,
             Pace::Unlimited => self.pass(SLICE).await,
             Pace::Times(speed) => {
                 std::thread::sleep(FRAME);
@@ -205,6 +210,8 @@ fn shown(error: io::Error) -> anyhow::Error {
 
 /// Of our time: pictures of a second are 25.
 const FRAME: Duration = Duration::from_millis(40);
+/// In real time little happens.
+const CALM_FRAME: Duration = Duration::from_millis(100);
 /// Of the cluster's time.
 const SLICE: Duration = Duration::from_millis(500);
 /// Of our time, to read how a release ended.

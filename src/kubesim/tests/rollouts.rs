@@ -1,7 +1,6 @@
 //! Workloads: what becomes of Deployments, DaemonSets and autoscalers over time.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant as RealInstant;
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -404,14 +403,9 @@ async fn deleting_a_deployment_takes_its_sets_and_pods_along() {
     assert!(sim.list("rs", None).is_empty() && sim.list("pods", None).is_empty());
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long it really takes is the question")]
-fn real_time() -> RealInstant {
-    RealInstant::now()
-}
-
 /// A busy hour: a watcher, a status write every ten seconds, a rollout every ten minutes.
 #[tokio::test(start_paused = true)]
-async fn an_hour_passes_in_milliseconds() {
+async fn a_busy_hour_goes_by_without_a_second_list() {
     let sim = KubeSim::builder().build();
     create(&sim, &deployment("web", 3, "web:0")).await;
     let (reader, writer) = reflector::store::<Deployment>();
@@ -420,7 +414,6 @@ async fn an_hour_passes_in_milliseconds() {
         .reflect(writer)
         .touched_objects();
     let task = tokio::spawn(events.for_each(|_| async {}));
-    let began = real_time();
     for tick in 0..360 {
         if tick % 60 == 0 {
             set_image(&sim, &format!("web:{}", tick / 60)).await;
@@ -428,14 +421,11 @@ async fn an_hour_passes_in_milliseconds() {
         patch(&sim, json!({"metadata": {"annotations": {"tick": tick.to_string()}}})).await;
         pass(10).await;
     }
-    let took = began.elapsed();
     assert_eq!(
         3600,
         (sim.now() - crate::kubesim::clock::parse_stamp("2026-01-01T00:00:00Z").unwrap()).num_seconds()
     );
     assert_eq!("359", reader.state()[0].metadata.annotations.as_ref().unwrap()["tick"]);
-    println!("an hour took {took:?} for {} requests", sim.requests().len());
-    assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(sim.requests().iter().all(|r| r.verb != Verb::List || r.number < 10));
     task.abort();
 }

@@ -16,7 +16,7 @@ fn target(revision: &str, generation: i64) -> TargetFacts {
         ready_pods: 1,
         readiness: Readiness::Ready,
         configs: None,
-        missing_config: None,
+        config_problem: None,
     }
 }
 

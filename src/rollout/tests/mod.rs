@@ -1,6 +1,7 @@
 //! The tables of spec 02, told on a stage: no runtime, no cluster.
 
 mod change;
+mod configs;
 mod failures;
 mod gates;
 mod interlock;

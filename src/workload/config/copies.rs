@@ -3,7 +3,7 @@
 //!
 //! Several Canaries may share one copy, as long as they want the same of it. Where they do not (one promotes a
 //! change that the other has not analysed yet), the copy stays as it is for the other one, and the promoted contents
-//! go to a copy of their own, `{name}-{canary}-primary`.
+//! go to a copy of their own, `{name}-primary-{canary}`. So they do where the usual name is that of a user's object.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ pub(in crate::workload) fn needed(
 
 /// Names of the copies of `name`: the usual one, and the one that no other Canary shares.
 pub(super) fn names(release: &Release, name: &str) -> [String; 2] {
-    [format!("{name}-primary"), format!("{name}-{}-primary", release.name)]
+    [format!("{name}-primary"), format!("{name}-primary-{}", release.name)]
 }
 
 /// Whether `copy` may be what the release's primary calls `name`.
@@ -143,17 +143,15 @@ impl<'a> Copy<'a> {
         let kept = rebuilt.is_some();
         let id = match rebuilt {
             Some(id) => id.clone(),
-            None if seen.get(&usual).is_none_or(|copy| is_free(release, copy, source)) => usual.clone(),
-            None => own,
+            None if seen.get(&usual).is_none_or(|copy| is_free(release, copy, source)) => usual,
+            None => {
+                if let Some(copy) = seen.get(&own) {
+                    owner::check(release, &own, copy)?;
+                }
+                own
+            }
         };
         let present = seen.get(&id);
-        if let Some(copy) = present {
-            if id == usual {
-                owner::check_shared(release, &id, copy)?
-            } else {
-                owner::check(release, &id, copy)?
-            }
-        }
         let way = match present {
             None => Way::Create,
             Some(_) if kept => Way::Keep,
@@ -238,15 +236,20 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// Whether the copy can be given the contents of `source` without changing what another Canary runs.
+/// Whether an object with the usual name is a copy that can be given the contents of `source` without changing what
+/// another Canary runs, or what is somebody's own.
 fn is_free(release: &Release, copy: &Value, source: &Value) -> bool {
-    let mut owners = copy["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-    holds_same(copy, source)
-        || !owners.any(|owner| owner["kind"] == "Canary" && !is_this_canary(release, owner))
+    let owners = || copy["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let canaries = || owners().filter(|owner| owner["kind"] == "Canary");
+    let foreign = owners().any(|owner| owner["controller"] == true && owner["kind"] != "Canary");
+    let alone = canaries().all(|owner| is_this_canary(release, owner));
+    let same =
+        checksum::holds_the_same(copy, source) && (holds_same(copy, source) || !is_fixed(copy, source));
+    canaries().next().is_some() && !foreign && (alone || same)
 }
 
 fn holds_same(copy: &Value, source: &Value) -> bool {
-    checksum::checksum(copy) == checksum::checksum(source)
+    checksum::holds_the_same(copy, source)
         && ["type", "immutable"].iter().all(|field| copy[*field] == source[*field])
 }
 
@@ -290,9 +293,11 @@ fn labels(settings: &Settings, object: &Value) -> Map<String, Value> {
 
 /// The part of an object that is copied.
 fn contents(object: &Value) -> Value {
-    let field =
-        |name: &&str| Some(((*name).to_owned(), object[*name].clone())).filter(|(_, value)| !value.is_null());
-    CONTENTS.iter().filter_map(|name| field(name)).collect()
+    let fields = object.as_object().into_iter().flatten();
+    fields
+        .filter(|(name, value)| CONTENTS.contains(&name.as_str()) && !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 const CONTENTS: [&str; 4] = ["data", "binaryData", "immutable", "type"];

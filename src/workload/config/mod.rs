@@ -113,13 +113,14 @@ pub(super) fn track<'a>(
 impl Tracked<'_> {
     /// Checksums as the status records them; `None` while they are not all known.
     pub fn record(&self) -> Option<BTreeMap<String, String>> {
-        let known = self.missing.is_none() && self.unknown.is_none();
-        known.then(|| self.sources.iter().map(|(id, object)| (key(id), checksum::checksum(object))).collect())
+        self.complete()
+            .is_ok()
+            .then(|| self.sources.iter().map(|(id, object)| (key(id), checksum::checksum(object))).collect())
     }
 
-    /// A mandatory object that does not exist, in words.
-    pub fn missing(&self) -> Option<String> {
-        self.missing.clone()
+    /// What is missing or unknown, in words.
+    pub fn problem(&self) -> Option<String> {
+        self.complete().err().map(|error| error.to_string())
     }
 
     /// Checksum of all together; `None` if there is none.

@@ -161,3 +161,38 @@ fn readiness_says_of_whom_it_speaks() {
     };
     assert!(why.starts_with("primary daemonset node-agent-primary.shop not ready: waiting"), "{why}");
 }
+
+// spec: 02/C77 02/C80 02/C82
+#[test]
+fn the_settings_of_a_daemon_set_are_copied_and_its_pods_renewed() {
+    let mut target = agent();
+    target["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "a", "configMap": {"name": "agent-settings"}}]);
+    let settings = Settings::default();
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "agent-settings", "namespace": "shop", "resourceVersion": "1"},
+        "data": {"interval": "10s"},
+    });
+    let objects = |target: &Value| seen([target.clone(), config.clone()]);
+    let writes =
+        DaemonSet.create_primary(&agent_release(), &settings, &objects(&target), "id").expect("writes");
+    let [copy, primary]: [Value; 2] =
+        writes.into_iter().map(created).collect::<Vec<_>>().try_into().expect("two");
+    assert_eq!(
+        (&copy["metadata"]["name"], &copy["data"]),
+        (&json!("agent-settings-primary"), &config["data"])
+    );
+    let volume = &primary["spec"]["template"]["spec"]["volumes"][0];
+    assert_eq!(volume["configMap"]["name"], "agent-settings-primary");
+
+    let renewed = applied(&target, &DaemonSet.renew(&agent_release(), &settings, &objects(&target)));
+    assert_ne!(renewed["spec"]["template"]["metadata"], target["spec"]["template"]["metadata"]);
+    assert_eq!(facts(renewed.clone()).revision, facts(target.clone()).revision);
+    let park = |target: &Value| applied(target, &DaemonSet.scale_to_zero(&agent_release(), &objects(target)));
+    let mut parked = park(&renewed);
+    assert_eq!(parked["spec"]["template"]["metadata"]["annotations"], json!({}), "the mark is gone");
+    parked["spec"]["template"]["metadata"] = target["spec"]["template"]["metadata"].clone();
+    assert_eq!(parked, park(&target));
+    assert_eq!(DaemonSet.renew(&agent_release(), &settings, &objects(&parked)), [], "no pods to renew");
+}

@@ -229,7 +229,7 @@ fn a_shared_copy_is_not_promoted_for_the_other_canary() {
     let (usual, own) = (cluster.get(&copy_id()), cluster.get(&own_copy_id()));
     assert_eq!(usual["data"], json!({"currency": "EUR"}), "the checkout has not analysed it");
     assert_eq!(own["data"], json!({"currency": "USD"}));
-    assert_eq!(reference(&cluster), "frontend-settings-frontend-primary");
+    assert_eq!(reference(&cluster), "frontend-settings-primary-frontend");
     assert_eq!(owners(usual), [("checkout".to_owned(), true)], "it is the checkout's alone");
     assert_eq!(owners(own), [("frontend".to_owned(), true)]);
     assert_eq!(cluster.plan(&release(), promote), (vec![], vec![]));
@@ -237,7 +237,7 @@ fn a_shared_copy_is_not_promoted_for_the_other_canary() {
     // Alone with it, the checkout promotes it under the usual name.
     cluster.promote(&checkout());
     assert_eq!(cluster.get(&copy_id())["data"], json!({"currency": "USD"}));
-    assert_eq!(cluster.get(&Kind::CONFIG_MAP.at("shop", "frontend-settings-checkout-primary")), &Value::Null);
+    assert_eq!(cluster.get(&Kind::CONFIG_MAP.at("shop", "frontend-settings-primary-checkout")), &Value::Null);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_second_canary_does_not_overwrite_what_the_first_one_runs() {
     cluster.put(checkout_target());
     cluster.create(&checkout());
     assert_eq!(cluster.get(&copy_id())["data"], json!({"currency": "EUR"}));
-    let own = cluster.get(&Kind::CONFIG_MAP.at("shop", "frontend-settings-checkout-primary"));
+    let own = cluster.get(&Kind::CONFIG_MAP.at("shop", "frontend-settings-primary-checkout"));
     assert_eq!(own["data"], json!({"currency": "USD"}));
 }
 
@@ -272,16 +272,29 @@ fn what_an_earlier_canary_of_this_name_left_is_brought_up_to_date() {
     assert_eq!(owners(cluster.get(&copy_id())), [("frontend".to_owned(), true)]);
 }
 
-#[test]
-fn what_another_controller_manages_is_no_copy() {
+#[rstest]
+#[case::managed_by_another_controller(json!([{"kind": "App", "name": "shop", "uid": "u", "controller": true}]), json!({}))]
+#[case::a_users_own(json!(null), json!({"currency": "GBP"}))]
+#[case::a_users_own_that_happens_to_agree(json!(null), json!({"currency": "EUR"}))]
+fn an_object_with_the_usual_name_that_is_no_copy_is_left_alone(#[case] owners: Value, #[case] data: Value) {
     let mut cluster = Cluster::new();
-    cluster.put(with(
-        config_map("frontend-settings-primary", json!({})),
-        json!({"metadata": {"ownerReferences": [{"kind": "App", "name": "shop", "uid": "u", "controller": true}]}}),
-    ));
+    let foreign =
+        with(config_map("frontend-settings-primary", data), json!({"metadata": {"ownerReferences": owners}}));
+    cluster.put(foreign.clone());
+    cluster.create(&release());
+    assert_eq!(*cluster.get(&copy_id()), foreign);
+    assert_eq!(reference(&cluster), "frontend-settings-primary-frontend");
+    assert_eq!(cluster.get(&own_copy_id())["data"], json!({"currency": "EUR"}));
+}
+
+#[test]
+fn a_name_that_is_taken_twice_is_refused() {
+    let mut cluster = Cluster::new();
+    for name in ["frontend-settings-primary", "frontend-settings-primary-frontend"] {
+        let owner = json!([{"kind": "App", "name": "shop", "uid": "u", "controller": true}]);
+        cluster.put(with(config_map(name, json!({})), json!({"metadata": {"ownerReferences": owner}})));
+    }
     let error = workload().contents(&release(), &settings(), &cluster.seen()).expect_err("a refusal");
-    assert!(
-        error.to_string().starts_with("ConfigMap frontend-settings-primary.shop belongs to App shop"),
-        "{error}"
-    );
+    let expected = "ConfigMap frontend-settings-primary-frontend.shop belongs to App shop";
+    assert!(error.to_string().starts_with(expected), "{error}");
 }

@@ -51,7 +51,7 @@ fn copy_id() -> ObjectId {
 }
 
 fn own_copy_id() -> ObjectId {
-    Kind::CONFIG_MAP.at("shop", "frontend-settings-frontend-primary")
+    Kind::CONFIG_MAP.at("shop", "frontend-settings-primary-frontend")
 }
 
 fn target_id() -> ObjectId {

@@ -83,7 +83,7 @@ fn with_tracking_off_the_next_promotion_refers_to_the_source_again() {
 
 #[rstest]
 #[case::the_copys_own_copy("frontend-settings-primary-primary")]
-#[case::another_canarys_copy("frontend-settings-checkout-primary")]
+#[case::another_canarys_copy("frontend-settings-primary-checkout")]
 fn a_primary_that_refers_to_something_else_does_not_match(#[case] name: &str) {
     let mut cluster = Cluster::released();
     let place = "/spec/template/spec/containers/0/env/2/valueFrom/configMapKeyRef/name";
