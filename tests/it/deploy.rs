@@ -104,7 +104,7 @@ fn a_value_becomes_its_flag(#[case] value: &str, #[case] flag: &str) {
 #[rstest]
 #[case::alone(&[], 1, "Recreate")]
 #[case::many_without_election(&["leaderElection.replicaCount=3"], 1, "Recreate")]
-#[case::many_with_election(&["leaderElection.replicaCount=3", "leaderElection.enabled=true"], 3, "")]
+#[case::many_with_election(&["leaderElection.replicaCount=3", "leaderElection.enabled=true"], 3, "RollingUpdate")]
 fn several_replicas_run_only_with_leader_election(
     #[case] values: &[&str],
     #[case] replicas: u64,
