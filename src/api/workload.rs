@@ -55,6 +55,12 @@ pub enum Readiness {
 }
 
 impl Readiness {
+    /// Whether the cluster has only not looked at the last edit yet. That passes by itself within moments and is
+    /// nothing to tell anybody.
+    pub fn is_unobserved(&self) -> bool {
+        matches!(self, Self::Waiting { why, .. } if why.ends_with("less than desired generation"))
+    }
+
     pub fn is_ready(&self) -> bool {
         *self == Self::Ready
     }

@@ -11,7 +11,7 @@ use crate::api::workload::{PrimaryFacts, REVISION_PREFIX, Readiness, TargetFacts
 use super::machine::{Flow, blocked, stop, warnings};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Answer, Ask, Effect, Event, Plan, Reason, Side, Step, Wait};
-use super::{gates, messages, status, upkeep};
+use super::{gates, messages, progress, status, upkeep};
 
 /// How long proxies are given to hear of a route before the side that lost the traffic loses its pods.
 pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(5);
@@ -40,12 +40,7 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
 fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &primary.readiness {
         Readiness::Ready => Ok(()),
-        Readiness::Waiting { why, stuck_at } => {
-            let mut wait = Wait::for_change(Reason::Readiness(why.clone()))
-                .notices([messages::warning(Phase::Initializing, why)]);
-            wait.until = *stuck_at;
-            Err(Box::new(wait.into()))
-        }
+        waiting @ Readiness::Waiting { .. } => Err(Box::new(progress::unready(world, waiting))),
         Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", why),
     }
 }

@@ -130,17 +130,18 @@ fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
         }
         // The canary carries everything after a failed promotion.
         Readiness::Waiting { .. } if world.canary_share() == 100 && primary.ready_pods == 0 => Ok(()),
-        Readiness::Waiting { why, stuck_at } => Err(Box::new(unready(world, why, *stuck_at))),
+        waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
     }
 }
 
 fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if let Some(why) = &target.config_problem {
-        return Err(Box::new(unready(world, why, None)));
+        let wait = Readiness::Waiting { why: why.clone(), stuck_at: None };
+        return Err(Box::new(unready(world, &wait)));
     }
     match &target.readiness {
         Readiness::Ready => Ok(()),
-        Readiness::Waiting { why, stuck_at } => Err(Box::new(unready(world, why, *stuck_at))),
+        waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
         Readiness::Stuck { why } => {
             rollback::begin(world, &Cause::Deadline { why }, Vec::new()).and_then(|step| Err(Box::new(step)))
         }
@@ -148,10 +149,16 @@ fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
 }
 
 /// Waits for pods; the wait ends with the watch, not with the clock.
-pub(super) fn unready(world: &Snapshot, why: &str, stuck_at: Option<chrono::DateTime<chrono::Utc>>) -> Step {
+pub(super) fn unready(world: &Snapshot, readiness: &Readiness) -> Step {
+    let (why, until) = match readiness {
+        Readiness::Ready => ("", None),
+        Readiness::Waiting { why, stuck_at } => (why.as_str(), *stuck_at),
+        Readiness::Stuck { why } => (why.as_str(), None),
+    };
+    let told = !readiness.is_unobserved();
     let mut wait = Wait::for_change(Reason::Readiness(why.to_owned()))
-        .notices([messages::warning(world.status.phase, why)]);
-    wait.until = stuck_at;
+        .notices(told.then(|| messages::warning(world.status.phase, why)));
+    wait.until = until;
     wait.into()
 }
 

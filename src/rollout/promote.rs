@@ -60,8 +60,8 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     primary_ready(world, primary)?;
     if world.has_routes() && share > 0 {
         match &target.readiness {
-            Readiness::Waiting { why, stuck_at } if target.revision == world.status.last_applied_spec => {
-                return Ok(unready(world, why, *stuck_at));
+            waiting @ Readiness::Waiting { .. } if target.revision == world.status.last_applied_spec => {
+                return Ok(unready(world, waiting));
             }
             _ => {}
         }
@@ -133,7 +133,7 @@ pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
 fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &primary.readiness {
         Readiness::Ready => Ok(()),
-        Readiness::Waiting { why, stuck_at } => Err(Box::new(unready(world, why, *stuck_at))),
+        waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
         Readiness::Stuck { why } => {
             rollback::promotion_failed(world, why).and_then(|step| Err(Box::new(step)))
         }

@@ -5,7 +5,7 @@ use crate::api::status::Phase;
 use crate::api::traffic::Split;
 use crate::api::workload::TargetFacts;
 
-use super::change::{Change, change, configs_changed};
+use super::change::{Change, applied, change, configs_changed};
 use super::machine::{Flow, polled, stop, wait};
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
@@ -18,7 +18,7 @@ pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     upkeep::complete(world, target)?;
     match change(&world.status, target, Some(primary)) {
         Change::None | Change::Promoted if world.status.phase == Phase::Waiting => withdrawn(world, target),
-        Change::None => unstalled(world),
+        Change::None => unchanged(world, target),
         Change::Adopt | Change::Promoted => {
             // The fence: the record follows, no run starts (spec 02 E3.1).
             let mut status = world.status.clone();
@@ -55,9 +55,13 @@ fn close(world: &Snapshot) -> Flow<()> {
     })
 }
 
-/// What stalled is in order again.
-fn unstalled(world: &Snapshot) -> Flow<Step> {
-    let status = status::touched_if_stalled(world);
+/// What stalled is in order again; and the fence knows the target as our own scaling left it, so that another
+/// encoding of the same object is still seen as that. A CRD that does not keep the record is not asked to.
+fn unchanged(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
+    let mut status = status::touched_if_stalled(world);
+    if status.applied_target.is_some() {
+        status.applied_target = Some(applied(target));
+    }
     if status::differs(&world.status, &status) {
         return stop(Plan::status(status));
     }

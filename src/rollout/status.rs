@@ -77,6 +77,12 @@ pub fn record(status: &mut CanaryStatus, target: &TargetFacts) {
 /// The status after a step was decided at this moment: the next is due one interval later.
 pub fn checked(mut status: CanaryStatus, world: &Snapshot) -> CanaryStatus {
     status.last_check_time = Some(world.now);
+    // Scalers edit the target as well: the fence is told of it with the next step.
+    if let Ok(target) = &world.target
+        && target.revision == status.last_applied_spec
+    {
+        status.applied_target = Some(change::applied(target));
+    }
     status
 }
 

@@ -6,10 +6,9 @@ use crate::api::workload::Readiness;
 
 use super::initialize::SETTLE;
 use super::machine::{Flow, wait};
-use super::progress::unready;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step, Wait};
-use super::{messages, status};
+use super::{messages, progress, status};
 
 pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
     if !world.lifecycle.has_finalizer {
@@ -33,8 +32,9 @@ pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
         }
         match &target.readiness {
             Readiness::Ready => {}
-            Readiness::Waiting { why, stuck_at } => return Ok(unready(world, why, *stuck_at)),
-            Readiness::Stuck { why } => return Ok(unready(world, why, None)),
+            unready @ (Readiness::Waiting { .. } | Readiness::Stuck { .. }) => {
+                return Ok(progress::unready(world, unready));
+            }
         }
     }
     let Some((_, since)) = world.status.settling() else {

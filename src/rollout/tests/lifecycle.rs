@@ -73,7 +73,15 @@ fn at_rest_there_is_nothing_to_do() {
         stage.target().generation += 1;
         stage.target().replicas = 7;
         assert_eq!(stage.tick(), Reason::AtRest);
-        assert_eq!(stage.world.status, before);
+        assert_eq!(stage.tick(), Reason::AtRest);
+        assert_eq!(stage.said(), [""; 0]);
+        assert_eq!(stage.world.status.phase, before.phase);
+        let known = stage.world.status.applied_target.clone().expect("the record of the fence");
+        assert_eq!(
+            known.generation,
+            stage.target().generation,
+            "the fence follows edits that are no revision"
+        );
     }
 }
 
