@@ -68,7 +68,8 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     }
     let step = world.release.analysis.step_weight_promotion;
     let mut status = status::checked(status::phase(world, Phase::Finalising), world);
-    if !world.has_routes() {
+    let handed_back = share == 0 && !world.routes.mirrored();
+    if !world.has_routes() || handed_back {
         return Ok(Plan::status(status).into());
     }
     if step == 0 || share <= step {

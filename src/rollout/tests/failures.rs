@@ -302,3 +302,19 @@ fn a_release_without_analysis_whose_canary_dies_fails() {
     stage.tick();
     assert_eq!(stage.row(), (Failed, 0, 0, 0, 0));
 }
+
+#[test]
+fn traffic_that_was_handed_back_while_promoting_is_told_once() {
+    let mut stage = running_at_20();
+    stage.tick();
+    stage.tick();
+    stage.tick();
+    assert_eq!(stage.row().0, Promoting);
+    stage.forget();
+    stage.target().ready_pods = 0;
+    stage.settle();
+    assert_eq!(stage.row(), (Promoting, 0, 0, 0, 0), "the canary lost its pods, the primary has the traffic");
+    stage.tick();
+    assert_eq!(stage.row().0, Finalising);
+    assert_eq!(stage.said(), ["Routing all traffic to primary"]);
+}
