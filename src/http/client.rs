@@ -9,6 +9,7 @@ use tracing::debug;
 use url::Url;
 
 use super::error::{Cause, Error};
+use super::redact::origin;
 use super::request::{Oversize, Request};
 use super::response::Response;
 use super::slots::{Limits, Slots};
@@ -69,10 +70,10 @@ impl Client {
         let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &outcome {
             Ok(answer) => {
-                debug!(method = %request.method, url = request.shown_url(), status = answer.status, millis, "answer")
+                debug!(method = %request.method, to = origin(&request.url), status = answer.status, millis, "answer")
             }
             Err(cause) => {
-                debug!(method = %request.method, url = request.shown_url(), %cause, millis, "no answer")
+                debug!(method = %request.method, to = origin(&request.url), %cause, millis, "no answer")
             }
         }
         outcome

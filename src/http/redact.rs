@@ -11,12 +11,28 @@ pub fn shown_url(url: &str) -> String {
     }
 }
 
+/// What of `url` may stand in a log: where it leads. The rest of a hook's address is often as good as a password.
+pub fn origin(url: &str) -> String {
+    let shown = shown_url(url);
+    let start = shown.find("//").map_or(0, |at| at + 2);
+    let end = shown[start..].find(['/', '?', '#']).map_or(shown.len(), |at| start + at);
+    shown[..end].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("https://hooks.example.com/services/T0/B0/secret?x=1", "https://hooks.example.com")]
+    #[case("http://bob:pw@hooks:80/x", "http://bob:xxxxx@hooks:80")]
+    #[case("hooks", "hooks")]
+    fn a_log_says_only_where_a_call_went(#[case] url: &str, #[case] logged: &str) {
+        assert_eq!(logged, origin(url));
+    }
 
     #[rstest]
     #[case::password("https://bob:s3cret@hooks.shop/run?x=1", "https://bob:xxxxx@hooks.shop/run?x=1")]
