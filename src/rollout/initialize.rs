@@ -38,7 +38,7 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
 
 /// Waits for the primary; past its deadline that is reported and nothing else.
 fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
-    match &primary.readiness {
+    match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Ok(()),
         waiting @ Readiness::Waiting { .. } => Err(Box::new(progress::unready(world, waiting))),
         Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", why),

@@ -121,7 +121,7 @@ fn restore_weight(world: &Snapshot) -> Flow<()> {
 }
 
 fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
-    match &primary.readiness {
+    match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Ok(()),
         // Nothing to protect: only a new revision can repair it (spec 02 E1.15).
         Readiness::Stuck { .. } if primary.ready_pods == 0 => Ok(()),
@@ -139,7 +139,7 @@ fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
         let wait = Readiness::Waiting { why: why.clone(), stuck_at: None };
         return Err(Box::new(unready(world, &wait)));
     }
-    match &target.readiness {
+    match &world.within_deadline(&target.readiness) {
         Readiness::Ready => Ok(()),
         waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
         Readiness::Stuck { why } => {

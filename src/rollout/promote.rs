@@ -132,7 +132,7 @@ pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
 }
 
 fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
-    match &primary.readiness {
+    match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Ok(()),
         waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
         Readiness::Stuck { why } => {

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::api::release::Release;
+use crate::api::release::{Release, TargetKind};
 use crate::api::status::CanaryStatus;
 use crate::api::traffic::{Capabilities, RouteState, Split};
-use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
+use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::step::{Answer, Question};
 
@@ -114,6 +114,27 @@ impl Snapshot {
         match last.max(self.polled_at) {
             Some(last) => last + self.release.analysis.interval,
             None => self.now,
+        }
+    }
+
+    /// `readiness` with a deadline where the workload has no clock of its own: a DaemonSet is waited for from the
+    /// moment that a step was due, and no longer than the Canary's deadline (spec 02 E1.24).
+    pub fn within_deadline(&self, readiness: &Readiness) -> Readiness {
+        let deadline = self.release.progress_deadline;
+        match readiness {
+            Readiness::Waiting { why, stuck_at: None }
+                if self.release.target.kind == TargetKind::DaemonSet =>
+            {
+                let until = self.due() + deadline;
+                if self.now < until {
+                    return Readiness::Waiting { why: why.clone(), stuck_at: Some(until) };
+                }
+                let whose = why.find("waiting for rollout").map_or("", |at| &why[..at]);
+                let whose = whose.replace("retryable true", "retryable false");
+                let seconds = deadline.as_secs();
+                Readiness::Stuck { why: format!("{whose}exceeded its progressDeadlineSeconds: {seconds}") }
+            }
+            _ => readiness.clone(),
         }
     }
 

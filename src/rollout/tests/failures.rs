@@ -318,3 +318,21 @@ fn traffic_that_was_handed_back_while_promoting_is_told_once() {
     assert_eq!(stage.row().0, Finalising);
     assert_eq!(stage.said(), ["Routing all traffic to primary"]);
 }
+
+// spec: 02/C70
+#[test]
+fn a_daemon_set_is_waited_for_since_its_step_was_due_and_no_longer_than_the_deadline() {
+    let mut release = release();
+    release.target.kind = crate::api::release::TargetKind::DaemonSet;
+    let mut stage = Stage::detected(release, MESH);
+    // Days at rest do not count.
+    let why = "canary damonset podinfo.test not ready with retryable true: waiting for rollout to finish: 1 out of 2";
+    stage.target().readiness = Readiness::Waiting { why: why.into(), stuck_at: None };
+    assert_eq!(stage.tick(), Reason::Readiness(why.into()));
+    assert_eq!(stage.row().0, Progressing);
+    stage.advance(TimeDelta::seconds(600));
+    stage.settle();
+    assert_eq!(stage.row().0, Failed);
+    let late = "canary damonset podinfo.test not ready with retryable false: exceeded its progressDeadlineSeconds: 600";
+    assert!(stage.said().contains(&late.to_owned()));
+}
