@@ -8,5 +8,6 @@ mod demo;
 mod deploy;
 mod house;
 mod kubectl;
+mod metric_templates;
 mod promises;
 mod releases;
