@@ -1,5 +1,6 @@
 //! `vexil crds`: the custom resource definitions as YAML.
 
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -10,8 +11,11 @@ use crate::api::crds;
 pub(super) fn run(out: Option<&Path>) -> anyhow::Result<()> {
     let Some(folder) = out else {
         let documents: Vec<String> = crds::crds().iter().map(crds::to_yaml).collect();
-        print!("{}", documents.join("---\n"));
-        return Ok(());
+        return match std::io::stdout().write_all(documents.join("---\n").as_bytes()) {
+            // Whoever reads has read enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("cannot print"),
+        };
     };
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
