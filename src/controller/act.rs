@@ -89,7 +89,7 @@ impl Writer<'_> {
             return Ok(false);
         }
         let id = id_of(canary);
-        memory.announced = wanted.observed_generation;
+        let announced = wanted.observed_generation;
         let wanted = serde_json::to_value(wanted).map_err(|error| Error::Api(error.to_string()))?;
         let mut patch = json!({"metadata": {"resourceVersion": canary["metadata"]["resourceVersion"]}});
         match &canary["status"] {
@@ -106,6 +106,7 @@ impl Writer<'_> {
             .patch_status(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .map_err(|error| failed(error, &id, "status update"))?;
+        memory.announced = announced;
         complain_about_lost(&id, &wanted, &written.data["status"]);
         self.remember(id, written, memory, now);
         Ok(true)

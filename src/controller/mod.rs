@@ -239,7 +239,9 @@ impl Work {
             let shared = Arc::clone(&self.shared);
             self.running.spawn(async move {
                 let mut memory = lock(&shared.memories).remove(&id).unwrap_or_default();
+                let began = Instant::now();
                 let next = worker::look(&shared, &id, &mut memory, &woken).await;
+                shared.telemetry.reconciled(next.label(), began.elapsed());
                 lock(&shared.memories).insert(id.clone(), memory);
                 (id, next)
             });

@@ -65,6 +65,8 @@ pub fn observe(
     }
     let Some(object) = caches.get(id) else { return Observation::Gone };
     let mut status: CanaryStatus = serde_json::from_value(object["status"].clone()).unwrap_or_default();
+    // The schema of an older CRD drops it: what we wrote is remembered, or every look would write it again.
+    status.observed_generation = status.observed_generation.or(memory.announced);
     let capabilities = |release: &Release| {
         router::registry::router(&release.provider).map(|router| router.capabilities(release))
     };
@@ -173,7 +175,6 @@ pub fn observe(
         target,
         answers: memory.answers.clone(),
         polled_at: memory.polled_at,
-        announced: memory.announced,
         cookie_values: None,
         release: release.clone(),
         status,

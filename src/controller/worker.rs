@@ -34,6 +34,17 @@ pub enum Next {
     Gone,
 }
 
+impl Next {
+    /// How the look ended, for the metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Change | Self::At(_) => "done",
+            Self::Retry => "retry",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// Looks at `id` until there is nothing left to do at this moment. `woken` tells of changes meanwhile.
 pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woken: &Notify) -> Next {
     let mut asked: Vec<(Question, BoxFuture<'static, Answer>)> = Vec::new();

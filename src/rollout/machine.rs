@@ -51,8 +51,7 @@ fn finalizer(world: &Snapshot) -> Flow<()> {
 
 /// Records a new generation of the manifest once, and says what it should say differently.
 fn announce(world: &Snapshot) -> Flow<()> {
-    let generation = Some(world.release.generation);
-    let recorded = world.status.observed_generation == generation || world.announced == generation;
+    let recorded = world.status.observed_generation == Some(world.release.generation);
     if world.status.conditions.is_none() || recorded {
         return Ok(());
     }

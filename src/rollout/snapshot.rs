@@ -32,9 +32,6 @@ pub struct Snapshot {
     pub answers: Answers,
     /// When the last step was decided that left nothing in the status (a gate that stays closed).
     pub polled_at: Option<DateTime<Utc>>,
-    /// Generation of the manifest that a status of ours was written for since the start: the schema of an older
-    /// CRD drops `observedGeneration`.
-    pub announced: Option<i64>,
     /// Values for the affinity cookies of a run that starts now, where the release asks for some.
     pub cookie_values: Option<[String; 2]>,
 }

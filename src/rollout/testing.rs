@@ -143,7 +143,6 @@ impl Stage {
             routes: RoutesSeen::Absent,
             answers: Answers::default(),
             polled_at: None,
-            announced: None,
             cookie_values: Some(["AbCdEfGhIj".into(), "KlMnOpQrSt".into()]),
         };
         Self {

@@ -22,7 +22,7 @@ fn edit(world: &World, edit: impl FnOnce(&mut Value)) {
 
 #[rstest]
 #[case::no_step(json!({"stepWeight": 0}), "stepWeight")]
-#[case::an_interval_of_hours(json!({"metrics": [{"name": "request-duration", "interval": "1x"}]}), "interval")]
+#[case::no_duration(json!({"metrics": [{"name": "request-duration", "interval": "5minutes"}]}), "interval")]
 #[case::falling_steps(json!({"stepWeight": null, "stepWeights": [30, 10]}), "stepWeights")]
 #[tokio::test(start_paused = true)]
 async fn a_spec_that_cannot_work_is_refused_with_its_field_and_the_traffic_stays(
@@ -33,8 +33,6 @@ async fn a_spec_that_cannot_work_is_refused_with_its_field_and_the_traffic_stays
     let controller = world.start_controller();
     world.apply(QUARTERS).expect("a manifest that the cluster takes");
     assert!(world.until(MINUTES, |world| world.phase("shop", "frontend") == "Initialized").await);
-    // Past the schema, as an older CRD would let it through.
-    world.kube.delete("customresourcedefinitions", "", "canaries.flagger.app.none");
     let before = world.status("shop", "frontend")["lastAppliedSpec"].clone();
     let mut canary = world.kube.get("canaries.flagger.app", "shop", "frontend").expect("a Canary");
     for (key, value) in analysis.as_object().expect("an object") {
@@ -45,10 +43,7 @@ async fn a_spec_that_cannot_work_is_refused_with_its_field_and_the_traffic_stays
             value => canary["spec"]["analysis"][key] = value.clone(),
         }
     }
-    if world.kube.try_put(canary).is_err() {
-        // The schema refuses it already, and names the field: nothing reaches the controller.
-        return;
-    }
+    world.kube.try_put(canary).expect("the schema takes it");
     assert!(
         world.until(MINUTES, |world| condition(world, "Stalled").is_some()).await,
         "{:#}",
@@ -59,6 +54,39 @@ async fn a_spec_that_cannot_work_is_refused_with_its_field_and_the_traffic_stays
     assert!(world.events("shop", "frontend").iter().any(|text| text.contains(field)));
     assert_eq!(world.status("shop", "frontend")["lastAppliedSpec"], before);
     assert_eq!(world.weights("shop", "frontend"), Some((100, 0)));
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_schema_refuses_never_arrives_and_names_its_field() {
+    let world = World::builder().build();
+    let refused = world.apply(&QUARTERS.replace("interval: 1m", "interval: 1x")).expect_err("no duration");
+    assert!(
+        refused.contains("spec.analysis.metrics[0].interval") || refused.contains("interval"),
+        "{refused}"
+    );
+    assert!(world.kube.get("canaries.flagger.app", "shop", "frontend").is_none());
+}
+
+#[rstest]
+#[case::missing_target(true)]
+#[case::unusable_spec(false)]
+#[tokio::test(start_paused = true)]
+async fn what_cannot_go_on_is_told_once_and_is_quiet_also_with_the_crds_of_flagger(#[case] missing: bool) {
+    let world = World::builder().older_crds().build();
+    let controller = world.start_controller();
+    let manifest = if missing {
+        QUARTERS.split("\n---\n").last().expect("a Canary").to_owned()
+    } else {
+        QUARTERS.replace("stepWeight: 25", "stepWeight: 0")
+    };
+    world.apply(&manifest).expect("the schema takes it");
+    assert!(world.until(MINUTES, |world| condition(world, "Stalled").is_some()).await);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    world.kube.clear_requests();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let requests = world.kube.requests_of("vexil");
+    assert!(requests.is_empty(), "{} requests, the first: {}", requests.len(), requests[0]);
     controller.stop().await;
 }
 
