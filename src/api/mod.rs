@@ -17,6 +17,7 @@ pub mod number;
 pub mod object;
 pub mod read;
 pub mod release;
+pub mod request;
 pub mod schema;
 pub mod service;
 mod service_schema;

@@ -63,12 +63,117 @@ pub struct CanaryStatus {
     /// Additive: the target as it was when `lastAppliedSpec` was recorded (the change fence, DESIGN §4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_target: Option<AppliedTarget>,
+    /// Additive: the revision under release, or waiting for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releasing: Option<Revision>,
+    /// Additive: the revision that the primary was last given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<Revision>,
+    /// Additive: what the release waits for at this moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blockers: Vec<Blocker>,
+    /// Additive: what the metric checks of the last step found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measurements: Vec<Measurement>,
+}
+
+/// A revision of the target, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// Its name, which a request by hand has to give.
+    pub name: String,
+    /// Images of its containers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// Since when it is released, or promoted.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Something that a release waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocker {
+    /// What sort of thing it is.
+    #[serde(rename = "type")]
+    pub kind: BlockerKind,
+    /// The hook whose approval is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What is missing, with the numbers.
+    pub message: String,
+    /// Since when.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<DateTime<Utc>>,
+    /// When it ends by itself, or is given up; absent where only somebody's doing ends it.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The sorts of things that a release can wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum BlockerKind {
+    /// The interval between two steps.
+    #[default]
+    NextCheck,
+    /// A check of the last step did not pass.
+    Check,
+    /// A workload is not ready.
+    Readiness,
+    /// A hook has not given its approval.
+    Gate,
+    /// Proxies are given the time to hear of the last change.
+    Settling,
+    /// Somebody has to change something first.
+    Blocked,
+    /// `spec.suspend`.
+    Suspended,
+    /// Paused by hand.
+    Paused,
+}
+
+/// What a metric check found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Measurement {
+    /// Name of the metric.
+    pub name: String,
+    /// `Passed`, `Failed`, or `Held` if it counts as neither.
+    pub verdict: String,
+    /// The value, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// The bounds that it is held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// Why there is no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Type of the condition that a run's traffic has moved and the side that lost it still has its pods. Its reason is
 /// the phase that follows. What a restart must not forget stands in conditions, not in fields of our own: the schema
 /// of an older Canary CRD keeps those.
 pub const SETTLING: &str = "Settling";
+
+/// Type of the condition that a run is paused by hand. It and the next two belong to one revision, which their
+/// message begins with.
+pub const PAUSED: &str = "Paused";
+
+/// Type of the condition that gates were opened by hand.
+pub const APPROVED: &str = "Approved";
+
+/// Type of the condition that a run goes to its promotion without further checks, by hand.
+pub const PROMOTE: &str = "Promote";
+
+/// Type of the condition that says what became of the last request by hand.
+pub const REQUEST: &str = "Request";
 
 /// Type of the condition that post-rollout hooks are still to be called. Its reason says how the run ended.
 pub const POST_ROLLOUT: &str = "PostRollout";
@@ -77,6 +182,12 @@ impl CanaryStatus {
     /// The condition of type `kind`, if there is one.
     pub fn condition(&self, kind: &str) -> Option<&CanaryCondition> {
         self.conditions.iter().flatten().find(|condition| condition.kind == kind)
+    }
+
+    /// What the condition of type `kind` says about `revision`, if it is about that one.
+    pub fn said_of(&self, kind: &str, revision: &str) -> Option<&str> {
+        let (about, said) = self.condition(kind)?.message.split_once(": ")?;
+        (about == revision).then_some(said)
     }
 
     /// The phase that follows when the traffic has settled, and since when it settles.
@@ -125,6 +236,11 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Whether no release is under way.
+    pub fn is_at_rest(self) -> bool {
+        matches!(self, Self::Initialized | Self::Succeeded | Self::Failed)
+    }
+
     /// The text in the status.
     pub fn as_str(self) -> &'static str {
         match self {

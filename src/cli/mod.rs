@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::api::request::Action;
+
+mod by_hand;
 mod controller;
 mod crds;
 mod demo;
@@ -29,6 +32,18 @@ enum Command {
     },
     /// Release a good and a bad version on an embedded cluster, and show it.
     Demo(demo::Arguments),
+    /// Hold a release where it is.
+    Pause(by_hand::Arguments),
+    /// Go on with a paused release.
+    Resume(by_hand::Arguments),
+    /// Open the gate that a release waits at.
+    Approve(by_hand::Arguments),
+    /// Promote without further checks and gates.
+    Promote(by_hand::Arguments),
+    /// Roll a release back.
+    Abort(by_hand::Arguments),
+    /// Release a failed revision again.
+    Retry(by_hand::Arguments),
     /// Print the custom resource definitions, or write them to a folder.
     Crds {
         /// Write one file a kind here instead of printing.
@@ -50,6 +65,12 @@ pub fn run(argv: Vec<String>) -> ExitCode {
     let outcome = match Arguments::parse_from(argv).command {
         Command::Controller { flags } => return controller::run(&flags),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Pause(arguments) => by_hand::run(Action::Pause, &arguments),
+        Command::Resume(arguments) => by_hand::run(Action::Resume, &arguments),
+        Command::Approve(arguments) => by_hand::run(Action::Approve, &arguments),
+        Command::Promote(arguments) => by_hand::run(Action::Promote, &arguments),
+        Command::Abort(arguments) => by_hand::run(Action::Abort, &arguments),
+        Command::Retry(arguments) => by_hand::run(Action::Retry, &arguments),
         Command::Crds { out } => crds::run(out.as_deref()),
     };
     match outcome {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Once};
 
 use chrono::{DateTime, Utc};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 use tracing::warn;
 
@@ -89,12 +89,12 @@ impl Writer<'_> {
             return Ok(false);
         }
         let id = id_of(canary);
-        let announced = wanted.observed_generation;
         let wanted = serde_json::to_value(wanted).map_err(|error| Error::Api(error.to_string()))?;
         let mut patch = json!({"metadata": {"resourceVersion": canary["metadata"]["resourceVersion"]}});
         match &canary["status"] {
             Value::Object(live) => {
                 let Some(change) = merge_patch(&Value::Object(live.clone()), &wanted) else {
+                    memory.lost.clear();
                     return Ok(false);
                 };
                 patch["status"] = change;
@@ -106,8 +106,8 @@ impl Writer<'_> {
             .patch_status(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .map_err(|error| failed(error, &id, "status update"))?;
-        memory.announced = announced;
-        complain_about_lost(&id, &wanted, &written.data["status"]);
+        memory.lost = lost(wanted, &written.data["status"]);
+        complain_about_lost(&id, &memory.lost);
         self.remember(id, written, memory, now);
         Ok(true)
     }
@@ -211,22 +211,23 @@ impl Writer<'_> {
     }
 }
 
+/// What of `wanted` the cluster did not keep.
+fn lost(wanted: Value, kept: &Value) -> Map<String, Value> {
+    let Value::Object(mut fields) = wanted else { return Map::new() };
+    fields.retain(|field, _| kept.get(field.as_str()).is_none());
+    fields
+}
+
 /// Says once that the cluster does not keep all of our status: its CRD is older than this controller.
-fn complain_about_lost(id: &ObjectId, wanted: &Value, kept: &Value) {
+fn complain_about_lost(id: &ObjectId, lost: &Map<String, Value>) {
     static SAID: Once = Once::new();
-    let lost: Vec<&str> = wanted
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(field, _)| kept.get(field.as_str()).is_none())
-        .map(|(field, _)| field.as_str())
-        .collect();
     if !lost.is_empty() {
+        let fields: Vec<&str> = lost.keys().map(String::as_str).collect();
         SAID.call_once(|| {
             warn!(
                 canary = format!("{}.{}", id.name, id.namespace),
                 "the Canary CRD of this cluster does not know status.{}: apply the CRDs of this version (vexil crds)",
-                lost.join(", status.")
+                fields.join(", status.")
             );
         });
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::api::object::{Kind, ObjectId};
+use crate::api::request::REQUEST;
 use crate::workload::config;
 
 use super::backoff;
@@ -250,9 +251,19 @@ pub fn resource(kind: Kind) -> ApiResource {
     }
 }
 
-/// The object as JSON, without the record of field managers: that is half of it and nobody here reads it.
+/// The object as JSON. Of the record of field managers, which is half of an object, only who made a request by hand
+/// is kept.
 pub fn plain(mut object: DynamicObject) -> Option<((String, String), Arc<Value>)> {
-    object.metadata.managed_fields = None;
+    let asked = object.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(REQUEST));
+    let mut record = object.metadata.managed_fields.take().filter(|_| asked);
+    if let Some(entries) = &mut record {
+        entries.retain_mut(|entry| {
+            let fields = entry.fields_v1.take();
+            let annotation = format!("f:{REQUEST}");
+            fields.is_some_and(|fields| !fields.0["f:metadata"]["f:annotations"][annotation].is_null())
+        });
+    }
+    object.metadata.managed_fields = record;
     let key = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone()?);
     serde_json::to_value(object).ok().map(|value| (key, Arc::new(value)))
 }

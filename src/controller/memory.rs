@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::api::object::ObjectId;
 use crate::rollout::{Answers, Event};
@@ -15,8 +15,10 @@ pub struct Memory {
     pub answers: Answers,
     /// When a step was decided that left nothing in the status.
     pub polled_at: Option<DateTime<Utc>>,
-    /// Generation that a status was last written for.
-    pub announced: Option<i64>,
+    /// What we wrote into the status and the cluster did not keep: the CRD is older than this controller.
+    pub lost: Map<String, Value>,
+    /// When a wait was last written down.
+    pub noted_at: Option<DateTime<Utc>>,
     /// What was said at the last wait, and when.
     pub notices: Vec<Event>,
     pub noticed_at: Option<DateTime<Utc>>,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::api;
 use crate::api::object::{Kind, ObjectId, Objects};
 use crate::api::release::{Problem, Reading, Release, Settings};
+use crate::api::request::Request;
 use crate::api::status::CanaryStatus;
 use crate::api::traffic::{RouteState, RouteWish};
 use crate::api::workload::{Presence, TargetShape, is_own_revision};
@@ -64,9 +65,7 @@ pub fn observe(
         return Observation::NotYet(None);
     }
     let Some(object) = caches.get(id) else { return Observation::Gone };
-    let mut status: CanaryStatus = serde_json::from_value(object["status"].clone()).unwrap_or_default();
-    // The schema of an older CRD drops it: what we wrote is remembered, or every look would write it again.
-    status.observed_generation = status.observed_generation.or(memory.announced);
+    let mut status = status_of(&object, memory);
     let capabilities = |release: &Release| {
         router::registry::router(&release.provider).map(|router| router.capabilities(release))
     };
@@ -175,6 +174,9 @@ pub fn observe(
         target,
         answers: memory.answers.clone(),
         polled_at: memory.polled_at,
+        noted_at: memory.noted_at,
+        images: workload.images(&release, &objects),
+        request: Request::of(&object),
         cookie_values: None,
         release: release.clone(),
         status,
@@ -183,6 +185,17 @@ pub fn observe(
         snapshot,
         scene: Scene { canary: object, release, shape, objects, workload, router },
     }))
+}
+
+/// The status with what the schema of an older CRD drops: it is remembered, or every look would write it again.
+fn status_of(canary: &Value, memory: &Memory) -> CanaryStatus {
+    let mut status = canary["status"].clone();
+    if let Some(kept) = status.as_object_mut() {
+        for (field, value) in &memory.lost {
+            kept.entry(field).or_insert_with(|| value.clone());
+        }
+    }
+    serde_json::from_value(status).unwrap_or_default()
 }
 
 /// An older Canary with the same target, or the same Service, and what is said about it (spec 02 §9.4). The older one

@@ -87,7 +87,9 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
                 }
             }
             Step::Act(plan) => {
-                asked.clear();
+                if !plan.note {
+                    asked.clear();
+                }
                 match act(shared, &plan, &world, memory).await {
                     Ok(()) => {}
                     Err(next) => return next,
@@ -108,6 +110,10 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
             // Decided and yet nothing to write: looked at again, but not at once, or it would never end.
             debug!(canary = snapshot.release.title(), effects = ?plan.effects, "nothing to write");
             Err(Next::Retry)
+        }
+        Ok(_) if plan.note => {
+            memory.noted_at = Some(snapshot.now);
+            Ok(())
         }
         Ok(_) => {
             memory.step_done();

@@ -6,16 +6,17 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::api::analysis::{OnMetricError, OnNoData};
-use crate::api::answer::Measured;
+use crate::api::answer::{Measured, excerpt};
 use crate::api::duration;
 use crate::api::number::shortest;
 use crate::api::release::{MetricCheck, MetricSource, Release, TargetKind};
+use crate::api::status::{Blocker, Measurement};
 
-use super::gates;
 use super::machine::Flow;
 use super::messages::{error, warning};
 use super::snapshot::Snapshot;
 use super::step::{Answer, Ask, Event, Step};
+use super::{account, gates};
 
 /// What all checks of a step come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +24,10 @@ pub(super) struct Judged {
     pub judgement: Judgement,
     /// One for each check that did not pass.
     pub events: Vec<Event>,
+    /// What was found, for the status.
+    pub measurements: Vec<Measurement>,
+    /// Checks that did not pass, for the status.
+    pub unmet: Vec<Blocker>,
 }
 
 /// The verdict of one check, or of all. The worst one counts.
@@ -49,13 +54,47 @@ pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
     if !open.is_empty() {
         return Err(Box::new(Step::Ask(open)));
     }
-    let mut judged = Judged { judgement: Judgement::Passed, events: Vec::new() };
+    let mut judged = Judged {
+        judgement: Judgement::Passed,
+        events: Vec::new(),
+        measurements: Vec::new(),
+        unmet: Vec::new(),
+    };
     for (check, measured) in answers {
         let (judgement, event) = judge_one(&world.release, check, measured);
         judged.judgement = judged.judgement.max(judgement);
+        if judged.measurements.len() < MEASUREMENTS {
+            judged.measurements.push(measurement(check, measured, judgement));
+        }
+        if judgement != Judgement::Passed {
+            let why = event.as_ref().map_or("", |event| event.message.as_str());
+            judged.unmet.push(account::check(&check.name, why));
+        }
         judged.events.extend(event.map(|event| Event { phase: world.status.phase, ..event }));
     }
     Ok(judged)
+}
+
+/// One check as the status shows it.
+fn measurement(check: &MetricCheck, measured: &Measured, judgement: Judgement) -> Measurement {
+    let (value, message) = match measured {
+        Measured::Value(value) => (Some((value * 1000.0).round() / 1000.0), None),
+        Measured::NotANumber => (None, Some("the result is NaN".to_owned())),
+        Measured::NoData(why) | Measured::Failed(why) => (None, Some(excerpt(why.as_bytes(), 256))),
+    };
+    let verdict = match judgement {
+        Judgement::Passed => "Passed",
+        Judgement::Held => "Held",
+        Judgement::Failed => "Failed",
+    };
+    Measurement {
+        name: check.name.clone(),
+        verdict: verdict.to_owned(),
+        value,
+        min: check.min,
+        max: check.max,
+        message,
+    }
 }
 
 /// One check: its verdict, and what is said unless it passed.
@@ -168,3 +207,6 @@ fn millis(value: f64) -> String {
     let seconds = (value / 1000.0).clamp(0.0, f64::from(u32::MAX));
     duration::format(Duration::from_secs_f64(seconds))
 }
+
+/// Measurements that the status shows.
+const MEASUREMENTS: usize = 32;

@@ -7,6 +7,9 @@
 use crate::api::status::{AppliedTarget, CanaryStatus, Phase};
 use crate::api::workload::{PrimaryFacts, TargetFacts, is_own_revision};
 
+/// In place of a revision that is not to be compared with: the target counts as edited since.
+pub const SUPERSEDED: &str = "vx1-superseded";
+
 /// What became of the target since the last run was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

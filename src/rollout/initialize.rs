@@ -6,8 +6,9 @@ use chrono::TimeDelta;
 use crate::api::hooks::Severity;
 use crate::api::status::Phase;
 use crate::api::traffic::Split;
-use crate::api::workload::{PrimaryFacts, REVISION_PREFIX, Readiness, TargetFacts};
+use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
 
+use super::change::SUPERSEDED;
 use super::machine::{Flow, blocked, stop, warnings};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Answer, Ask, Effect, Event, Plan, Reason, Side, Step, Wait};
@@ -89,7 +90,7 @@ fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -
     if !primary.matches_target {
         // The target, or a ConfigMap of its, was edited after it was copied: what the primary runs has no name of
         // ours, and the edit is a revision to release (spec 02 E1.7).
-        status.last_applied_spec = format!("{REVISION_PREFIX}superseded");
+        status.last_applied_spec = SUPERSEDED.to_owned();
         status.applied_target = None;
     }
     status.last_promoted_spec = status.last_applied_spec.clone();

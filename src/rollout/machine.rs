@@ -2,6 +2,8 @@
 
 use crate::api::status::Phase;
 
+use super::account::account;
+use super::by_hand;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Plan, Reason, Step, Wait};
 use super::{initialize, messages, progress, promote, resting, rollback, status, terminate};
@@ -11,7 +13,7 @@ pub(super) type Flow<T> = Result<T, Box<Step>>;
 
 /// What the controller does next for this Canary. Asks only for what has no answer yet.
 pub fn next(world: &Snapshot) -> Step {
-    decide(world).unwrap_or_else(|step| *step)
+    account(world, decide(world).unwrap_or_else(|step| *step))
 }
 
 fn decide(world: &Snapshot) -> Flow<Step> {
@@ -26,7 +28,7 @@ fn decide(world: &Snapshot) -> Flow<Step> {
     match world.status.settling() {
         Some((Phase::Initialized, _)) => return initialize::initializing(world),
         Some((_, since)) => return rollback::settling(world, since),
-        None => {}
+        None => by_hand::requested(world)?,
     }
     match world.status.phase {
         Phase::Unset | Phase::Initializing => initialize::initializing(world),
@@ -76,7 +78,8 @@ pub(super) fn wait(why: Reason, notices: impl IntoIterator<Item = Event>) -> Ste
 pub(super) fn blocked<T>(world: &Snapshot, reason: &str, message: &str) -> Flow<T> {
     let status = status::blocked(world, reason, message);
     if status::differs(&world.status, &status) {
-        return stop(Plan::status(status).events([messages::warning(world.status.phase, message)]));
+        let plan = Plan::status(status).waits(Reason::Blocked(message.to_owned()));
+        return stop(plan.events([messages::warning(world.status.phase, message)]));
     }
     Err(Box::new(wait(Reason::Blocked(message.to_owned()), [])))
 }

@@ -3,6 +3,7 @@
 
 use crate::api::hooks::Severity;
 use crate::api::release::Release;
+use crate::api::request::Request;
 use crate::api::status::Phase;
 
 use super::step::{Alert, Event, EventKind};
@@ -199,4 +200,20 @@ pub fn terminating(release: &Release) -> String {
 
 pub fn terminated(release: &Release) -> String {
     format!("Terminated canary {}", release.title())
+}
+
+pub fn request(request: &Request, revision: &str, outcome: &str) -> String {
+    let action = request.wish.as_ref().map_or("Request", |wish| wish.action.as_str());
+    format!("Request to {action} {revision}{}: {outcome}", from(request))
+}
+
+pub fn request_refused(request: &Request, why: &str) -> String {
+    format!("Request {:?}{} refused: {why}", request.text, from(request))
+}
+
+fn from(request: &Request) -> String {
+    match request.origin() {
+        origin if origin.is_empty() => origin,
+        origin => format!(" {origin}"),
+    }
 }

@@ -13,7 +13,9 @@
 //! `machine.rs` leads from a phase to its function; a strategy (`strategy/`) says what traffic comes next and
 //! whether the analysis is over. Behaviour: spec 02. Where it is better than the original: docs/differences.md.
 
+mod account;
 pub mod analysis;
+mod by_hand;
 pub mod change;
 mod gates;
 mod initialize;

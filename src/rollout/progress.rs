@@ -2,28 +2,36 @@
 
 use crate::api::hooks::{HookType, Severity};
 use crate::api::release::Strategy;
-use crate::api::status::Phase;
+use crate::api::status::{APPROVED, Blocker, CanaryStatus, Measurement, Phase};
 use crate::api::traffic::Split;
 use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::analysis::{self, Judgement};
 use super::change::{Change, change, configs_changed};
-use super::machine::{Flow, polled, stop};
+use super::machine::{Flow, polled, stop, wait};
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Plan, Reason, Step, Wait};
 use super::strategy::{self, Advance, Position};
-use super::{gates, messages, promote, status, upkeep};
+use super::{account, by_hand, gates, messages, promote, status, upkeep};
 
 pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
     changed(world, target, primary)?;
-    if world.status.failed_checks >= world.release.analysis.threshold && world.now >= world.due() {
+    let promotes = by_hand::promotes(world);
+    let failed = world.status.failed_checks >= world.release.analysis.threshold;
+    if failed && !promotes && world.now >= world.due() {
         return rollback::begin(world, &Cause::Threshold, Vec::new());
     }
     withdraw(world, target)?;
     rescale(world, target)?;
     restore_weight(world)?;
+    if promotes {
+        primary_ready(world, primary)?;
+        canary_ready(world, target)?;
+        return Ok(promote::promote(world, Vec::new()).into());
+    }
+    pause(world)?;
     if world.now < world.due() {
         return Ok(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
     }
@@ -34,8 +42,22 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     }
     let mut said = Vec::new();
     rollback_hooks(world, &mut said)?;
-    check(world, &mut said)?;
-    advance(world, said)
+    let measurements = check(world, &mut said)?;
+    let status = CanaryStatus { measurements, ..world.status.clone() };
+    advance(&Snapshot { status, ..world.clone() }, said)
+}
+
+/// Paused by hand the traffic stays; only a rollback hook still has its say.
+fn pause(world: &Snapshot) -> Flow<()> {
+    let Some(pause) = by_hand::pause(world) else { return Ok(()) };
+    if world.release.hooks(HookType::Rollback).next().is_none() {
+        return Err(Box::new(wait(pause, [])));
+    }
+    if world.now < world.due() {
+        return Err(Box::new(Wait::until(world.due(), pause).into()));
+    }
+    rollback_hooks(world, &mut Vec::new())?;
+    Err(Box::new(polled(world, pause).into()))
 }
 
 /// Another revision restarts the analysis at once; the promoted one ends it.
@@ -174,7 +196,7 @@ fn rollback_hooks(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
 }
 
 /// The checks of this step: pre-rollout hooks before the first, rollout hooks and metrics after it.
-fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
+fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
     let phase = world.status.phase;
     if position(world).at_start() {
         said.push(messages::normal(phase, messages::starting(&world.release)));
@@ -183,35 +205,46 @@ fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
             round.passed.iter().map(|hook| messages::normal(phase, messages::pre_rollout_passed(&hook.name))),
         );
         if let Some((hook, why)) = round.closed {
-            said.push(messages::warning(
-                phase,
-                messages::pre_rollout_failed(&world.release, &hook.name, &why),
-            ));
-            return failed_check(world, said);
+            let text = messages::pre_rollout_failed(&world.release, &hook.name, &why);
+            said.push(messages::warning(phase, &text));
+            return failed_check(world, said, Vec::new(), vec![account::check(&hook.name, &text)]);
         }
-        return Ok(());
+        return Ok(Vec::new());
     }
     let round = gates::round(world, HookType::Rollout, Phase::Progressing)?;
     if let Some((hook, why)) = round.closed {
-        said.push(messages::warning(phase, messages::rollout_hook_failed(&world.release, &hook.name, &why)));
-        return failed_check(world, said);
+        let text = messages::rollout_hook_failed(&world.release, &hook.name, &why);
+        said.push(messages::warning(phase, &text));
+        return failed_check(world, said, Vec::new(), vec![account::check(&hook.name, &text)]);
     }
     let judged = analysis::judge(world)?;
     said.extend(judged.events);
     match judged.judgement {
-        Judgement::Passed => Ok(()),
-        Judgement::Failed => failed_check(world, said),
+        Judgement::Passed => Ok(judged.measurements),
+        Judgement::Failed => failed_check(world, said, judged.measurements, judged.unmet),
         Judgement::Held => {
-            let status = status::checked(status::touched(world), world);
-            stop(Plan::status(status).events(std::mem::take(said)))
+            stop(Plan::status(unmet(world, judged.measurements, judged.unmet)).events(std::mem::take(said)))
         }
     }
 }
 
-fn failed_check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
-    let mut status = status::checked(status::touched(world), world);
+fn failed_check<T>(
+    world: &Snapshot,
+    said: &mut Vec<Event>,
+    measurements: Vec<Measurement>,
+    checks: Vec<Blocker>,
+) -> Flow<T> {
+    let mut status = unmet(world, measurements, checks);
     status.failed_checks += 1;
     stop(Plan::status(status).events(std::mem::take(said)))
+}
+
+/// The status after a step whose `checks` did not pass.
+fn unmet(world: &Snapshot, measurements: Vec<Measurement>, checks: Vec<Blocker>) -> CanaryStatus {
+    let mut status = status::checked(status::touched(world), world);
+    status.measurements = measurements;
+    status.blockers = checks;
+    status
 }
 
 /// The checks passed: what the strategy makes of it.
@@ -223,6 +256,7 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
         traffic_gate(world, &mut said)?;
     }
     let mut status = status::checked(status::touched(world), world);
+    status::unhold(&mut status, APPROVED);
     match next {
         Advance::Shift { split, mirror } => {
             let route = Effect::Route(upkeep::route(world, split, mirror)?);
@@ -300,7 +334,7 @@ fn promotion_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     let status = status::checked(status::phase(world, Phase::WaitingPromotion), world);
     let text = messages::waiting_for_promotion(&world.release, &hook.name);
     said.push(messages::warning(Phase::WaitingPromotion, text));
-    let mut plan = Plan::status(status).events(std::mem::take(said));
+    let mut plan = Plan::status(status).events(std::mem::take(said)).waits(Reason::Gate(hook.name.clone()));
     if !hook.mute_alert {
         plan = plan.alert(messages::alert(Severity::Warn, messages::WAITING_PROMOTION_ALERT));
     }

@@ -1,6 +1,6 @@
 //! Promotion: the primary gets the template, then the traffic, then the canary's pods go.
 
-use crate::api::status::Phase;
+use crate::api::status::{APPROVED, PROMOTE, Phase};
 use crate::api::traffic::Split;
 use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
 
@@ -23,6 +23,7 @@ pub(super) fn promote(world: &Snapshot, mut said: Vec<Event>) -> Plan {
 pub(super) fn promoted(world: &Snapshot, said: Vec<Event>) -> Plan {
     let mut status = status::checked(status::phase(world, Phase::Promoting), world);
     status.last_promoted_spec = status.last_applied_spec.clone();
+    status::unhold(&mut status, APPROVED);
     Plan::status(status).events(said)
 }
 
@@ -126,8 +127,10 @@ pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
     }
     let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
     let open = rollback::close(&mut status, world, Ending::Completed);
-    let plan =
-        Plan::status(status).effects([Effect::PauseScaler, Effect::ScaleToZero]).outcome(Outcome::Completed);
+    // Its checks were cut short by hand.
+    let skipped = world.status.condition(PROMOTE).is_some();
+    let outcome = if skipped { Outcome::Skipped } else { Outcome::Completed };
+    let plan = Plan::status(status).effects([Effect::PauseScaler, Effect::ScaleToZero]).outcome(outcome);
     Ok(last_words(world, plan, Ending::Completed, open).into())
 }
 

@@ -1,16 +1,17 @@
 //! Between two runs, and at the gate before one: waiting for a new revision, starting its release.
 
 use crate::api::hooks::{HookType, Severity};
-use crate::api::status::Phase;
+use crate::api::status::{BlockerKind, Phase};
 use crate::api::traffic::Split;
 use crate::api::workload::TargetFacts;
 
 use super::change::{Change, applied, change, configs_changed};
+use super::gates::Round;
 use super::machine::{Flow, polled, stop, wait};
-use super::rollback::Ending;
+use super::rollback::{Cause, Ending};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
-use super::{gates, messages, rollback, status, upkeep};
+use super::{by_hand, gates, messages, rollback, status, upkeep};
 
 pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
@@ -85,12 +86,17 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     let release = &world.release;
     let phase = world.status.phase;
     if phase == Phase::Waiting {
+        let pause = by_hand::pause(world);
         if world.now < world.due() {
-            return Ok(Wait::until(world.due(), Reason::Gate(names(world, HookType::ConfirmRollout))).into());
+            return Ok(Wait::until(world.due(), pause.unwrap_or_else(|| gate(world))).into());
         }
         reject(world, target)?;
+        if let Some(pause) = pause {
+            return Ok(polled(world, pause).into());
+        }
     }
-    let round = gates::round(world, HookType::ConfirmRollout, phase)?;
+    let kind = HookType::ConfirmRollout;
+    let round = if by_hand::promotes(world) { Round::open() } else { gates::round(world, kind, phase)? };
     if let Some((hook, _)) = round.closed {
         return Ok(closed(world, &hook.name, hook.mute_alert));
     }
@@ -129,7 +135,8 @@ fn closed(world: &Snapshot, hook: &str, muted: bool) -> Step {
     }
     let status = status::checked(status::phase(world, Phase::Waiting), world);
     let plan = Plan::status(status)
-        .events([messages::warning(Phase::Waiting, messages::waiting_for_approval(&world.release, hook))]);
+        .events([messages::warning(Phase::Waiting, messages::waiting_for_approval(&world.release, hook))])
+        .waits(Reason::Gate(hook.to_owned()));
     if muted {
         plan.into()
     } else {
@@ -141,18 +148,28 @@ fn closed(world: &Snapshot, hook: &str, muted: bool) -> Step {
 fn reject(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     let (_, passed) = gates::first_passed(world, HookType::Rollback, world.status.phase)?;
     let Some(hook) = passed else { return Ok(()) };
+    stop(abandon(world, target, &Cause::Manual { hook: &hook.name }))
+}
+
+/// A revision that waits for its approval is given up.
+pub(super) fn abandon(world: &Snapshot, target: &TargetFacts, cause: &Cause<'_>) -> Plan {
     let mut status = status::phase(world, Phase::Failed);
     status::record(&mut status, target);
     status.failed_checks = 0;
     rollback::close(&mut status, world, Ending::RolledBack);
-    let plan = Plan::status(status)
-        .events(rollback::manual_events(world, &hook.name))
+    let (events, alert) = rollback::announcement(world, cause);
+    Plan::status(status)
+        .events(events)
         .events([messages::warning(Phase::Failed, messages::failed(&world.release))])
-        .alert(messages::alert(Severity::Warn, messages::MANUAL_ROLLBACK_ALERT))
-        .outcome(Outcome::Failed);
-    stop(plan)
+        .alert(alert)
+        .outcome(Outcome::Failed)
 }
 
-fn names(world: &Snapshot, kind: HookType) -> String {
-    world.release.hooks(kind).map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
+/// The gate that was found closed, or all that there are.
+fn gate(world: &Snapshot) -> Reason {
+    let closed = world.status.blockers.iter().find(|blocker| blocker.kind == BlockerKind::Gate);
+    Reason::Gate(closed.and_then(|blocker| blocker.name.clone()).unwrap_or_else(|| {
+        let hooks = world.release.hooks(HookType::ConfirmRollout);
+        hooks.map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
+    }))
 }

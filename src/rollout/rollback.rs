@@ -19,6 +19,8 @@ pub(super) enum Cause<'a> {
     Threshold,
     /// A rollback hook said so.
     Manual { hook: &'a str },
+    /// Somebody asked for it; what is said, and the text of the alert.
+    Request { said: &'a str, alert: &'a str },
     /// A workload missed its deadline.
     Deadline { why: &'a str },
 }
@@ -172,7 +174,7 @@ pub(super) fn manual_events(world: &Snapshot, hook: &str) -> [Event; 2] {
     ]
 }
 
-fn announcement(world: &Snapshot, cause: &Cause<'_>) -> (Vec<Event>, Alert) {
+pub(super) fn announcement(world: &Snapshot, cause: &Cause<'_>) -> (Vec<Event>, Alert) {
     let release = &world.release;
     let phase = world.status.phase;
     match cause {
@@ -187,6 +189,9 @@ fn announcement(world: &Snapshot, cause: &Cause<'_>) -> (Vec<Event>, Alert) {
             manual_events(world, hook).into(),
             messages::alert(Severity::Warn, messages::MANUAL_ROLLBACK_ALERT),
         ),
+        Cause::Request { said, alert } => {
+            (vec![messages::warning(phase, *said)], messages::alert(Severity::Warn, *alert))
+        }
         Cause::Deadline { why } => (
             vec![
                 messages::warning(phase, *why),

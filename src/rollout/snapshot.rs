@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::api::release::{Release, TargetKind};
+use crate::api::request::Request;
 use crate::api::status::CanaryStatus;
 use crate::api::traffic::{Capabilities, RouteState, Split};
 use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
@@ -32,6 +33,12 @@ pub struct Snapshot {
     pub answers: Answers,
     /// When the last step was decided that left nothing in the status (a gate that stays closed).
     pub polled_at: Option<DateTime<Utc>>,
+    /// When a wait was last written down.
+    pub noted_at: Option<DateTime<Utc>>,
+    /// Images of the target's containers.
+    pub images: Vec<String>,
+    /// What somebody asks for by hand.
+    pub request: Option<Request>,
     /// Values for the affinity cookies of a run that starts now, where the release asks for some.
     pub cookie_values: Option<[String; 2]>,
 }

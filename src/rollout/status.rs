@@ -3,11 +3,16 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::release::{Problem, Release};
-use crate::api::status::{CanaryCondition, CanaryStatus, POST_ROLLOUT, Phase, SETTLING};
+use crate::api::request::Request;
+use crate::api::status::{
+    APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
+};
 use crate::api::workload::TargetFacts;
 
+use super::account;
 use super::change;
 use super::snapshot::Snapshot;
+use super::step::Reason;
 
 /// The status of `world` with phase `phase`: counters as the phase demands, conditions, times.
 pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
@@ -18,6 +23,11 @@ pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
     if !matches!(phase, Phase::Progressing | Phase::Waiting | Phase::WaitingPromotion | Phase::Promoting) {
         status.canary_weight = 0;
         status.iterations = 0;
+    }
+    if phase.is_at_rest() {
+        for kind in [PAUSED, APPROVED, PROMOTE] {
+            drop_condition(&mut status, kind);
+        }
     }
     if matches!(phase, Phase::Initialized | Phase::Succeeded) {
         status.last_promoted_spec = status.last_applied_spec.clone();
@@ -33,6 +43,13 @@ pub fn started(world: &Snapshot, target: &TargetFacts) -> CanaryStatus {
     status.iterations = 0;
     status.failed_checks = 0;
     drop_condition(&mut status, POST_ROLLOUT);
+    drop_condition(&mut status, APPROVED);
+    for kind in [PAUSED, PROMOTE] {
+        if status.said_of(kind, &target.revision).is_none() {
+            drop_condition(&mut status, kind);
+        }
+    }
+    status.measurements.clear();
     record(&mut status, target);
     give_cookies(&mut status, world);
     checked(status, world)
@@ -77,6 +94,7 @@ pub fn record(status: &mut CanaryStatus, target: &TargetFacts) {
 /// The status after a step was decided at this moment: the next is due one interval later.
 pub fn checked(mut status: CanaryStatus, world: &Snapshot) -> CanaryStatus {
     status.last_check_time = Some(world.now);
+    status.blockers.clear();
     // Scalers edit the target as well: the fence is told of it with the next step.
     if let Ok(target) = &world.target
         && target.revision == status.last_applied_spec
@@ -102,6 +120,29 @@ pub fn close(status: &mut CanaryStatus, ending: &str, now: DateTime<Utc>) {
 /// The post-rollout hooks were called.
 pub fn closed(status: &mut CanaryStatus) {
     drop_condition(status, POST_ROLLOUT);
+}
+
+/// Holds `revision` to what was asked by hand.
+pub fn hold(status: &mut CanaryStatus, kind: &str, revision: &str, text: &str, now: DateTime<Utc>) {
+    set(status, kind, "True", "Requested", &format!("{revision}: {text}"), now);
+}
+
+/// Ends what was asked by hand.
+pub fn unhold(status: &mut CanaryStatus, kind: &str) {
+    drop_condition(status, kind);
+}
+
+/// What became of a request; `granted` unless it was refused.
+pub fn answer(status: &mut CanaryStatus, request: &Request, granted: bool, text: &str, now: DateTime<Utc>) {
+    let (value, reason) = if granted { ("True", "Granted") } else { ("False", "Refused") };
+    set(status, REQUEST, value, reason, &format!("{}: {text}", request.text), now);
+}
+
+/// Whether the request was acted upon.
+pub fn is_answered(status: &CanaryStatus, request: &Request) -> bool {
+    let answer =
+        status.condition(REQUEST).and_then(|condition| condition.message.strip_prefix(&request.text));
+    answer.is_some_and(|rest| rest.starts_with(": "))
 }
 
 /// The present status, with the times of a write.
@@ -130,7 +171,9 @@ pub fn refused(
     let mut status = observed.clone();
     status.observed_generation = Some(generation);
     status.last_transition_time = Some(now);
-    stall(&mut status, "InvalidSpec", &problem_text(problems), now);
+    let text = problem_text(problems);
+    stall(&mut status, "InvalidSpec", &text, now);
+    status.blockers = account::since(&observed.blockers, account::blocker(&Reason::Blocked(text), None), now);
     status
 }
 

@@ -63,12 +63,24 @@ pub struct Plan {
     pub alerts: Vec<Alert>,
     /// The end of a run, for the counters.
     pub outcome: Option<Outcome>,
+    /// What is waited for afterwards, where neither phase nor times tell.
+    pub waits: Option<Reason>,
+    /// Only writes down what is waited for; the step goes on.
+    pub note: bool,
 }
 
 impl Plan {
     /// A plan that only writes `status`.
     pub fn status(status: CanaryStatus) -> Self {
-        Self { effects: Vec::new(), status, events: Vec::new(), alerts: Vec::new(), outcome: None }
+        Self {
+            effects: Vec::new(),
+            status,
+            events: Vec::new(),
+            alerts: Vec::new(),
+            outcome: None,
+            waits: None,
+            note: false,
+        }
     }
 
     pub fn effects(mut self, effects: impl IntoIterator<Item = Effect>) -> Self {
@@ -83,6 +95,11 @@ impl Plan {
 
     pub fn alert(mut self, alert: Alert) -> Self {
         self.alerts.push(alert);
+        self
+    }
+
+    pub fn waits(mut self, why: Reason) -> Self {
+        self.waits = Some(why);
         self
     }
 
@@ -212,6 +229,8 @@ pub enum Reason {
     Gate(String),
     /// Proxies are given the time to hear of the last change.
     Settling(DateTime<Utc>),
+    /// Paused by hand; the text says by whom.
+    Paused(String),
     /// Cannot go on before somebody changes something; the text says what.
     Blocked(String),
     /// The Canary is being deleted and there is nothing to undo.
@@ -224,7 +243,7 @@ impl fmt::Display for Reason {
             Self::AtRest => write!(f, "no new revision"),
             Self::Suspended => write!(f, "suspended by spec.suspend"),
             Self::NextCheck(at) => write!(f, "next check at {}", at.format("%H:%M:%S")),
-            Self::Readiness(why) | Self::Blocked(why) => f.write_str(why),
+            Self::Readiness(why) | Self::Blocked(why) | Self::Paused(why) => f.write_str(why),
             Self::Gate(hook) => write!(f, "waiting for approval by {hook}"),
             Self::Settling(until) => {
                 write!(f, "traffic has moved, pods stay until {}", until.format("%H:%M:%S"))

@@ -143,6 +143,9 @@ impl Stage {
             routes: RoutesSeen::Absent,
             answers: Answers::default(),
             polled_at: None,
+            noted_at: None,
+            images: vec!["podinfo:1".into()],
+            request: None,
             cookie_values: Some(["AbCdEfGhIj".into(), "KlMnOpQrSt".into()]),
         };
         Self {
@@ -236,6 +239,10 @@ impl Stage {
                     self.world.status = plan.status;
                 } else {
                     assert!(!plan.effects.is_empty(), "a plan that does nothing: {:?}", plan.events);
+                }
+                if plan.note {
+                    self.world.noted_at = Some(self.world.now);
+                    return None;
                 }
                 self.world.answers.clear();
                 self.world.polled_at = None;

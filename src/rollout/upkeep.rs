@@ -1,7 +1,7 @@
 //! Keeping what a release stands on as it should be: Services, routes, the primary and its autoscaler. In every
 //! phase but the first it runs before anything else; at rest it finds nothing to do.
 
-use crate::api::status::{CanaryStatus, Phase};
+use crate::api::status::CanaryStatus;
 use crate::api::traffic::{Cookies, RouteWish, Split};
 use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
 
@@ -114,7 +114,7 @@ fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {
         RoutesSeen::Absent => (expected(world), false),
         RoutesSeen::Seen { state, in_place } => {
             // At rest nobody but the primary has pods, whatever somebody wrote into the routes.
-            let at_rest = matches!(world.status.phase, Phase::Initialized | Phase::Succeeded | Phase::Failed);
+            let at_rest = world.status.phase.is_at_rest();
             let moved = at_rest && (state.split != expected(world) || state.mirrored);
             match (moved, in_place) {
                 (true, _) => (expected(world), false),

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::config::{self, Occasion, Tracked};
-use super::live::{edit, find};
+use super::live::{self, edit, find};
 use super::primary::{Copied, Twin};
 use super::readiness::{self, Standard, number, prefixed};
 use super::{Error, Workload, owner, revision, scaler, shape};
@@ -21,6 +21,10 @@ impl Workload for DaemonSet {
         let mut ids = vec![target_id(release), primary_id(release)];
         ids.extend(scaler::of(release).into_iter().flat_map(|scaler| scaler.reads()));
         ids
+    }
+
+    fn images(&self, release: &Release, seen: &Objects) -> Vec<String> {
+        find(seen, &target_id(release)).map(live::images).unwrap_or_default()
     }
 
     fn shape(&self, release: &Release, settings: &Settings, seen: &Objects) -> Result<TargetShape, Error> {

@@ -19,6 +19,13 @@ pub(super) fn missing(what: &str, id: &ObjectId) -> String {
     )
 }
 
+/// Images of the containers of a workload's template.
+pub(super) fn images(workload: &Value) -> Vec<String> {
+    let containers = workload["spec"]["template"]["spec"]["containers"].as_array();
+    let image = |container: &Value| container["image"].as_str().map(str::to_owned);
+    containers.into_iter().flatten().filter_map(image).take(IMAGES).collect()
+}
+
 /// The write that brings `changes`, a merge patch, to the object; `None` if it has them already.
 pub(super) fn edit(id: ObjectId, live: &Value, changes: &Value) -> Option<Write> {
     let mut desired = live.clone();
@@ -34,3 +41,6 @@ fn without_empty(changes: &Value) -> Value {
         kept.filter(|(_, value)| value.as_object().is_none_or(|fields| !fields.is_empty())).collect(),
     )
 }
+
+/// Images that are named, of a template with many containers.
+const IMAGES: usize = 10;

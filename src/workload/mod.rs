@@ -33,6 +33,11 @@ pub trait Workload: Send + Sync {
         Vec::new()
     }
 
+    /// Images of the target's containers, for people.
+    fn images(&self, _release: &Release, _seen: &Objects) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How the target's pods are selected and which ports they have.
     ///
     /// # Errors

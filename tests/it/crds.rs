@@ -77,6 +77,11 @@ const INTENDED: &[&str] = &[
     "Canary.status.appliedTarget: field added",
     "Canary.status.lastCheckTime: field added",
     "Canary.status.observedGeneration: field added",
+    // What people want to know of a release.
+    "Canary.status.blockers: field added",
+    "Canary.status.measurements: field added",
+    "Canary.status.promoted: field added",
+    "Canary.status.releasing: field added",
 ];
 
 /// Notes where two schemas differ in meaning.

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod bad_input;
+mod by_hand;
 mod configs;
 mod crds;
 mod demo;

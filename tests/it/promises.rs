@@ -93,6 +93,9 @@ fn remains(world: &World) -> Vec<Value> {
             status.remove(field);
         }
     }
+    if let Some(promoted) = status["promoted"].as_object_mut() {
+        promoted.remove("since");
+    }
     objects.push(status);
     objects
 }

@@ -1,5 +1,7 @@
 //! The tables of spec 02, told on a stage: no runtime, no cluster.
 
+mod account;
+mod by_hand;
 mod change;
 mod configs;
 mod failures;

@@ -1,0 +1,181 @@
+//! What the status tells people of a decision: the revision under release, the promoted one, and what is waited for.
+//! Nothing here changes what is done.
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use crate::api::status::{Blocker, BlockerKind, CanaryStatus, Phase, Revision};
+
+use super::change::SUPERSEDED;
+use super::initialize::SETTLE;
+use super::snapshot::Snapshot;
+use super::status;
+use super::step::{Plan, Reason, Step, Wait};
+
+/// `step`, with the status that tells of it. A wait that the status does not know yet becomes a note of it first.
+pub(super) fn account(world: &Snapshot, step: Step) -> Step {
+    match step {
+        Step::Act(mut plan) if status::differs(&world.status, &plan.status) => {
+            name_revisions(world, &mut plan.status);
+            plan.status.blockers = after(world, &plan);
+            Step::Act(plan)
+        }
+        Step::Wait(wait) if !world.lifecycle.deleting => note(world, wait),
+        step => step,
+    }
+}
+
+/// The blocker that `reason` stands for, if it is one.
+pub(super) fn blocker(reason: &Reason, until: Option<DateTime<Utc>>) -> Option<Blocker> {
+    let (kind, name, until) = match reason {
+        Reason::AtRest | Reason::Deleting => return None,
+        Reason::Suspended => (BlockerKind::Suspended, None, None),
+        Reason::NextCheck(at) => (BlockerKind::NextCheck, None, Some(*at)),
+        Reason::Readiness(_) => (BlockerKind::Readiness, None, until),
+        Reason::Gate(hook) => (BlockerKind::Gate, Some(hook.clone()), None),
+        Reason::Settling(until) => (BlockerKind::Settling, None, Some(*until)),
+        Reason::Paused(_) => (BlockerKind::Paused, None, None),
+        Reason::Blocked(_) => (BlockerKind::Blocked, None, None),
+    };
+    let until = until.map(|until| until.trunc_subsecs(0));
+    let message = match reason {
+        // The time stands beside it.
+        Reason::NextCheck(_) => "one interval between two steps".to_owned(),
+        other => other.to_string(),
+    };
+    Some(Blocker { kind, name, message: shortened(&message), since: None, until })
+}
+
+/// A check that did not pass, by the name of its metric or hook.
+pub(super) fn check(name: &str, why: &str) -> Blocker {
+    Blocker {
+        kind: BlockerKind::Check,
+        name: Some(name.to_owned()),
+        message: shortened(why),
+        ..Blocker::default()
+    }
+}
+
+/// `blockers` in place of `known`: those that go on keep the time since which they stand. Bounded, as a manifest
+/// may have any number of checks.
+pub(super) fn since(
+    known: &[Blocker],
+    blockers: impl IntoIterator<Item = Blocker>,
+    now: DateTime<Utc>,
+) -> Vec<Blocker> {
+    let stand = |blocker: Blocker| {
+        let same = known.iter().find(|known| known.kind == blocker.kind && known.name == blocker.name);
+        let since = same.and_then(|known| known.since).or_else(|| Some(now.trunc_subsecs(0)));
+        Blocker { since, ..blocker }
+    };
+    blockers.into_iter().map(stand).take(MOST).collect()
+}
+
+/// What is waited for once `plan` is carried out.
+fn after(world: &Snapshot, plan: &Plan) -> Vec<Blocker> {
+    let status = &plan.status;
+    let running = matches!(
+        status.phase,
+        Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising
+    );
+    let checks = status.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Check).cloned();
+    let reason = match (&plan.waits, status.last_check_time) {
+        (Some(reason), _) => Some(reason.clone()),
+        _ if status.settling().is_some() => Some(Reason::Settling(world.now + SETTLE)),
+        (None, Some(checked)) if running && status.last_check_time != world.status.last_check_time => {
+            Some(Reason::NextCheck(checked + world.release.analysis.interval))
+        }
+        _ if running || matches!(status.phase, Phase::Waiting | Phase::Initializing) => {
+            return status.blockers.clone();
+        }
+        _ => return Vec::new(),
+    };
+    let gates = gates(world, status.phase);
+    let next = reason.filter(|_| gates.is_empty()).and_then(|reason| blocker(&reason, None));
+    since(&world.status.blockers, checks.chain(gates).chain(next), world.now)
+}
+
+/// Writes down a wait that is not known yet. Numbers that move are written once per interval.
+fn note(world: &Snapshot, mut wait: Wait) -> Step {
+    let known = &world.status.blockers;
+    let passing = match wait.why {
+        // The cluster has not looked at the last edit yet: over in a moment.
+        Reason::Readiness(_) => wait.notices.is_empty(),
+        // A suspended Canary is left as it is, unless what it says would be wrong.
+        Reason::Suspended => known.is_empty(),
+        _ => false,
+    };
+    if passing {
+        return wait.into();
+    }
+    let mut blockers = Vec::new();
+    if matches!(wait.why, Reason::NextCheck(_)) {
+        blockers.extend(known.iter().filter(|blocker| blocker.kind == BlockerKind::Check).cloned());
+        blockers.extend(gates(world, world.status.phase));
+    }
+    if !blockers.iter().any(|blocker| blocker.kind == BlockerKind::Gate) {
+        blockers.extend(blocker(&wait.why, wait.until));
+    }
+    let blockers = since(known, blockers, world.now);
+    if blockers == *known {
+        return wait.into();
+    }
+    let facts = |blockers: &[Blocker]| -> Vec<_> {
+        blockers.iter().map(|blocker| (blocker.kind, blocker.name.clone(), blocker.until)).collect()
+    };
+    if facts(&blockers) == facts(known)
+        && let Some(noted) = world.noted_at
+        && world.now < noted + world.release.analysis.interval
+    {
+        let again = noted + world.release.analysis.interval;
+        wait.until = Some(wait.until.map_or(again, |until| until.min(again)));
+        return wait.into();
+    }
+    let mut plan = Plan::status(CanaryStatus { blockers, ..world.status.clone() });
+    name_revisions(world, &mut plan.status);
+    plan.note = true;
+    plan.into()
+}
+
+/// Gates that are known to be closed and stay so until they are asked again.
+fn gates(world: &Snapshot, phase: Phase) -> Vec<Blocker> {
+    let stay = phase == Phase::WaitingPromotion && world.status.phase == phase;
+    let polled = phase == Phase::Progressing && world.polled_at.is_some();
+    let known = world.status.blockers.iter().filter(|_| stay || polled);
+    known.filter(|blocker| blocker.kind == BlockerKind::Gate).cloned().collect()
+}
+
+fn name_revisions(world: &Snapshot, status: &mut CanaryStatus) {
+    let now = Some(world.now.trunc_subsecs(0));
+    let target = world.target.as_ref().map_or("", |target| target.revision.as_str());
+    let before = world.status.releasing.clone();
+    let images = |name: &str| match &before {
+        _ if name == target => world.images.clone(),
+        Some(before) if before.name == name => before.images.clone(),
+        _ => Vec::new(),
+    };
+    let named = |name: &str, known: Option<Revision>| match known {
+        _ if name.is_empty() || name == SUPERSEDED => None,
+        Some(known) if known.name == name => Some(known),
+        _ => Some(Revision { name: name.to_owned(), images: images(name), since: now }),
+    };
+    status.releasing = match status.phase {
+        Phase::Waiting => named(target, status.releasing.take()),
+        Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising => {
+            named(&status.last_applied_spec, status.releasing.take())
+        }
+        _ => None,
+    };
+    status.promoted = named(&status.last_promoted_spec, status.promoted.take());
+}
+
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+/// Blockers in a status.
+const MOST: usize = 16;
+/// Characters of a message.
+const LONGEST: usize = 512;

@@ -1,0 +1,184 @@
+//! Requests by hand: pause, resume, approve, promote, abort, retry. Each is meant for one revision, acted upon once,
+//! and answered in an event and in the condition `Request`. A late one cannot hit the next release.
+
+use chrono::TimeDelta;
+
+use crate::api::request::{Action, Request};
+use crate::api::status::{APPROVED, BlockerKind, CanaryStatus, PAUSED, PROMOTE, Phase};
+use crate::api::workload::TargetFacts;
+
+use super::change::SUPERSEDED;
+use super::machine::{Flow, stop};
+use super::resting;
+use super::rollback::{self, Cause};
+use super::snapshot::Snapshot;
+use super::status::{self, hold, unhold};
+use super::step::{Plan, Reason};
+use super::{messages, upkeep};
+
+/// Acts on a request that has no answer yet.
+pub(super) fn requested(world: &Snapshot) -> Flow<()> {
+    let (Some(request), Ok(target)) = (&world.request, &world.target) else { return Ok(()) };
+    if world.status.conditions.is_none() || status::is_answered(&world.status, request) {
+        return Ok(());
+    }
+    match &request.wish {
+        Err(why) => refuse(world, request, why),
+        Ok(wish) if !wish.is_for(&target.revision) => {
+            let why = format!("it is for revision {}, the target is at {}", wish.revision, target.revision);
+            refuse(world, request, &why)
+        }
+        Ok(wish) => grant(world, request, wish.action, target),
+    }
+}
+
+/// Whether the checks and gates of the revision under release are skipped by hand.
+pub(super) fn promotes(world: &Snapshot) -> bool {
+    held(world, PROMOTE).is_some()
+}
+
+/// Why the revision under release is paused, if it is.
+pub(super) fn pause(world: &Snapshot) -> Option<Reason> {
+    held(world, PAUSED).map(|by| Reason::Paused(by.to_owned()))
+}
+
+/// Whether the gate `hook` was opened by hand.
+pub(super) fn is_approved(world: &Snapshot, hook: &str) -> bool {
+    approved(world).iter().any(|name| name == hook)
+}
+
+fn grant(world: &Snapshot, request: &Request, action: Action, target: &TargetFacts) -> Flow<()> {
+    let phase = world.status.phase;
+    let undecided = matches!(phase, Phase::Waiting | Phase::Progressing | Phase::WaitingPromotion);
+    match action {
+        Action::Resume => resume(world, request),
+        Action::Retry => retry(world, request),
+        _ if matches!(phase, Phase::Promoting | Phase::Finalising) => {
+            refuse(world, request, "the primary has been given the revision already, it cannot be held up")
+        }
+        _ if !undecided => {
+            let hint = if phase == Phase::Failed { ", ask for retry to release it again" } else { "" };
+            refuse(world, request, &format!("nothing is being released in phase {phase}{hint}"))
+        }
+        Action::Pause => suspend(world, request, target),
+        Action::Approve => approve(world, request, target),
+        Action::Promote => promote(world, request, target),
+        Action::Abort => abort(world, request, target),
+    }
+}
+
+fn suspend(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> {
+    if let Some(by) = held(world, PAUSED) {
+        return refuse(world, request, &format!("it is {by} already"));
+    }
+    let by = with_origin("paused", request);
+    let mut status = status::touched(world);
+    hold(&mut status, PAUSED, &target.revision, &by, world.now);
+    let outcome = match world.status.phase {
+        Phase::Waiting => "the release does not start before it is resumed".to_owned(),
+        _ => format!("traffic stays at weight {}", world.canary_share()),
+    };
+    stop(done(world, request, status, &outcome).waits(Reason::Paused(by)))
+}
+
+fn resume(world: &Snapshot, request: &Request) -> Flow<()> {
+    if held(world, PAUSED).is_none() {
+        return refuse(world, request, "it is not paused");
+    }
+    let mut status = status::touched(world);
+    unhold(&mut status, PAUSED);
+    stop(done(world, request, status, "the release goes on"))
+}
+
+fn approve(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> {
+    let closed = world.status.blockers.iter().find(|blocker| blocker.kind == BlockerKind::Gate);
+    let Some(gate) = closed.and_then(|blocker| blocker.name.clone()) else {
+        return refuse(world, request, "no gate waits for an approval");
+    };
+    let mut names = approved(world);
+    names.push(gate.clone());
+    let mut status = due(world);
+    let list = serde_json::to_string(&names).unwrap_or_default();
+    hold(&mut status, APPROVED, &target.revision, &list, world.now);
+    stop(done(world, request, status, &format!("gate {gate} is open")))
+}
+
+fn promote(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> {
+    let mut status = due(world);
+    unhold(&mut status, PAUSED);
+    hold(&mut status, PROMOTE, &target.revision, &with_origin("promoted", request), world.now);
+    stop(done(world, request, status, "it is promoted without further checks as soon as it is ready"))
+}
+
+fn abort(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> {
+    let mut status = world.status.clone();
+    let outcome = "rolling back";
+    status::answer(&mut status, request, true, outcome, world.now);
+    let answered = Snapshot { status, ..world.clone() };
+    let said = messages::request(request, &target.revision, outcome);
+    let by = with_origin("Rolling back as requested", request);
+    let cause = Cause::Request { said: &said, alert: &by };
+    let step = match world.status.phase {
+        Phase::Waiting => resting::abandon(&answered, target, &cause).into(),
+        _ => rollback::begin(&answered, &cause, Vec::new())?,
+    };
+    Err(Box::new(step))
+}
+
+/// A failed revision is released again as if it were new. Where its promotion failed it is on the primary already:
+/// there the promotion goes on.
+fn retry(world: &Snapshot, request: &Request) -> Flow<()> {
+    if world.status.phase != Phase::Failed {
+        let why =
+            format!("only a failed revision can be released again, the phase is {}", world.status.phase);
+        return refuse(world, request, &why);
+    }
+    let (_, primary) = upkeep::upkeep(world)?;
+    if primary.matches_target {
+        let mut status = status::checked(status::phase(world, Phase::Promoting), world);
+        status.canary_weight = i64::from(world.canary_share());
+        return stop(done(world, request, status, "the promotion goes on"));
+    }
+    let mut status = status::touched(world);
+    status.last_applied_spec = SUPERSEDED.to_owned();
+    status.applied_target = None;
+    stop(done(world, request, status, "it is released again"))
+}
+
+fn done(world: &Snapshot, request: &Request, mut status: CanaryStatus, outcome: &str) -> Plan {
+    let revision = world.target.as_ref().map_or("", |target| target.revision.as_str());
+    status::answer(&mut status, request, true, outcome, world.now);
+    let said = messages::request(request, revision, outcome);
+    Plan::status(status).events([messages::normal(world.status.phase, said)])
+}
+
+fn refuse(world: &Snapshot, request: &Request, why: &str) -> Flow<()> {
+    let mut status = status::touched_if_stalled(world);
+    status::answer(&mut status, request, false, why, world.now);
+    let said = messages::request_refused(request, why);
+    stop(Plan::status(status).events([messages::warning(world.status.phase, said)]))
+}
+
+/// The next step is due now: whoever asked does not wait for the interval that is long over.
+fn due(world: &Snapshot) -> CanaryStatus {
+    let mut status = status::touched(world);
+    status.last_check_time = TimeDelta::from_std(world.release.analysis.interval)
+        .ok()
+        .and_then(|interval| world.now.checked_sub_signed(interval));
+    status
+}
+
+fn held<'a>(world: &'a Snapshot, kind: &str) -> Option<&'a str> {
+    world.status.said_of(kind, &world.target.as_ref().ok()?.revision)
+}
+
+fn approved(world: &Snapshot) -> Vec<String> {
+    held(world, APPROVED).and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()
+}
+
+fn with_origin(what: &str, request: &Request) -> String {
+    match request.origin() {
+        origin if origin.is_empty() => format!("{what} by request"),
+        origin => format!("{what} {origin}"),
+    }
+}
