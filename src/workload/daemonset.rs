@@ -49,6 +49,7 @@ impl Workload for DaemonSet {
         must_roll(release, target)?;
         let standard = Standard {
             threshold: release.analysis.canary_ready_threshold,
+            scaled_from: None,
             deadline: release.progress_deadline,
             now,
         };
@@ -79,6 +80,7 @@ impl Workload for DaemonSet {
         let primary = seen.get(&primary_id(release))?;
         let standard = Standard {
             threshold: release.analysis.primary_ready_threshold,
+            scaled_from: None,
             deadline: release.progress_deadline,
             now,
         };

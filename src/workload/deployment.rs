@@ -47,6 +47,7 @@ impl Workload for Deployment {
         let target = find(seen, &target_id(release))?;
         let standard = Standard {
             threshold: release.analysis.canary_ready_threshold,
+            scaled_from: scaler::of(release).map(|scaler| scaler.least(seen)),
             deadline: release.progress_deadline,
             now,
         };
@@ -76,6 +77,7 @@ impl Workload for Deployment {
         let primary = seen.get(&primary_id(release))?;
         let standard = Standard {
             threshold: release.analysis.primary_ready_threshold,
+            scaled_from: scaler::of(release).map(|scaler| scaler.least_of_primary(seen)),
             deadline: release.progress_deadline,
             now,
         };

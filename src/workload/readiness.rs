@@ -14,6 +14,8 @@ use crate::api::workload::Readiness;
 pub struct Standard {
     /// Percent of the pods that must be available.
     pub threshold: u32,
+    /// Pods that an autoscaler keeps at least; those that it adds are its own affair.
+    pub scaled_from: Option<i32>,
     /// How long it may stay unavailable.
     pub deadline: Duration,
     pub now: DateTime<Utc>,
@@ -37,9 +39,16 @@ pub fn deployment(object: &Value, standard: Standard) -> Readiness {
     if progressing.is_some_and(|condition| condition["reason"] == "ProgressDeadlineExceeded") {
         return Readiness::Stuck { why: format!("deployment \"{name}\" exceeded its progress deadline") };
     }
-    let needed = share(updated, standard.threshold);
-    let mut why = if updated < wanted {
-        format!("{updated} out of {wanted} new replicas have been updated")
+    // Once its revision is rolled out, a Deployment that an autoscaler sizes is measured by what that one keeps at
+    // least: pods that come and go with the load are no part of a release.
+    let rolled_out = progressing.is_some_and(|condition| condition["reason"] == "NewReplicaSetAvailable");
+    let (expected, counted) = match standard.scaled_from.filter(|_| rolled_out) {
+        Some(least) => (wanted.min(least.max(1)), updated.min(least.max(1))),
+        None => (wanted, updated),
+    };
+    let needed = share(counted, standard.threshold);
+    let mut why = if updated < expected {
+        format!("{updated} out of {expected} new replicas have been updated")
     } else if count("replicas") > updated {
         format!("{} old replicas are pending termination", count("replicas") - updated)
     } else if available < needed {

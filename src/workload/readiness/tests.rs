@@ -8,7 +8,7 @@ use super::*;
 use crate::workload::testing::{after, frontend, noon};
 
 fn standard(threshold: u32) -> Standard {
-    Standard { threshold, deadline: Duration::from_secs(600), now: noon() }
+    Standard { threshold, scaled_from: None, deadline: Duration::from_secs(600), now: noon() }
 }
 
 fn deployment_with(spec: Value, status: Value) -> Value {
@@ -49,6 +49,52 @@ fn a_deployment_is_ready_or_says_with_numbers_why_not(
     #[case] expected: &str,
 ) {
     assert_eq!(text(deployment(&deployment_with(spec, status), standard(100))), expected);
+}
+
+/// Two pods at least, and an autoscaler that has asked for more.
+#[rstest]
+#[case::none_of_the_new_ones_yet(8, 2, 2, 2, "ready")]
+#[case::created_and_not_ready(8, 8, 8, 3, "ready")]
+#[case::shrinking(2, 5, 5, 5, "ready")]
+#[case::fewer_than_it_keeps(
+    8,
+    8,
+    8,
+    1,
+    "waiting for rollout to finish: 1 of 2 (readyThreshold 100%) updated replicas are available"
+)]
+#[case::old_ones_left(8, 8, 5, 5, "waiting for rollout to finish: 3 old replicas are pending termination")]
+fn an_autoscaler_at_work_does_not_make_a_workload_unready(
+    #[case] wanted: i32,
+    #[case] pods: i32,
+    #[case] updated: i32,
+    #[case] available: i32,
+    #[case] expected: &str,
+) {
+    let rolled_out = json!([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]);
+    let object = deployment_with(
+        json!({"replicas": wanted}),
+        json!({
+            "replicas": pods,
+            "updatedReplicas": updated,
+            "availableReplicas": available,
+            "conditions": rolled_out
+        }),
+    );
+    assert_eq!(text(deployment(&object, Standard { scaled_from: Some(2), ..standard(100) })), expected);
+}
+
+#[test]
+fn a_revision_that_is_still_rolled_out_is_measured_by_all_its_pods_autoscaler_or_not() {
+    let rolling = json!([{"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}]);
+    let object = deployment_with(
+        json!({"replicas": 8}),
+        json!({"replicas": 8, "updatedReplicas": 8, "availableReplicas": 3, "conditions": rolling}),
+    );
+    assert_eq!(
+        text(deployment(&object, Standard { scaled_from: Some(2), ..standard(100) })),
+        "waiting for rollout to finish: 3 of 8 (readyThreshold 100%) updated replicas are available"
+    );
 }
 
 // spec: 02/C69
@@ -130,7 +176,7 @@ fn without_both_conditions_the_canarys_deadline_does_not_run(#[case] missing: &s
 
 #[test]
 fn a_deadline_beyond_all_time_never_comes() {
-    let standard = Standard { deadline: Duration::MAX, now: after(1_000_000), threshold: 100 };
+    let standard = Standard { deadline: Duration::MAX, now: after(1_000_000), ..standard(100) };
     assert!(matches!(
         deployment(&unavailable_since_noon(), standard),
         Readiness::Waiting { stuck_at: None, .. }

@@ -61,6 +61,16 @@ impl Scaler<'_> {
         bound.as_i64().and_then(|bound| i32::try_from(bound).ok())
     }
 
+    /// Pods that it keeps at least while the target has any.
+    pub fn least(&self, seen: &Objects) -> i32 {
+        self.min_replicas(seen).unwrap_or(1).max(1)
+    }
+
+    /// Pods that the twin keeps at least.
+    pub fn least_of_primary(&self, seen: &Objects) -> i32 {
+        self.scaler.primary_min.map_or_else(|| self.least(seen), |least| least.max(1))
+    }
+
     /// Whether the twin is there; with `update` also whether it agrees with its source.
     pub fn presence(&self, settings: &Settings, seen: &Objects, update: bool) -> Presence {
         match self.reconcile(settings, seen, update) {
