@@ -175,6 +175,9 @@ pub const PROMOTE: &str = "Promote";
 /// Type of the condition that says what became of the last request by hand.
 pub const REQUEST: &str = "Request";
 
+/// Type of the condition that alerts are not delivered yet. Its message lists them.
+pub const ALERTS: &str = "Alerts";
+
 /// Type of the condition that post-rollout hooks are still to be called. Its reason says how the run ended.
 pub const POST_ROLLOUT: &str = "PostRollout";
 
@@ -239,6 +242,11 @@ impl Phase {
     /// Whether no release is under way.
     pub fn is_at_rest(self) -> bool {
         matches!(self, Self::Initialized | Self::Succeeded | Self::Failed)
+    }
+
+    /// Whether a step follows a step.
+    pub fn is_stepping(self) -> bool {
+        matches!(self, Self::Progressing | Self::WaitingPromotion | Self::Promoting | Self::Finalising)
     }
 
     /// The text in the status.

@@ -4,9 +4,10 @@
 //! tell ──route──▶ outbox ──▶ one message at a time for each recipient ──▶ provider, Secret ──▶ POST, again if it helps
 //! ```
 //!
-//! Messages reach a recipient in their order. A recipient that is slow or gone delays no other.
+//! Messages reach a recipient in their order. A recipient that is slow or gone delays no other. As long as a message
+//! is not delivered its Canary owes it, and says so in its status (`owed.rs`): a restart sends it again.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 use tracing::instrument::WithSubscriber;
 use tracing::{Dispatch, debug, error, info, warn};
@@ -24,11 +25,11 @@ use crate::api::analysis::{Analysis, CrossRef};
 use crate::api::decode;
 use crate::api::object::{Kind, ObjectId};
 use crate::api::release::Release;
-use crate::http::{self, Auth, Oversize};
+use crate::http::{self, Auth, Cause, Oversize};
 use crate::rollout::Alert;
 
 use super::backoff;
-use super::caches::{Caches, State, lock};
+use super::caches::{Caches, Noticed, State, lock};
 
 /// The kind that the channels of a Canary come from.
 pub const ALERT_PROVIDER: Kind = Kind::new("flagger.app", "v1beta1", "AlertProvider", "alertproviders");
@@ -40,6 +41,8 @@ pub struct Outbox(Arc<Shared>);
 struct Shared {
     waiting: Mutex<Waiting>,
     wake: Notify,
+    /// Told of a Canary that owes nothing any more.
+    settled: mpsc::UnboundedSender<Noticed>,
     caches: Arc<Caches>,
     cluster: String,
     has_global: bool,
@@ -47,8 +50,18 @@ struct Shared {
 
 #[derive(Default)]
 struct Waiting {
-    letters: VecDeque<(Recipient, Message)>,
+    letters: VecDeque<Letter>,
+    /// Letters that are not delivered yet, by Canary.
+    owed: BTreeMap<ObjectId, usize>,
     closed: bool,
+}
+
+/// A message on its way.
+struct Letter {
+    recipient: Recipient,
+    message: Message,
+    canary: ObjectId,
+    told: Instant,
 }
 
 /// Whom a message is for.
@@ -72,7 +85,7 @@ struct Carrier {
     global: Option<Box<dyn Notifier>>,
 }
 
-/// Why a provider cannot be used.
+/// Why a message does not get through.
 enum Trouble {
     /// It may be over in a moment.
     Passing(String),
@@ -85,11 +98,13 @@ pub fn outbox(
     http: http::Client,
     caches: Arc<Caches>,
     settings: &alert::Settings,
+    settled: mpsc::UnboundedSender<Noticed>,
 ) -> (Outbox, Worker) {
     let global = greet(settings);
     let shared = Shared {
         waiting: Mutex::default(),
         wake: Notify::new(),
+        settled,
         caches: Arc::clone(&caches),
         cluster: settings.cluster.clone(),
         has_global: global.is_some(),
@@ -127,16 +142,45 @@ impl Outbox {
         let written = described.and_then(|release| self.written(release));
         let fields = alert::fields(&self.0.cluster, described, written.as_ref());
         let message = Message::new(release, alert.severity, &alert.message, fields);
+        let canary = Kind::CANARY.at(&release.namespace, &release.name);
         let mut waiting = lock(&self.0.waiting);
+        let mut dropped = Vec::new();
         for recipient in recipients {
             if waiting.letters.len() >= OUTBOX {
                 warn!("{OUTBOX} alerts wait to be sent: the oldest is dropped");
-                waiting.letters.pop_front();
+                dropped.extend(waiting.letters.pop_front());
             }
-            waiting.letters.push_back((recipient, message.clone()));
+            *waiting.owed.entry(canary.clone()).or_default() += 1;
+            let (message, canary) = (message.clone(), canary.clone());
+            waiting.letters.push_back(Letter { recipient, message, canary, told: Instant::now() });
         }
         drop(waiting);
+        for letter in dropped {
+            self.settle(&letter.canary);
+        }
         self.0.wake.notify_one();
+    }
+
+    /// Whether anybody is to hear of `alert`.
+    pub fn has_recipient(&self, release: &Release, alert: &Alert) -> bool {
+        !self.recipients(release, alert).is_empty()
+    }
+
+    /// Whether alerts of this Canary are still on their way.
+    pub fn owes(&self, canary: &ObjectId) -> bool {
+        lock(&self.0.waiting).owed.contains_key(canary)
+    }
+
+    /// One letter less is owed.
+    fn settle(&self, canary: &ObjectId) {
+        let mut waiting = lock(&self.0.waiting);
+        let Some(owed) = waiting.owed.get_mut(canary) else { return };
+        *owed = owed.saturating_sub(1);
+        if *owed == 0 {
+            waiting.owed.remove(canary);
+            // Nobody hears it after the end, when nothing is written any more.
+            let _ = self.0.settled.send(Noticed::Object(canary.clone()));
+        }
     }
 
     /// Takes nothing more; the worker ends when it has delivered what is left, or after a little while.
@@ -166,9 +210,9 @@ impl Outbox {
     }
 
     /// The oldest letter whose recipient is not `busy`.
-    fn take(&self, busy: &BTreeSet<Recipient>) -> Option<(Recipient, Message)> {
+    fn take(&self, busy: &BTreeSet<Recipient>) -> Option<Letter> {
         let mut waiting = lock(&self.0.waiting);
-        let index = waiting.letters.iter().position(|(recipient, _)| !busy.contains(recipient))?;
+        let index = waiting.letters.iter().position(|letter| !busy.contains(&letter.recipient))?;
         waiting.letters.remove(index)
     }
 
@@ -189,13 +233,13 @@ impl Worker {
         let mut deadline = None;
         loop {
             while busy.len() < AT_ONCE
-                && let Some((recipient, message)) = self.outbox.take(&busy)
+                && let Some(letter) = self.outbox.take(&busy)
             {
-                busy.insert(recipient.clone());
+                busy.insert(letter.recipient.clone());
                 let carrier = &self.carrier;
                 under_way.push(async move {
-                    carrier.deliver(&recipient, &message).await;
-                    recipient
+                    carrier.deliver(&letter).await;
+                    letter
                 });
             }
             if self.outbox.is_closed() {
@@ -206,8 +250,9 @@ impl Worker {
             }
             tokio::select! {
                 biased;
-                Some(recipient) = under_way.next(), if !under_way.is_empty() => {
-                    busy.remove(&recipient);
+                Some(letter) = under_way.next(), if !under_way.is_empty() => {
+                    busy.remove(&letter.recipient);
+                    self.outbox.settle(&letter.canary);
                 }
                 () = self.outbox.0.wake.notified() => {}
                 () = super::sleep_until(deadline), if deadline.is_some() => {
@@ -221,37 +266,59 @@ impl Worker {
 }
 
 impl Carrier {
-    async fn deliver(&self, recipient: &Recipient, message: &Message) {
-        let sent = match recipient {
+    /// Delivers, or gives up: at once where no further attempt can help, else after an hour.
+    async fn deliver(&self, letter: &Letter) {
+        let Letter { recipient, message, .. } = letter;
+        let canary = message.title();
+        let mut failures = 0;
+        loop {
+            match self.attempt(recipient, message).await {
+                Ok(()) => return debug!(canary, ?recipient, "alert sent: {}", message.text),
+                Err(Trouble::Passing(why)) if letter.told.elapsed() < PATIENCE => {
+                    failures += 1;
+                    match failures {
+                        1 => error!(canary, alert = message.text, "{why}"),
+                        _ => debug!(canary, alert = message.text, failures, "{why}"),
+                    }
+                }
+                Err(Trouble::Passing(why) | Trouble::Lasting(why)) if failures > 0 => {
+                    return warn!(canary, alert = message.text, failures, "given up: {why}");
+                }
+                Err(Trouble::Passing(why) | Trouble::Lasting(why)) => {
+                    return error!(canary, alert = message.text, "{why}");
+                }
+            }
+            sleep(backoff::delay(FIRST_PAUSE, LAST_PAUSE, failures)).await;
+        }
+    }
+
+    async fn attempt(&self, recipient: &Recipient, message: &Message) -> Result<(), Trouble> {
+        match recipient {
             Recipient::Global => match &self.global {
                 Some(notifier) => self
                     .send(notifier.as_ref(), message)
                     .await
-                    .map_err(|why| format!("alert can't be sent: {why}")),
+                    .map_err(|trouble| trouble.within("alert can't be sent:")),
                 None => Ok(()),
             },
             Recipient::Provider(id) => {
                 let title = format!("alert provider {}.{}", id.name, id.namespace);
-                self.through(id, message).await.map_err(|why| format!("{title} {why}"))
+                self.through(id, message).await.map_err(|trouble| trouble.within(&title))
             }
-        };
-        match sent {
-            Ok(()) => debug!(canary = message.title(), ?recipient, "alert sent: {}", message.text),
-            Err(why) => error!(canary = message.title(), alert = message.text, "{why}"),
         }
     }
 
-    async fn through(&self, provider: &ObjectId, message: &Message) -> Result<(), String> {
+    async fn through(&self, provider: &ObjectId, message: &Message) -> Result<(), Trouble> {
         match self.notifier(provider).await? {
             Some(notifier) => {
-                self.send(notifier.as_ref(), message).await.map_err(|why| format!("send error: {why}"))
+                self.send(notifier.as_ref(), message).await.map_err(|trouble| trouble.within("send error:"))
             }
             None => Ok(()),
         }
     }
 
     /// The notifier of a provider; none if it is switched off.
-    async fn notifier(&self, provider: &ObjectId) -> Result<Option<Box<dyn Notifier>>, String> {
+    async fn notifier(&self, provider: &ObjectId) -> Result<Option<Box<dyn Notifier>>, Trouble> {
         let mut failures = 0;
         loop {
             match self.look_up(provider).await {
@@ -260,7 +327,7 @@ impl Carrier {
                     failures += 1;
                     sleep(backoff::delay(FIRST_WAIT, LAST_WAIT, failures)).await;
                 }
-                Err(Trouble::Passing(why) | Trouble::Lasting(why)) => return Err(why),
+                Err(trouble) => return Err(trouble),
             }
         }
     }
@@ -303,7 +370,7 @@ impl Carrier {
         Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
     }
 
-    async fn send(&self, notifier: &dyn Notifier, message: &Message) -> Result<(), String> {
+    async fn send(&self, notifier: &dyn Notifier, message: &Message) -> Result<(), Trouble> {
         let call = notifier.request(message);
         let mut request = http::Request::post(call.url.as_str(), alert::CONTENT_TYPE, call.body.clone());
         request.timeout = alert::TIMEOUT;
@@ -316,10 +383,32 @@ impl Carrier {
         // must not (spec 04 A10).
         let answer = self.http.send(request).with_subscriber(Dispatch::none()).await;
         let outcome = match answer {
-            Ok(answer) => notifier.delivered(answer.status, &answer.body),
-            Err(error) => Err(format!("sending notification failed to send: {}", error.cause)),
+            Ok(answer) => {
+                let passing = answer.status == 429 || answer.status >= 500;
+                notifier.delivered(answer.status, &answer.body).map_err(|why| (why, passing))
+            }
+            Err(error) => {
+                let passing = !matches!(
+                    error.cause,
+                    Cause::InvalidUrl(_) | Cause::InvalidHeader(_) | Cause::InvalidProxy { .. }
+                );
+                Err((format!("sending notification failed to send: {}", error.cause), passing))
+            }
         };
-        outcome.map_err(|why| format!("postMessage failed: {}", call.redact(&why)))
+        outcome.map_err(|(why, passing)| {
+            let why = format!("postMessage failed: {}", call.redact(&why));
+            if passing { Trouble::Passing(why) } else { Trouble::Lasting(why) }
+        })
+    }
+}
+
+impl Trouble {
+    /// Says what it was about.
+    fn within(self, what: &str) -> Self {
+        match self {
+            Self::Passing(why) => Self::Passing(format!("{what} {why}")),
+            Self::Lasting(why) => Self::Lasting(format!("{what} {why}")),
+        }
     }
 }
 
@@ -331,6 +420,10 @@ const AT_ONCE: usize = 16;
 const RETRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(30);
+/// How long a message is tried again, and the pauses between two rounds of attempts.
+const PATIENCE: Duration = Duration::from_secs(3600);
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LAST_PAUSE: Duration = Duration::from_secs(600);
 /// How long a shutdown waits for what is left.
 const GRACE: Duration = Duration::from_secs(5);
 

@@ -17,6 +17,8 @@ pub struct Memory {
     pub polled_at: Option<DateTime<Utc>>,
     /// What we wrote into the status and the cluster did not keep: the CRD is older than this controller.
     pub lost: Map<String, Value>,
+    /// Alerts on record that this process has sent, or is sending.
+    pub told: Option<String>,
     /// When a wait was last written down.
     pub noted_at: Option<DateTime<Utc>>,
     /// What was said at the last wait, and when.

@@ -39,6 +39,7 @@ pub mod lease;
 pub mod logging;
 pub mod memory;
 pub mod observe;
+mod owed;
 pub mod process;
 pub mod queue;
 pub mod rate;
@@ -110,12 +111,18 @@ impl Controller {
     /// A controller that does nothing before [`Controller::run`]. Needs a runtime.
     pub fn new(parts: Parts) -> Self {
         let (sender, noticed) = mpsc::unbounded_channel();
+        let settled = sender.clone();
         let caches = Arc::new(Caches::new(parts.client.clone(), parts.mesh, &parts.namespace, sender));
         let (recorder, events) =
             events::recorder(parts.client.clone(), parts.clock, Arc::clone(&parts.telemetry), None);
         let (outbox, hooks) = hooks::outbox(parts.http.clone(), parts.clock, parts.event_webhook);
-        let (letters, alerts) =
-            alerts::outbox(parts.client.clone(), parts.http.clone(), Arc::clone(&caches), &parts.alerts);
+        let (letters, alerts) = alerts::outbox(
+            parts.client.clone(),
+            parts.http.clone(),
+            Arc::clone(&caches),
+            &parts.alerts,
+            settled,
+        );
         let inquirer = ask::Inquirer::new(
             parts.client,
             parts.http,

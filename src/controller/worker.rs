@@ -20,6 +20,7 @@ use super::Shared;
 use super::act::{Error, Writer};
 use super::memory::Memory;
 use super::observe::{Observation, Scene, Unusable, World, observe};
+use super::owed;
 use super::telemetry;
 
 /// When a Canary must be looked at again, if nothing happens before.
@@ -62,6 +63,7 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
         if world.snapshot.release.analysis.session_affinity.is_some() {
             world.snapshot.cookie_values = Some([shared.ids.cookie(), shared.ids.cookie()]);
         }
+        let written = owed::review(shared, id, &mut world, memory);
         shared.publish_series(&world.snapshot, memory);
         match rollout::next(&world.snapshot) {
             Step::Ask(questions) => {
@@ -95,7 +97,16 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
                     Err(next) => return next,
                 }
             }
-            Step::Wait(wait) => return pause(shared, wait, &world, memory),
+            Step::Wait(wait) => {
+                // In a run the next step's write comes soon enough.
+                let soon = world.snapshot.status.phase.is_stepping() && wait.until.is_some();
+                if let Some(written) = written.filter(|_| !soon)
+                    && let Err(next) = strike_out(shared, &world, &written, memory).await
+                {
+                    return next;
+                }
+                return pause(shared, wait, &world, memory);
+            }
         }
     }
 }
@@ -105,6 +116,7 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
     let World { snapshot, scene } = world;
     let started = Instant::now();
     let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    let plan = &owed::recorded(shared, plan, world);
     match writer.carry_out(plan, scene, &snapshot.status, memory, snapshot.now).await {
         Ok(0) => {
             // Decided and yet nothing to write: looked at again, but not at once, or it would never end.
@@ -119,9 +131,7 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
             memory.step_done();
             announce(shared, scene, &plan.status, &plan.events);
             log_change(snapshot, plan);
-            for alert in &plan.alerts {
-                shared.alert(&scene.release, alert);
-            }
+            owed::tell(shared, plan, world, memory);
             if let Some(outcome) = plan.outcome {
                 count(shared, &scene.release, outcome);
             }
@@ -143,6 +153,22 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
             }
             Err(Next::Retry)
         }
+    }
+}
+
+/// Takes the alerts that are delivered from the status.
+async fn strike_out(
+    shared: &Arc<Shared>,
+    world: &World,
+    written: &CanaryStatus,
+    memory: &mut Memory,
+) -> Result<(), Next> {
+    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    let (snapshot, canary) = (&world.snapshot, &world.scene.canary);
+    match writer.status(canary, written, &snapshot.status, memory, snapshot.now).await {
+        Ok(_) => Ok(()),
+        Err(Error::NotLeading(_)) => Err(Next::Change),
+        Err(_) => Err(Next::Retry),
     }
 }
 

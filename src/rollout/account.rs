@@ -73,10 +73,7 @@ pub(super) fn since(
 /// What is waited for once `plan` is carried out.
 fn after(world: &Snapshot, plan: &Plan) -> Vec<Blocker> {
     let status = &plan.status;
-    let running = matches!(
-        status.phase,
-        Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising
-    );
+    let running = status.phase.is_stepping();
     let checks = status.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Check).cloned();
     let reason = match (&plan.waits, status.last_check_time) {
         (Some(reason), _) => Some(reason.clone()),
@@ -160,9 +157,7 @@ fn name_revisions(world: &Snapshot, status: &mut CanaryStatus) {
     };
     status.releasing = match status.phase {
         Phase::Waiting => named(target, status.releasing.take()),
-        Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting | Phase::Finalising => {
-            named(&status.last_applied_spec, status.releasing.take())
-        }
+        phase if phase.is_stepping() => named(&status.last_applied_spec, status.releasing.take()),
         _ => None,
     };
     status.promoted = named(&status.last_promoted_spec, status.promoted.take());

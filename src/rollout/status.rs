@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use crate::api::release::{Problem, Release};
 use crate::api::request::Request;
 use crate::api::status::{
-    APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
+    ALERTS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
 };
 use crate::api::workload::TargetFacts;
 
 use super::account;
 use super::change;
 use super::snapshot::Snapshot;
-use super::step::Reason;
+use super::step::{Alert, Reason};
 
 /// The status of `world` with phase `phase`: counters as the phase demands, conditions, times.
 pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
@@ -145,6 +145,30 @@ pub fn is_answered(status: &CanaryStatus, request: &Request) -> bool {
     answer.is_some_and(|rest| rest.starts_with(": "))
 }
 
+/// Records `alerts` as not delivered yet, after those that already are.
+pub fn owe(status: &mut CanaryStatus, alerts: &[Alert], now: DateTime<Utc>) {
+    if alerts.is_empty() {
+        return;
+    }
+    let mut all = owed(status);
+    all.extend_from_slice(alerts);
+    let newest = &all[all.len().saturating_sub(OWED)..];
+    // Plain texts and words: they always have a JSON form.
+    let list = serde_json::to_string(newest).unwrap_or_default();
+    set(status, ALERTS, "False", "Pending", &list, now);
+}
+
+/// Alerts that are not delivered yet.
+pub fn owed(status: &CanaryStatus) -> Vec<Alert> {
+    let list = status.condition(ALERTS).map_or("", |condition| condition.message.as_str());
+    serde_json::from_str(list).unwrap_or_default()
+}
+
+/// All alerts are delivered.
+pub fn paid(status: &mut CanaryStatus) {
+    drop_condition(status, ALERTS);
+}
+
 /// The present status, with the times of a write.
 pub fn touched(world: &Snapshot) -> CanaryStatus {
     let mut status = world.status.clone();
@@ -274,3 +298,6 @@ fn drop_condition(status: &mut CanaryStatus, kind: &str) {
 pub fn touched_if_stalled(world: &Snapshot) -> CanaryStatus {
     if world.status.condition("Stalled").is_some() { touched(world) } else { world.status.clone() }
 }
+
+/// Alerts that are kept on record, the newest.
+const OWED: usize = 16;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::api::answer::{Measured, Verdict};
 use crate::api::hooks::Severity;
@@ -165,7 +165,7 @@ pub enum EventKind {
 }
 
 /// A message to the alert channels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     pub severity: Severity,
     pub message: String,

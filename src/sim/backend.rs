@@ -121,6 +121,11 @@ impl Backend {
         self.state().hanging.insert(part.to_owned());
     }
 
+    /// Hooks whose URL contains `part`, as it was given to [`Backend::hang`], answer again.
+    pub fn recover(&self, part: &str) {
+        self.state().hanging.remove(part);
+    }
+
     /// Calls of hooks so far.
     pub fn hook_calls(&self) -> Vec<HookCall> {
         self.state().hook_calls.clone()

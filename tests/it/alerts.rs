@@ -46,14 +46,32 @@ async fn reaches(world: &World, phase: &str) {
 
 async fn initialized() -> (World, Running) {
     let world = World::builder().build();
+    let controller = created(&world);
+    reaches(&world, "Initialized").await;
+    (world, controller)
+}
+
+fn created(world: &World) -> Running {
     let controller = world.start_controller();
     world.apply(CHANNELS).expect("channels that the cluster takes");
     let analysis = "  analysis:\n";
     assert!(QUARTERS.contains(analysis));
     let manifest = QUARTERS.replace(analysis, &format!("{analysis}{}", ALERTS.trim_start_matches('\n')));
     world.apply(&manifest).expect("a manifest that the cluster takes");
-    reaches(&world, "Initialized").await;
-    (world, controller)
+    controller
+}
+
+fn owes_alerts(world: &World) -> bool {
+    let status = world.status("shop", "frontend");
+    status["conditions"].as_array().into_iter().flatten().any(|condition| condition["type"] == "Alerts")
+}
+
+/// Ten minutes at rest without a request.
+async fn is_quiet(world: &World) -> bool {
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    world.kube.clear_requests();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    world.kube.requests_of("vexil").is_empty()
 }
 
 /// `host: text` of what was sent, in order.
@@ -109,4 +127,62 @@ async fn whoever_asked_for_errors_hears_of_a_rollback() {
             "duty.test: Failed checks threshold reached 5",
         ]
     );
+}
+
+#[rstest::rstest]
+#[case::our_crds(World::builder().build())]
+#[case::the_crds_of_flagger(World::builder().older_crds().build())]
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_a_crash_kept_from_being_sent_is_sent_after_the_restart(#[case] world: World) {
+    // spec: 02/C41
+    world.backend.hang("chat.test");
+    let controller = created(&world);
+    reaches(&world, "Initialized").await;
+    assert!(owes_alerts(&world), "{:#}", world.status("shop", "frontend"));
+    controller.kill();
+    world.backend.recover("chat.test");
+    assert_eq!(heard(&world), Vec::<String>::new());
+
+    let controller = world.start_controller();
+    assert!(world.until(Duration::from_secs(60), |world| !owes_alerts(world)).await);
+    assert_eq!(heard(&world), ["chat.test: New Deployment detected, initialization completed."]);
+    assert!(is_quiet(&world).await);
+    controller.stop().await;
+    let controller = world.start_controller();
+    assert!(is_quiet(&world).await);
+    assert_eq!(heard(&world).len(), 1, "what is delivered is not sent again");
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_down_for_ten_minutes_hears_everything_in_order_and_delays_no_release() {
+    let (world, controller) = initialized().await;
+    world.backend.hang("chat.test");
+    let began = world.now();
+    world.set_image("shop", "frontend", NEXT);
+    reaches(&world, "Succeeded").await;
+    assert!((world.now() - began).num_seconds() < 600, "the release waited for its alerts");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    world.backend.recover("chat.test");
+    assert!(world.until(Duration::from_secs(3600), |world| !owes_alerts(world)).await);
+    assert_eq!(
+        heard(&world)[1..],
+        [
+            "chat.test: New revision detected, progressing canary analysis.",
+            "chat.test: Canary analysis completed successfully, promotion finished.",
+        ]
+    );
+    assert!(is_quiet(&world).await);
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_refuses_is_given_up_and_the_record_goes() {
+    let world = World::builder().build();
+    world.backend.close("chat.test", true);
+    let controller = created(&world);
+    reaches(&world, "Initialized").await;
+    assert!(world.until(Duration::from_secs(60), |world| !owes_alerts(world)).await);
+    assert!(is_quiet(&world).await);
+    controller.stop().await;
 }

@@ -121,7 +121,8 @@ impl World {
         };
         let settings = alert::Settings { cluster: "prod".into(), slack, ..alert::Settings::default() };
         let http = http::Client::over(Arc::new(self.clone()), Limits::default());
-        let (outbox, worker) = super::outbox(client, http, Arc::clone(&caches), &settings);
+        let (outbox, worker) =
+            super::outbox(client, http, Arc::clone(&caches), &settings, mpsc::unbounded_channel().0);
         Running { world: self.clone(), outbox, caches, task: tokio::spawn(worker.run()) }
     }
 
@@ -475,7 +476,7 @@ async fn a_channel_that_does_not_work_is_logged_and_the_next_one_gets_the_messag
     running.outbox.tell(&release, &alert(Severity::Warn, "careful"));
     running.made(1).await;
     // Long enough for all attempts.
-    sleep(Duration::from_secs(60)).await;
+    sleep(2 * PATIENCE).await;
     let sent = running.finish().await;
     assert!(lines(&sent).contains(&"good.test careful".to_owned()), "{sent:?}");
     assert_eq!(vec![expected.to_owned()], world.errors());

@@ -1,0 +1,54 @@
+//! Alerts that are owed: written into the status together with what they announce, and struck out once they are
+//! delivered. Whoever starts later finds what a crash left undelivered, and sends it (P5).
+
+use crate::api::object::ObjectId;
+use crate::api::status::{ALERTS, CanaryStatus};
+use crate::rollout::{Alert, Plan, status};
+
+use super::Shared;
+use super::memory::Memory;
+use super::observe::World;
+
+/// `plan` with those of its alerts that somebody is to hear on record.
+pub(super) fn recorded(shared: &Shared, plan: &Plan, world: &World) -> Plan {
+    let mut plan = plan.clone();
+    let heard = |alert: &&Alert| shared.alerts.has_recipient(&world.scene.release, alert);
+    let owed: Vec<Alert> = plan.alerts.iter().filter(heard).cloned().collect();
+    status::owe(&mut plan.status, &owed, world.snapshot.now);
+    plan
+}
+
+/// The status of `plan` is written: its alerts go out.
+pub(super) fn tell(shared: &Shared, plan: &Plan, world: &World, memory: &mut Memory) {
+    memory.told = record(&plan.status);
+    for alert in &plan.alerts {
+        shared.alert(&world.scene.release, alert);
+    }
+}
+
+/// Sends what an earlier life left on record, and takes from the snapshot what is delivered. Gives the status as it
+/// stands in the cluster if that has to follow.
+pub(super) fn review(
+    shared: &Shared,
+    id: &ObjectId,
+    world: &mut World,
+    memory: &mut Memory,
+) -> Option<CanaryStatus> {
+    let record = record(&world.snapshot.status)?;
+    if memory.told.as_ref() != Some(&record) {
+        for alert in status::owed(&world.snapshot.status) {
+            shared.alert(&world.scene.release, &alert);
+        }
+        memory.told = Some(record);
+    }
+    if shared.alerts.owes(id) {
+        return None;
+    }
+    let written = world.snapshot.status.clone();
+    status::paid(&mut world.snapshot.status);
+    Some(written)
+}
+
+fn record(status: &CanaryStatus) -> Option<String> {
+    status.condition(ALERTS).map(|condition| condition.message.clone())
+}
