@@ -132,6 +132,20 @@ impl Writer<'_> {
         Ok(Cow::Owned(objects))
     }
 
+    /// ConfigMaps and Secrets that have the Canary among their owners, as far as they are watched.
+    fn owned(&self, scene: &Scene) -> Objects {
+        let uid = &scene.canary["metadata"]["uid"];
+        let is_owned = |object: &Value| {
+            let owners = object["metadata"]["ownerReferences"].as_array();
+            owners.into_iter().flatten().any(|owner| &owner["uid"] == uid)
+        };
+        let all = config::KINDS
+            .into_iter()
+            .flat_map(|kind| self.caches.in_namespace(kind, &scene.release.namespace))
+            .filter(|(_, object)| is_owned(object));
+        all.collect()
+    }
+
     fn writes(&self, effect: &Effect, scene: &Scene, objects: &Objects) -> Result<Vec<Write>, Error> {
         let Scene { release, shape, workload, router, .. } = scene;
         let settings = self.settings;
@@ -154,6 +168,7 @@ impl Writer<'_> {
             Effect::Promote => workload
                 .promote(release, settings, objects, &self.ids.uuid())
                 .map_err(|error| refused(&error)),
+            Effect::Prune => Ok(workload.prune(release, objects, &self.owned(scene))),
             Effect::Route(cleared) => {
                 router.plan(release, shape, cleared.wish(), objects).map_err(|error| refused(&error))
             }

@@ -130,7 +130,8 @@ pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
     // Its checks were cut short by hand.
     let skipped = world.status.condition(PROMOTE).is_some();
     let outcome = if skipped { Outcome::Skipped } else { Outcome::Completed };
-    let plan = Plan::status(status).effects([Effect::PauseScaler, Effect::ScaleToZero]).outcome(outcome);
+    let effects = [Effect::PauseScaler, Effect::ScaleToZero, Effect::Prune];
+    let plan = Plan::status(status).effects(effects).outcome(outcome);
     Ok(last_words(world, plan, Ending::Completed, open).into())
 }
 

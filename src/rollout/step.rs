@@ -130,6 +130,8 @@ pub enum Effect {
     ScaleToZero,
     /// Give the primary the target's template, and capacity for what it will carry.
     Promote,
+    /// Delete copies of ConfigMaps and Secrets that the primary does not refer to any more.
+    Prune,
     Route(Cleared),
     AddFinalizer,
     RemoveFinalizer,

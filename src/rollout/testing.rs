@@ -338,7 +338,11 @@ impl Stage {
             Effect::AddFinalizer => self.world.lifecycle.has_finalizer = true,
             Effect::RemoveFinalizer => self.world.lifecycle.has_finalizer = false,
             Effect::Scaler => self.world.scaler = Presence::InPlace,
-            Effect::PauseScaler | Effect::ResumeScaler | Effect::RevertService | Effect::RevertRoutes => {}
+            Effect::Prune
+            | Effect::PauseScaler
+            | Effect::ResumeScaler
+            | Effect::RevertService
+            | Effect::RevertRoutes => {}
         }
     }
 

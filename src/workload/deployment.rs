@@ -142,6 +142,11 @@ impl Workload for Deployment {
         Ok(copies.around(edit(primary_id, primary, &changes)))
     }
 
+    fn prune(&self, release: &Release, seen: &Objects, owned: &Objects) -> Vec<Write> {
+        let primary = seen.get(&primary_id(release));
+        primary.map_or_else(Vec::new, |primary| config::prune(release, &primary["spec"]["template"], owned))
+    }
+
     fn renew(&self, release: &Release, settings: &Settings, seen: &Objects) -> Vec<Write> {
         let id = target_id(release);
         let Some(target) = seen.get(&id).filter(|target| replicas(target) > 0) else { return Vec::new() };

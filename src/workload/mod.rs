@@ -104,6 +104,11 @@ pub trait Workload: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Does away with those of `owned`, the Canary's ConfigMaps and Secrets, that the primary has no use for.
+    fn prune(&self, _release: &Release, _seen: &Objects, _owned: &Objects) -> Vec<Write> {
+        Vec::new()
+    }
+
     /// Renews the target's running pods, so that they start with the ConfigMaps and Secrets of this moment.
     fn renew(&self, _release: &Release, _settings: &Settings, _seen: &Objects) -> Vec<Write> {
         Vec::new()

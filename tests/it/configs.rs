@@ -367,6 +367,25 @@ async fn tracking_that_is_switched_on_adopts_what_it_finds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_copy_of_a_config_map_that_was_renamed_goes_once_the_primary_has_the_new_one() {
+    // spec: 02/C80
+    let (world, controller) = initialized().await;
+    assert!(world.kube.get("configmaps", "shop", "settings-primary").is_some());
+    let named = MANIFEST.replace("name: settings", "name: settings-v2");
+    assert_ne!(named, MANIFEST);
+    world.apply(&named).expect("a manifest that the cluster takes");
+    has_weight(&world, "frontend", 25).await;
+    assert!(world.kube.get("configmaps", "shop", "settings-primary").is_some(), "the primary still needs it");
+    reaches(&world, "frontend", "Succeeded").await;
+    assert!(world.kube.get("configmaps", "shop", "settings-v2-primary").is_some());
+    assert!(
+        world.until(HOUR, |world| world.kube.get("configmaps", "shop", "settings-primary").is_none()).await
+    );
+    assert!(world.kube.get("configmaps", "shop", "settings").is_some(), "the user's own object stays");
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_canaries_do_not_promote_a_shared_config_map_for_each_other() {
     let (world, controller) = initialized().await;
     let (_, rest) = MANIFEST.split_once("\n---\n").expect("several documents");

@@ -273,7 +273,7 @@ fn owners(release: &Release, copy: Option<&Value>) -> Value {
     owners
 }
 
-fn is_this_canary(release: &Release, owner: &Value) -> bool {
+pub(super) fn is_this_canary(release: &Release, owner: &Value) -> bool {
     owner["kind"] == "Canary" && owner["name"] == release.name.as_str()
 }
 

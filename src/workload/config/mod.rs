@@ -25,10 +25,12 @@ use crate::api::release::{Release, Settings};
 
 mod checksum;
 mod copies;
+mod prune;
 mod references;
 
 pub use checksum::{holds_the_same, reduced};
 pub(super) use copies::{Copies, Occasion, is_copy, needed};
+pub(super) use prune::prune;
 pub(super) use references::{places, rename};
 
 /// The kinds that are tracked.
