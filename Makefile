@@ -15,6 +15,7 @@ demo: ## release a good and a bad version on an embedded cluster, and show it
 test: ## the tests that need no cluster
 	./.ci/kubectl
 	$(CARGO) test --workspace
+	$(CARGO) test --quiet --workspace --test it checklist::every_row -- --nocapture
 
 .PHONY: lint
 lint: ## formatting, lints, licences and banned crates

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use crate::api::hooks::Severity;
 use crate::api::status::Phase;
 use crate::api::traffic::Split;
-use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
+use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
 use super::machine::{Flow, blocked, stop, warnings};
@@ -23,7 +23,11 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     }
     let target = upkeep::target(world)?;
     upkeep::complete(world, target)?;
-    let services = upkeep::services(world, &[Side::Canary, Side::Primary])?;
+    let mut services = upkeep::services(world, &[Side::Canary, Side::Primary])?;
+    // What is there already may carry the traffic of an older target: it moves when the new primary is ready.
+    services.retain(|effect| {
+        *effect != Effect::Service(Side::Primary) || world.services.primary == Presence::Absent
+    });
     let Some(primary) = &world.primary else {
         let probed = probe(world)?;
         let effects = services.into_iter().chain([Effect::CreatePrimary]);
@@ -49,15 +53,15 @@ fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
 /// Moves the traffic to the ready primary, and then gives the proxies time to hear of it.
 fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     let mut effects = upkeep::scaler(world)?;
-    let apex = upkeep::services(world, &[Side::Apex])?;
+    let services = upkeep::services(world, &[Side::Primary, Side::Apex])?;
     let routed = match &world.routes {
         _ if !world.has_routes() => true,
         RoutesSeen::Seen { state, in_place } => *in_place && state.split == Split::PRIMARY && !state.mirrored,
         RoutesSeen::Absent => false,
         RoutesSeen::Refused(why) => return blocked(world, "RoutesRefused", why),
     };
-    let moved = !apex.is_empty() || !routed;
-    effects.extend(apex);
+    let moved = !services.is_empty() || !routed;
+    effects.extend(services);
     if !routed {
         effects.push(Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
     }

@@ -50,6 +50,14 @@ pub fn providers_unavailable(error: &str) -> String {
     format!("Error checking metric providers: {error}")
 }
 
+pub fn another_target(release: &Release) -> String {
+    format!(
+        "The target is {} {} now, initializing it",
+        release.target.kind.as_str(),
+        release.target_title()
+    )
+}
+
 pub fn initialized(release: &Release) -> String {
     format!("Initialization done! {}", release.title())
 }

@@ -1,22 +1,23 @@
 //! Keeping what a release stands on as it should be: Services, routes, the primary and its autoscaler. In every
 //! phase but the first it runs before anything else; at rest it finds nothing to do.
 
-use crate::api::status::CanaryStatus;
+use crate::api::status::{CanaryStatus, Phase};
 use crate::api::traffic::{Cookies, RouteWish, Split};
 use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
 
 use super::interlock::{self, Cleared};
 use super::machine::{Flow, blocked, stop};
 use super::snapshot::{RoutesSeen, Snapshot};
-use super::status;
+use super::{messages, status};
 use super::step::{Effect, Plan, Side};
 
 /// Brings back what is missing and repairs what drifted; `Ok` with both workloads when there was nothing to do.
 pub(super) fn upkeep(world: &Snapshot) -> Flow<(&TargetFacts, &PrimaryFacts)> {
     let target = target(world)?;
+    // Before the Services: without a primary the traffic stays where it is.
+    let primary = primary(world, target)?;
     let services = services(world, &[Side::Canary, Side::Primary, Side::Apex])?;
     act(world, services)?;
-    let primary = primary(world, target)?;
     act(world, scaler(world)?)?;
     act(world, routes(world)?)?;
     Ok((target, primary))
@@ -87,6 +88,11 @@ pub fn cookies(status: &CanaryStatus, split: Split) -> Cookies {
 fn primary<'a>(world: &'a Snapshot, target: &TargetFacts) -> Flow<&'a PrimaryFacts> {
     match &world.primary {
         Some(primary) => Ok(primary),
+        None if is_another(world, target) => {
+            let status = status::phase(world, Phase::Initializing);
+            let event = messages::normal(Phase::Initializing, messages::another_target(&world.release));
+            stop(Plan::status(status).events([event]))
+        }
         // Rebuilt from the target only while the target is what was promoted (spec 02 E1.30).
         None if target.revision == world.status.last_promoted_spec => {
             stop(Plan::status(status::touched_if_stalled(world)).effects([Effect::CreatePrimary]))
@@ -103,6 +109,12 @@ fn primary<'a>(world: &'a Snapshot, target: &TargetFacts) -> Flow<&'a PrimaryFac
             ),
         ),
     }
+}
+
+/// Whether `spec.targetRef` names another object than that of the last run: what never had a primary is initialised
+/// like a new Canary's, and the old primary keeps the traffic until that is done (spec 02 §9.4).
+fn is_another(world: &Snapshot, target: &TargetFacts) -> bool {
+    world.status.applied_target.as_ref().is_some_and(|applied| applied.uid != target.uid)
 }
 
 fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {

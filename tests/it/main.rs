@@ -3,6 +3,7 @@
 mod alerts;
 mod bad_input;
 mod by_hand;
+mod checklist;
 mod configs;
 mod crds;
 mod demo;

@@ -250,3 +250,41 @@ async fn every_type_of_hook_is_called_at_its_moment_and_the_event_hook_hears_the
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_turned_to_another_target_never_has_a_service_without_pods() {
+    let named = QUARTERS.replace("  service:\n", "  service:\n    name: shop\n");
+    assert_ne!(named, QUARTERS);
+    let (world, controller) = initialized(&named, "frontend").await;
+    // The same program under another name, and the Canary that points to it.
+    let turned = named.replace("name: frontend\n", "name: storefront\n");
+    let turned = turned.replace("app: frontend\n", "app: storefront\n");
+    let turned = turned.replacen("kind: Canary\nmetadata:\n  name: storefront", "kind: Canary\nmetadata:\n  name: frontend", 1);
+    let selector = |world: &World, service: &str| {
+        let service = world.kube.get("services", "shop", service).expect("a Service of the Canary");
+        service["spec"]["selector"]["app"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(selector(&world, "shop"), "frontend-primary");
+    world.apply(&turned).expect("a manifest that the cluster takes");
+    let ready = |world: &World| {
+        let primary = world.kube.get("deployments.apps", "shop", "storefront-primary");
+        primary.is_some_and(|primary| primary["status"]["readyReplicas"].as_i64() > Some(0))
+    };
+    let moved = world
+        .until(Duration::from_secs(3600), |world| {
+            for service in ["shop", "shop-primary"] {
+                let with_pods = selector(world, service) == "frontend-primary" || ready(world);
+                assert!(with_pods, "{service} has no pods");
+            }
+            selector(world, "shop") == "storefront-primary"
+        })
+        .await;
+    assert!(moved, "{:#?}", world.events("shop", "frontend"));
+    reaches(&world, "frontend", "Initialized").await;
+    let events = world.events("shop", "frontend");
+    assert!(
+        events.contains(&"The target is Deployment storefront.shop now, initializing it".to_owned()),
+        "{events:#?}"
+    );
+    controller.stop().await;
+}

@@ -7,7 +7,7 @@ use crate::api::answer::Measured;
 use crate::api::release::{Steps, Strategy};
 use crate::api::status::Phase;
 use crate::api::traffic::Split;
-use crate::api::workload::Readiness;
+use crate::api::workload::{Presence, Readiness};
 
 use super::super::step::{Effect, Reason, Step};
 use super::super::testing::{MESH, Stage, release};
@@ -335,4 +335,53 @@ fn a_daemon_set_is_waited_for_since_its_step_was_due_and_no_longer_than_the_dead
     assert_eq!(stage.row().0, Failed);
     let late = "canary damonset podinfo.test not ready with retryable false: exceeded its progressDeadlineSeconds: 600";
     assert!(stage.said().contains(&late.to_owned()));
+}
+
+#[test]
+fn another_target_is_initialised_before_it_gets_any_traffic() {
+    let mut stage = Stage::initialized(release(), MESH);
+    stage.target().uid = "another-uid".into();
+    stage.target().revision = "vx1-other".into();
+    stage.target().replicas = 2;
+    stage.target().ready_pods = 2;
+    stage.target().readiness = Readiness::Ready;
+    stage.world.primary = None;
+    // Its selector is that of the new primary.
+    stage.world.services.apex = Presence::Drifted;
+    stage.step();
+    assert_eq!(stage.world.status.phase, Phase::Initializing);
+    assert_eq!(stage.said(), ["The target is Deployment podinfo.test now, initializing it"]);
+    for _ in 0..10 {
+        if stage.world.primary.is_some() {
+            break;
+        }
+        stage.step();
+    }
+    stage.primary().readiness = Readiness::Waiting { why: "0 of 2".into(), stuck_at: None };
+    stage.primary().ready_pods = 0;
+    stage.settle();
+    assert_eq!(stage.world.services.apex, Presence::Drifted, "the old primary keeps the traffic");
+    stage.primary().readiness = Readiness::Ready;
+    stage.primary().ready_pods = 2;
+    stage.settle();
+    stage.advance(chrono::TimeDelta::seconds(5));
+    stage.settle();
+    assert_eq!(stage.world.services.apex, Presence::InPlace);
+    assert_eq!(stage.world.status.phase, Phase::Initialized);
+    assert_eq!(stage.world.status.last_applied_spec, "vx1-other");
+}
+
+// spec: 02/C117
+#[test]
+fn a_lost_primary_leaves_the_services_alone_until_it_can_be_rebuilt() {
+    let mut stage = Stage::initialized(release(), MESH);
+    stage.push("vx1-b");
+    stage.world.primary = None;
+    stage.world.services.apex = Presence::Drifted;
+    let reason = stage.settle();
+    assert!(reason.to_string().contains("podinfo-primary.test is missing"), "{reason}");
+    assert_eq!(stage.world.services.apex, Presence::Drifted);
+    stage.push("vx1-a");
+    stage.settle();
+    assert!(stage.world.primary.is_some());
 }
