@@ -26,6 +26,8 @@ pub struct Memory {
     pub noticed_at: Option<DateTime<Utc>>,
     /// What we wrote and have not seen in the caches yet.
     written: BTreeMap<ObjectId, Written>,
+    /// Name of the Service that it last had.
+    pub apex: Option<String>,
     /// Objects that it depends on.
     pub reads: Vec<ObjectId>,
     /// Names under which its series stand.

@@ -228,6 +228,7 @@ mod tests {
     }
 
     proptest! {
+        // spec: 02/C115
         #[test]
         fn nothing_is_lost_and_no_key_is_ever_twice_in_flight(deeds in deeds()) {
             let mut queue = Queue::<u8, u32, u8>::new();

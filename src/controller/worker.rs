@@ -63,6 +63,7 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
         if world.snapshot.release.analysis.session_affinity.is_some() {
             world.snapshot.cookie_values = Some([shared.ids.cookie(), shared.ids.cookie()]);
         }
+        renamed(shared, &world, memory);
         let written = owed::review(shared, id, &mut world, memory);
         shared.publish_series(&world.snapshot, memory);
         match rollout::next(&world.snapshot) {
@@ -154,6 +155,16 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
             Err(Next::Retry)
         }
     }
+}
+
+/// Says that the objects of the Service's former name are still there (spec 02 §1.2).
+fn renamed(shared: &Arc<Shared>, world: &World, memory: &mut Memory) {
+    let name = &world.scene.release.apex;
+    let Some(former) = memory.apex.replace(name.clone()).filter(|former| former != name) else { return };
+    let text =
+        format!("The service name changed to {name}, remove {former} objects to avoid routing conflicts");
+    let event = messages::warning(world.snapshot.status.phase, text);
+    announce(shared, &world.scene, &world.snapshot.status, &[event]);
 }
 
 /// Takes the alerts that are delivered from the status.

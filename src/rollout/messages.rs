@@ -51,11 +51,7 @@ pub fn providers_unavailable(error: &str) -> String {
 }
 
 pub fn another_target(release: &Release) -> String {
-    format!(
-        "The target is {} {} now, initializing it",
-        release.target.kind.as_str(),
-        release.target_title()
-    )
+    format!("The target is {} {} now, initializing it", release.target.kind.as_str(), release.target_title())
 }
 
 pub fn initialized(release: &Release) -> String {

@@ -8,8 +8,8 @@ use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
 use super::interlock::{self, Cleared};
 use super::machine::{Flow, blocked, stop};
 use super::snapshot::{RoutesSeen, Snapshot};
-use super::{messages, status};
 use super::step::{Effect, Plan, Side};
+use super::{messages, status};
 
 /// Brings back what is missing and repairs what drifted; `Ok` with both workloads when there was nothing to do.
 pub(super) fn upkeep(world: &Snapshot) -> Flow<(&TargetFacts, &PrimaryFacts)> {

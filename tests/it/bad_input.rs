@@ -164,6 +164,7 @@ async fn a_slow_hook_blocks_neither_another_canary_nor_a_new_revision() {
     controller.stop().await;
 }
 
+// spec: 02/C111
 #[tokio::test(start_paused = true)]
 async fn the_later_of_two_canaries_with_one_target_is_refused_until_the_other_is_gone() {
     let world = World::builder().build();

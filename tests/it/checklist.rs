@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// Rows of what is not built yet.
+const PENDING: [&str; 3] = ["C74", "C75", "C76"];
+
 const ROWS: &str = include_str!("checklist.txt");
 
 #[test]
@@ -15,7 +18,8 @@ fn every_row_of_the_checklist_is_shown_by_a_test() {
     }
     print!("{}", table(&rows, &shown));
 
-    let missing: Vec<&str> = rows.iter().map(|(row, _)| *row).filter(|row| !shown.contains_key(*row)).collect();
+    let missing: Vec<&str> =
+        rows.iter().map(|(row, _)| *row).filter(|row| !shown.contains_key(*row)).collect();
     assert!(missing.is_empty(), "no test shows {}", missing.join(", "));
     let known: BTreeSet<&str> = rows.iter().map(|(row, _)| *row).collect();
     let unknown: Vec<&String> = shown.keys().filter(|row| !known.contains(row.as_str())).collect();
@@ -73,7 +77,8 @@ fn tagged(text: &str) -> Vec<(String, String)> {
 /// The name of the function that begins on this line.
 fn function(line: &str) -> Option<&str> {
     let (before, rest) = line.split_once("fn ")?;
-    let starts = before.split_whitespace().all(|word| matches!(word, "async" | "pub" | "pub(super)" | "const"));
+    let starts =
+        before.split_whitespace().all(|word| matches!(word, "async" | "pub" | "pub(super)" | "const"));
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_')?;
     (starts && end > 0 && rest[end..].starts_with(['(', '<'])).then(|| &rest[..end])
 }

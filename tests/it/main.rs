@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod house;
 mod kubectl;
+mod lifecycle;
 mod metric_templates;
 mod promises;
 mod releases;

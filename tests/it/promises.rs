@@ -24,6 +24,7 @@ fn listed(requests: &[Request]) -> String {
     requests.iter().map(|request| format!("{request}\n")).collect()
 }
 
+// spec: 02/C42
 #[tokio::test(start_paused = true)]
 async fn a_canary_at_rest_causes_no_request_in_ten_minutes() {
     let (world, controller) = initialized().await;
@@ -51,6 +52,7 @@ async fn the_crds_of_flagger_are_enough_for_a_release_and_for_rest() {
     controller.stop().await;
 }
 
+// spec: 02/C42
 #[tokio::test(start_paused = true)]
 async fn a_weight_step_costs_one_route_write_one_status_write_its_event_and_no_read() {
     let (world, controller) = initialized().await;

@@ -259,7 +259,11 @@ async fn a_canary_that_is_turned_to_another_target_never_has_a_service_without_p
     // The same program under another name, and the Canary that points to it.
     let turned = named.replace("name: frontend\n", "name: storefront\n");
     let turned = turned.replace("app: frontend\n", "app: storefront\n");
-    let turned = turned.replacen("kind: Canary\nmetadata:\n  name: storefront", "kind: Canary\nmetadata:\n  name: frontend", 1);
+    let turned = turned.replacen(
+        "kind: Canary\nmetadata:\n  name: storefront",
+        "kind: Canary\nmetadata:\n  name: frontend",
+        1,
+    );
     let selector = |world: &World, service: &str| {
         let service = world.kube.get("services", "shop", service).expect("a Service of the Canary");
         service["spec"]["selector"]["app"].as_str().unwrap_or_default().to_owned()

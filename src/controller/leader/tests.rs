@@ -63,6 +63,7 @@ fn held_by_other() -> Value {
     })
 }
 
+// spec: 02/C113
 #[tokio::test(start_paused = true)]
 async fn the_first_one_creates_the_lease_and_leads() {
     // spec: 01/API-092
@@ -148,6 +149,7 @@ async fn two_who_find_an_empty_lease_do_not_both_lead() {
     }
 }
 
+// spec: 02/C113
 #[rstest]
 #[case::refused(|| Fault::Status(500))]
 #[case::silent(|| Fault::Silence)]

@@ -85,7 +85,7 @@ fn at_rest_there_is_nothing_to_do() {
     }
 }
 
-// spec: 01/API-065
+// spec: 01/API-065 02/C110
 #[test]
 fn a_suspended_canary_is_left_alone_and_says_so_once() {
     let mut release = release();
@@ -97,7 +97,7 @@ fn a_suspended_canary_is_left_alone_and_says_so_once() {
     assert_eq!(stage.world.status, CanaryStatus::default());
 }
 
-// spec: 01/API-064
+// spec: 01/API-064 02/C105
 #[test]
 fn deletion_with_revert_gives_the_target_its_pods_back_before_the_finalizer_goes() {
     let mut release = release();
@@ -115,6 +115,7 @@ fn deletion_with_revert_gives_the_target_its_pods_back_before_the_finalizer_goes
     assert_eq!(stage.said(), ["Terminating canary podinfo.test", "Terminated canary podinfo.test"]);
 }
 
+// spec: 02/C106
 #[test]
 fn deletion_does_not_hang_on_a_target_that_is_gone() {
     let mut release = release();
@@ -128,6 +129,7 @@ fn deletion_does_not_hang_on_a_target_that_is_gone() {
     assert!(!stage.world.lifecycle.has_finalizer);
 }
 
+// spec: 02/C107
 #[test]
 fn the_finalizer_goes_when_it_is_no_longer_wanted() {
     let mut stage = Stage::initialized(release(), MESH);
