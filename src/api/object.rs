@@ -31,7 +31,12 @@ impl Kind {
         Self::new("networking.istio.io", "v1beta1", "VirtualService", "virtualservices");
     pub const DESTINATION_RULE: Self =
         Self::new("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules");
+    pub const KNATIVE_SERVICE: Self = Self::new("serving.knative.dev", "v1", "Service", "services");
+    pub const KNATIVE_REVISION: Self = Self::new("serving.knative.dev", "v1", "Revision", "revisions");
     pub const CANARY: Self = Self::new("flagger.app", "v1beta1", "Canary", "canaries");
+
+    /// Annotation of a Knative Service: the revision that is the primary.
+    pub const PRIMARY_REVISION: &str = "flagger.app/primary-revision";
 
     pub const fn new(
         group: &'static str,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::object::Write;
+
 /// The target as observed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetFacts {
@@ -75,6 +77,17 @@ pub enum Presence {
     InPlace,
     /// It cannot be brought into place; the text is for the user.
     Refused(String),
+}
+
+impl Presence {
+    /// What the writes that would bring an object into place say of it.
+    pub fn of(writes: &[Write]) -> Self {
+        match writes.first() {
+            None => Self::InPlace,
+            Some(Write::Create { .. }) => Self::Absent,
+            Some(_) => Self::Drifted,
+        }
+    }
 }
 
 /// Prefix of the revisions that this controller computes. Flagger's own consist of other characters, so the two

@@ -151,6 +151,10 @@ impl Writer<'_> {
         let settings = self.settings;
         let refused = |error: &dyn std::fmt::Display| Error::Refused(error.to_string());
         match effect {
+            Effect::Service(Side::Canary) if workload.canary_service(release, objects).is_some() => workload
+                .canary_service(release, objects)
+                .unwrap_or(Ok(Vec::new()))
+                .map_err(|error| refused(&error)),
             Effect::Service(side) => {
                 services::plan(release, shape, side_of(*side), objects).map_err(|error| refused(&error))
             }

@@ -1,6 +1,7 @@
 //! Finding out what the core asks: metrics, hooks, whether the metric providers are there. Every answer has a
 //! deadline, and a question that fails is an answer as well.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use kube::api::Api;
 
 use crate::api::answer::{Measured, Verdict};
 use crate::api::object::Kind;
-use crate::api::release::{Hook, MetricCheck, MetricSource, Release, Settings};
+use crate::api::release::{Hook, MetricCheck, MetricSource, Release, Settings, TargetKind};
 use crate::api::status::{CanaryStatus, Phase};
 use crate::api::{MetricTemplate, decode, duration};
 use crate::http::{self, Method, Oversize};
@@ -93,7 +94,30 @@ impl Shared {
         post(&self.http, webhook::request(hook, &payload)).await
     }
 
+    /// The release with the route that its metrics are found under: for Knative the latest revision.
+    fn routed<'a>(&self, release: &'a Release) -> Result<Cow<'a, Release>, String> {
+        if release.target.kind != TargetKind::Knative {
+            return Ok(Cow::Borrowed(release));
+        }
+        let id = Kind::KNATIVE_SERVICE.at(&release.namespace, &release.target.name);
+        let service = self.caches.get(&id);
+        let latest =
+            service.as_ref().and_then(|service| service["status"]["latestCreatedRevisionName"].as_str());
+        match latest {
+            Some(route) => Ok(Cow::Owned(Release { route: route.to_owned(), ..release.clone() })),
+            None => Err(format!(
+                "Error fetching Knative service {}/{} it has no revision",
+                release.namespace, release.target.name
+            )),
+        }
+    }
+
     async fn measure(&self, release: &Release, check: &MetricCheck) -> Measured {
+        let routed = match self.routed(release) {
+            Ok(routed) => routed,
+            Err(why) => return Measured::Failed(why),
+        };
+        let release = routed.as_ref();
         let checkable = match self.checkable(release, check).await {
             Ok(checkable) => checkable,
             Err(why) => return Measured::Failed(why),

@@ -92,9 +92,7 @@ pub fn observe(
         memory.reads = vec![rival];
         return unusable(vec![problem]);
     }
-    let Some(workload) = workload::registry::workload(release.target.kind) else {
-        return unusable(vec![problem("spec.targetRef.kind", "this kind of target is not supported yet")]);
-    };
+    let workload = workload::registry::workload(release.target.kind);
     // A provider that is not known any more left no routes that could be reverted.
     let known = router::registry::router(&release.provider);
     let router = known
@@ -119,6 +117,19 @@ pub fn observe(
     for id in &reads {
         if let Some(object) = caches.get(id) {
             objects.insert(id.clone(), object);
+        }
+    }
+    let named = workload.named_reads(&release, &objects);
+    reads.extend(named.iter().cloned());
+    for id in named {
+        match caches.state(id.kind) {
+            State::Loading => {
+                memory.reads = reads;
+                return Observation::NotYet(None);
+            }
+            State::Ready | State::Unavailable(_) => {
+                objects.extend(caches.get(&id).map(|object| (id, object)));
+            }
         }
     }
     let tracked =
@@ -160,7 +171,11 @@ pub fn observe(
         services: ServicesSeen {
             apex: presence(services::Side::Apex),
             primary: presence(services::Side::Primary),
-            canary: presence(services::Side::Canary),
+            canary: match workload.canary_service(&release, &objects) {
+                Some(Ok(writes)) => Presence::of(&writes),
+                Some(Err(error)) => Presence::Refused(error.to_string()),
+                None => presence(services::Side::Canary),
+            },
         },
         scaler: match usable {
             true => workload.scaler(&release, settings, &objects, true),

@@ -37,7 +37,9 @@ fn revision_change(status: &CanaryStatus, target: &TargetFacts, primary: Option<
     if status.last_applied_spec == target.revision {
         return Change::None;
     }
-    if is_own_revision(&status.last_applied_spec) {
+    // Where Flagger's hash can be computed it is the target's, and compared like one of ours.
+    let comparable = is_own_revision(&status.last_applied_spec) || !is_own_revision(&target.revision);
+    if comparable && !status.last_applied_spec.is_empty() {
         let same_object = status.applied_target.as_ref() == Some(&applied(target));
         return match () {
             // Nobody has edited the target since: only its encoding is another.

@@ -10,6 +10,7 @@ use crate::api::workload::TargetShape;
 
 mod affinity;
 pub mod istio;
+pub mod knative;
 pub mod kubernetes;
 mod live;
 mod marks;

@@ -2,15 +2,17 @@
 
 use super::Router;
 use super::istio::Istio;
+use super::knative::Knative;
 use super::kubernetes::Kubernetes;
 
 /// The providers that can be named, in the order of the alphabet.
-pub const KNOWN: &[&str] = &["istio", "kubernetes"];
+pub const KNOWN: &[&str] = &["istio", "knative", "kubernetes"];
 
 /// The router of a provider; `None` if there is none of this name.
 pub fn router(provider: &str) -> Option<&'static dyn Router> {
     match provider {
         "istio" => Some(&Istio),
+        "knative" => Some(&Knative),
         "kubernetes" => Some(&Kubernetes),
         _ => None,
     }

@@ -55,11 +55,7 @@ pub fn reads(release: &Release) -> Vec<ObjectId> {
 pub fn presence(release: &Release, shape: &TargetShape, side: Side, seen: &Objects) -> Presence {
     match plan(release, shape, side, seen) {
         Err(error) => Presence::Refused(error.to_string()),
-        Ok(writes) => match writes.first() {
-            None => Presence::InPlace,
-            Some(Write::Create { .. }) => Presence::Absent,
-            Some(_) => Presence::Drifted,
-        },
+        Ok(writes) => Presence::of(&writes),
     }
 }
 

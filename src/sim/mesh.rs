@@ -4,44 +4,53 @@ use serde_json::{Value, json};
 
 /// `VirtualService`, `DestinationRule` and `Gateway` of Istio.
 pub fn istio_crds() -> Vec<Value> {
-    [
+    let kinds = [
         ("VirtualService", "virtualservices", "vs"),
         ("DestinationRule", "destinationrules", "dr"),
         ("Gateway", "gateways", "gw"),
-    ]
-    .map(|(kind, plural, short)| {
-        let version = |name: &str, storage: bool| {
-            json!({
-                "name": name,
-                "served": true,
-                "storage": storage,
-                "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": {
-                    "type": "object",
-                    "properties": {
-                        "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-                        "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-                    },
-                }},
-            })
-        };
+    ];
+    let versions = ["v1", "v1beta1", "v1alpha3"];
+    kinds.into_iter().map(|kind| crd("networking.istio.io", &versions, kind)).collect()
+}
+
+/// `Service` and `Revision` of Knative. Nobody makes revisions here: that is left to whoever needs some.
+pub fn knative_crds() -> Vec<Value> {
+    let kinds = [("Service", "services", "ksvc"), ("Revision", "revisions", "rev")];
+    kinds.into_iter().map(|kind| crd("serving.knative.dev", &["v1"], kind)).collect()
+}
+
+/// A kind with these versions, the first of which is stored.
+fn crd(group: &str, versions: &[&str], (kind, plural, short): (&str, &str, &str)) -> Value {
+    let version = |name: &str| {
         json!({
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.networking.istio.io")},
-            "spec": {
-                "group": "networking.istio.io",
-                "names": {
-                    "kind": kind,
-                    "listKind": format!("{kind}List"),
-                    "plural": plural,
-                    "singular": kind.to_lowercase(),
-                    "shortNames": [short],
+            "name": name,
+            "served": true,
+            "storage": versions.first() == Some(&name),
+            "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "properties": {
+                    "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                    "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
                 },
-                "scope": "Namespaced",
-                "versions": [version("v1", true), version("v1beta1", false), version("v1alpha3", false)],
-            },
+            }},
         })
+    };
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {
+            "group": group,
+            "names": {
+                "kind": kind,
+                "listKind": format!("{kind}List"),
+                "plural": plural,
+                "singular": kind.to_lowercase(),
+                "shortNames": [short],
+            },
+            "scope": "Namespaced",
+            "versions": versions.iter().map(|name| version(name)).collect::<Vec<_>>(),
+        },
     })
-    .into()
 }

@@ -6,5 +6,5 @@ mod mesh;
 mod world;
 
 pub use backend::{Backend, Fault, HookCall, Sample, Version};
-pub use mesh::istio_crds;
+pub use mesh::{istio_crds, knative_crds};
 pub use world::{Running, World, WorldBuilder, weights_of};

@@ -12,6 +12,7 @@ use crate::api::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape};
 pub mod config;
 pub mod daemonset;
 pub mod deployment;
+pub mod knative;
 mod live;
 mod owner;
 mod primary;
@@ -19,6 +20,7 @@ pub mod readiness;
 pub mod registry;
 pub mod revision;
 pub mod scaler;
+pub mod service;
 mod shape;
 #[cfg(test)]
 mod testing;
@@ -31,6 +33,17 @@ pub trait Workload: Send + Sync {
     /// The ConfigMaps and Secrets that a look at this target needs, and their copies. The target has to be in `seen`.
     fn config_reads(&self, _release: &Release, _seen: &Objects) -> Vec<ObjectId> {
         Vec::new()
+    }
+
+    /// Objects whose names only the target tells. The target has to be in `seen`.
+    fn named_reads(&self, _release: &Release, _seen: &Objects) -> Vec<ObjectId> {
+        Vec::new()
+    }
+
+    /// The writes for the Service in front of the canary, where it is made after the target and not after the
+    /// manifest.
+    fn canary_service(&self, _release: &Release, _seen: &Objects) -> Option<Result<Vec<Write>, Error>> {
+        None
     }
 
     /// Images of the target's containers, for people.

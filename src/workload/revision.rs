@@ -18,11 +18,31 @@ mod quantity;
 /// Identity of a pod template. Two templates that mean the same have the same one; an annotation is part of it,
 /// so `kubectl rollout restart` makes a new revision.
 pub fn revision(template: &Value) -> String {
+    of(&normal::template(template))
+}
+
+/// Identity of a value that is in its one form already.
+pub(super) fn of(value: &Value) -> String {
     let mut text = String::new();
-    write_canonical(&normal::template(template), &mut text);
+    write_canonical(value, &mut text);
     let digest = Sha256::digest(text.as_bytes());
     let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{REVISION_PREFIX}{hex}")
+}
+
+/// A number that changes with `text`: for targets that have no generation, or one that counts other things.
+pub(super) fn generation(text: &str) -> i64 {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(6).fold(0, |number, byte| number << 8 | i64::from(*byte))
+}
+
+/// The hash that Flagger records of a text (spec 02 §3.2): where it can be computed, it is compared like our own.
+pub(super) fn flaggers_text_hash(text: &str) -> String {
+    let dump = format!("(string){text}");
+    let hash =
+        dump.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let digits = b"456789bcdf";
+    hash.to_string().bytes().map(|digit| char::from(digits[usize::from(digit - b'0')])).collect()
 }
 
 /// Whether the primary's template is `wanted`, the target's after rewriting. Differences that are none of a

@@ -14,3 +14,4 @@ mod lifecycle;
 mod metric_templates;
 mod promises;
 mod releases;
+mod targets;

@@ -10,6 +10,7 @@ use crate::api::release::{MetricSource, Release};
 use super::Error;
 
 mod istio;
+mod knative;
 mod observer;
 mod plain_http;
 mod promql;
@@ -47,9 +48,11 @@ impl Observer {
             (Self::Istio, Builtin::Duration) => Ok(istio::duration(release, interval)),
             (Self::Http, Builtin::SuccessRate) => Ok(plain_http::success_rate(release, interval)),
             (Self::Http, Builtin::Duration) => Ok(plain_http::duration(release, interval)),
+            (Self::Knative, Builtin::SuccessRate) => Ok(knative::success_rate(release, interval)),
+            (Self::Knative, Builtin::Duration) => Ok(knative::duration(release, interval)),
             _ => Err(Error::Observer {
                 provider: self.to_string(),
-                known: "istio, kubernetes, gatewayapi".to_owned(),
+                known: "istio, kubernetes, gatewayapi, knative".to_owned(),
             }),
         }
     }

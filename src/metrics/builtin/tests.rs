@@ -138,7 +138,7 @@ fn the_pods_of_a_daemon_set_are_selected_without_those_of_its_primary() {
 fn an_observer_without_queries_says_what_to_do() {
     let error = Observer::Gloo.query(Builtin::Duration, &podinfo(), "1m").unwrap_err().to_string();
     assert_eq!(
-        "there are no built-in checks for gloo (known are: istio, kubernetes, gatewayapi); use a metric template",
+        "there are no built-in checks for gloo (known are: istio, kubernetes, gatewayapi, knative); use a metric template",
         error
     );
 }
@@ -185,4 +185,23 @@ fn only_the_two_names_are_built_in() {
     assert_eq!(Some(Builtin::Duration), Builtin::of(&MetricSource::Duration));
     assert_eq!(None, Builtin::of(&MetricSource::Inline("up".into())));
     assert_eq!(None, Builtin::of(&MetricSource::Unusable));
+}
+
+// spec: 04/OB-14
+#[test]
+fn a_knative_revision_is_looked_for_by_its_name() {
+    let mut release = podinfo();
+    release.route = "podinfo-00002".into();
+    let query = |check| Observer::Knative.query(check, &release, "1m").expect("a query");
+    assert_eq!(
+        query(Builtin::SuccessRate),
+        "(sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name=~\"test/podinfo-00002\",\
+         envoy_response_code!~\"5.*\"}[1m])) or vector(0)) / \
+         sum(rate(envoy_cluster_upstream_rq{envoy_cluster_name=~\"test/podinfo-00002\"}[1m])) * 100"
+    );
+    assert_eq!(
+        query(Builtin::Duration),
+        "histogram_quantile(0.99, sum(rate(envoy_cluster_upstream_rq_time_bucket\
+         {envoy_cluster_name=~\"test/podinfo-00002\"}[1m])) by (le))"
+    );
 }

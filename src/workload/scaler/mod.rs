@@ -6,7 +6,7 @@ use super::live::{edit, missing};
 use super::primary::is_flux;
 use super::{Error, owner};
 use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
-use crate::api::release::{Autoscaler, Release, ScalerKind, Settings};
+use crate::api::release::{Autoscaler, Release, ScalerKind, Settings, TargetKind};
 use crate::api::workload::Presence;
 
 mod hpa;
@@ -39,9 +39,10 @@ pub(super) struct Scaler<'a> {
     kindred: &'static dyn Kindred,
 }
 
-/// The autoscaler that the release names, if it names one.
+/// The autoscaler that the release names, if it names one and the target has pods to scale.
 pub(super) fn of(release: &Release) -> Option<Scaler<'_>> {
-    let scaler = release.autoscaler.as_ref()?;
+    let scaled = matches!(release.target.kind, TargetKind::Deployment | TargetKind::DaemonSet);
+    let scaler = release.autoscaler.as_ref().filter(|_| scaled)?;
     let kindred: &dyn Kindred = match scaler.kind {
         ScalerKind::HorizontalPodAutoscaler => &hpa::Hpa,
         ScalerKind::ScaledObject => &scaled_object::ScaledObject,

@@ -1,0 +1,186 @@
+//! Knative (spec 03 §18): the traffic of one Knative Service between its latest revision, the canary, and the one
+//! that an annotation names, the primary.
+
+use serde_json::{Map, Value, json};
+
+use super::live::edit;
+use super::{Error, Router};
+use crate::api::object::{Kind, ObjectId, Objects, Write};
+use crate::api::release::Release;
+use crate::api::traffic::{Capabilities, RouteState, RouteWish, Split};
+use crate::api::workload::TargetShape;
+
+/// Knative's own traffic split.
+pub struct Knative;
+
+impl Router for Knative {
+    fn capabilities(&self, _release: &Release) -> Capabilities {
+        Capabilities {
+            weights: true,
+            matching: false,
+            mirror_weighted: false,
+            mirror_blue_green: false,
+            session_affinity: false,
+        }
+    }
+
+    fn reads(&self, release: &Release) -> Vec<ObjectId> {
+        vec![id(release)]
+    }
+
+    /// Read by role: right after a promotion both entries lead to one revision (spec 02 E3.9).
+    fn state(&self, release: &Release, seen: &Objects) -> Result<Option<RouteState>, Error> {
+        let Some(service) = seen.get(&id(release)) else { return Ok(None) };
+        primary(release, service)?;
+        let Some(traffic) = service["spec"]["traffic"].as_array() else { return Ok(None) };
+        let latest = traffic.iter().find(|entry| entry["latestRevision"] == true);
+        let named = traffic.iter().any(|entry| entry["revisionName"].is_string());
+        let share = latest.map(|entry| entry["percent"].as_u64().unwrap_or(0));
+        match share.and_then(|percent| u32::try_from(percent).ok()) {
+            Some(canary) if named => {
+                Ok(Some(RouteState { split: Split::canary_gets(canary), mirrored: false }))
+            }
+            _ => Err(Error::Object(format!(
+                "Knative Service {} does not split its traffic between the latest revision and a named one",
+                release.target_title()
+            ))),
+        }
+    }
+
+    fn plan(
+        &self,
+        release: &Release,
+        _shape: &TargetShape,
+        wish: &RouteWish,
+        seen: &Objects,
+    ) -> Result<Vec<Write>, Error> {
+        let id = id(release);
+        let Some(service) = seen.get(&id) else { return Ok(Vec::new()) };
+        let primary = primary(release, service)?;
+        let mut wanted = vec![
+            json!({"latestRevision": true, "percent": wish.split.canary()}),
+            json!({"latestRevision": false, "revisionName": primary, "percent": wish.split.primary()}),
+        ];
+        // Addresses of single revisions are the user's.
+        let live = service["spec"]["traffic"].as_array().map_or(&[][..], Vec::as_slice);
+        let tagged = live
+            .iter()
+            .filter(|entry| entry["tag"].is_string() && entry["percent"].as_u64().unwrap_or(0) == 0);
+        wanted.extend(tagged.cloned());
+        if live.len() == wanted.len() && live.iter().zip(&wanted).all(|(live, wanted)| same(live, wanted)) {
+            return Ok(Vec::new());
+        }
+        Ok(edit(id, service, &json!({"spec": {"traffic": wanted}})).into_iter().collect())
+    }
+
+    /// New revisions get the traffic again, as without a Canary.
+    fn finalize(&self, release: &Release, seen: &Objects) -> Result<Vec<Write>, Error> {
+        let id = id(release);
+        let Some(service) = seen.get(&id) else { return Ok(Vec::new()) };
+        let changes = json!({
+            "metadata": {"annotations": {Kind::PRIMARY_REVISION: null}},
+            "spec": {"traffic": [{"latestRevision": true, "percent": 100}]},
+        });
+        Ok(edit(id, service, &changes).into_iter().collect())
+    }
+}
+
+fn id(release: &Release) -> ObjectId {
+    Kind::KNATIVE_SERVICE.at(&release.namespace, &release.target.name)
+}
+
+fn primary<'a>(release: &Release, service: &'a Value) -> Result<&'a str, Error> {
+    let name = service["metadata"]["annotations"][Kind::PRIMARY_REVISION].as_str();
+    name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        Error::Object(format!(
+            "Knative Service {} primary revision annotation not found",
+            release.target_title()
+        ))
+    })
+}
+
+/// Whether two entries mean the same; Knative leaves out what is false or zero.
+fn same(one: &Value, other: &Value) -> bool {
+    let meant = |entry: &Value| -> Map<String, Value> {
+        let mut fields = entry.as_object().cloned().unwrap_or_default();
+        fields.retain(|_, value| !value.is_null() && *value != false && *value != 0);
+        fields
+    };
+    meant(one) == meant(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::router::testing::{release, shape};
+
+    fn seen(annotated: Option<&str>, traffic: &Value) -> Objects {
+        let release = release();
+        let service = json!({
+            "metadata": {"resourceVersion": "7", "annotations": annotated.map(|name| json!({Kind::PRIMARY_REVISION: name}))},
+            "spec": {"traffic": traffic},
+        });
+        [(id(&release), Arc::new(service))].into_iter().collect()
+    }
+
+    fn split(canary: u32) -> RouteWish {
+        RouteWish { split: Split::canary_gets(canary), ..RouteWish::default() }
+    }
+
+    // spec: 03/KN-03
+    #[test]
+    fn the_latest_revision_is_the_canary_and_the_annotated_one_the_primary() {
+        let before = seen(
+            Some("podinfo-00001"),
+            &json!([{"latestRevision": true, "percent": 0}, {"revisionName": "podinfo-00001", "percent": 100}, {"tag": "preview", "revisionName": "podinfo-00001"}]),
+        );
+        assert_eq!(Knative.state(&release(), &before), Ok(Some(RouteState::default())));
+        assert_eq!(Knative.plan(&release(), &shape(), &split(0), &before), Ok(vec![]));
+        let writes = Knative.plan(&release(), &shape(), &split(90), &before).expect("a write");
+        let [Write::Patch { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
+        assert_eq!(
+            patch["spec"]["traffic"],
+            json!([
+                {"latestRevision": true, "percent": 90},
+                {"latestRevision": false, "revisionName": "podinfo-00001", "percent": 10},
+                {"tag": "preview", "revisionName": "podinfo-00001"},
+            ])
+        );
+    }
+
+    // spec: 03/KN-04
+    #[rstest]
+    #[case::no_annotation(None, json!([{"latestRevision": true, "percent": 100}]), "primary revision annotation not found")]
+    #[case::one_entry(Some("podinfo-00001"), json!([{"latestRevision": true, "percent": 100}]), "does not split its traffic")]
+    #[case::no_flag(Some("podinfo-00001"), json!([{"percent": 100}, {"revisionName": "podinfo-00001"}]), "does not split its traffic")]
+    fn traffic_that_is_not_ours_is_an_error_and_no_crash(
+        #[case] annotated: Option<&str>,
+        #[case] traffic: Value,
+        #[case] why: &str,
+    ) {
+        let error = Knative.state(&release(), &seen(annotated, &traffic)).expect_err("not ours");
+        assert!(error.to_string().contains(why), "{error}");
+    }
+
+    #[test]
+    fn right_after_a_promotion_the_shares_are_still_told_apart() {
+        let traffic = json!([{"latestRevision": true, "percent": 60}, {"revisionName": "podinfo-00002", "percent": 40}]);
+        let state = Knative.state(&release(), &seen(Some("podinfo-00002"), &traffic));
+        assert_eq!(state, Ok(Some(RouteState { split: Split::canary_gets(60), mirrored: false })));
+    }
+
+    // spec: 03/KN-06
+    #[test]
+    fn without_the_canary_the_latest_revision_gets_everything_again() {
+        let traffic = json!([{"latestRevision": true, "percent": 0}, {"revisionName": "podinfo-00001", "percent": 100}]);
+        let writes = Knative.finalize(&release(), &seen(Some("podinfo-00001"), &traffic)).expect("a write");
+        let [Write::Patch { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
+        assert_eq!(patch["metadata"]["annotations"][Kind::PRIMARY_REVISION], Value::Null);
+        assert_eq!(patch["spec"]["traffic"], json!([{"latestRevision": true, "percent": 100}]));
+        assert_eq!(Knative.finalize(&release(), &Objects::default()), Ok(vec![]));
+    }
+}
