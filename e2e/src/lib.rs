@@ -22,6 +22,7 @@ pub mod report;
 pub mod retry;
 pub mod routes;
 pub mod runs;
+pub mod shares;
 pub mod shop;
 pub mod tools;
 pub mod wait;

@@ -68,6 +68,9 @@ enum What {
         host: String,
         #[arg(long, default_value = "/")]
         path: String,
+        /// A header of each request, as `name: value`
+        #[arg(long = "header", value_parser = header)]
+        headers: Vec<(String, String)>,
         /// Requests a second
         #[arg(long, default_value_t = 50)]
         rate: u32,
@@ -95,6 +98,11 @@ enum What {
         #[arg(long)]
         install_only: bool,
     },
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it has to be `name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn main() -> ExitCode {
@@ -137,10 +145,10 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode> {
             let status = outside::inside(&place, Path::new(program))?.args(rest).status()?;
             return Ok(code(status.success()));
         }
-        What::Load { target, host, path, rate, seconds } => {
-            let headers = Default::default();
-            let load =
-                load::Load { target, host, path, headers, rate, longest: Duration::from_secs(seconds) };
+        What::Load { target, host, path, headers, rate, seconds } => {
+            let headers = headers.into_iter().collect();
+            let (clients, longest) = (load::Clients::Strangers, Duration::from_secs(seconds));
+            let load = load::Load { target, host, path, headers, clients, rate, longest };
             let samples = block_on(async { load.start()?.finish().await })?;
             println!("{}", serde_json::to_string_pretty(&load::Summary::of(&samples))?);
         }

@@ -9,16 +9,24 @@ use tokio::time::{Instant, sleep};
 
 use crate::world::World;
 
-/// A weight that the gateway had for a while. It had it for certain from `first` to `last`; what is between one's `last`
+/// Weights of the canary that the gateway had for a while. It had them for certain from `first` to `last`; what is between one's `last`
 /// and the next one's `first` may have gone either way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    pub weight: i64,
+    /// By rule, in order: those for requests that match something come before the one for the others.
+    pub weights: Vec<i64>,
     pub first: Duration,
     pub last: Duration,
 }
 
-/// Follows the canary's weight in the gateway.
+impl Held {
+    /// The weight for requests that match no rule of their own.
+    pub fn weight(&self) -> i64 {
+        self.weights.last().copied().unwrap_or(0)
+    }
+}
+
+/// Follows the canary's weights in the gateway.
 pub struct Routes {
     held: Arc<Mutex<Vec<Held>>>,
     task: JoinHandle<()>,
@@ -36,6 +44,11 @@ impl Routes {
     /// Ends it and gives what was held, in order.
     pub fn stop(self) -> Vec<Held> {
         self.task.abort();
+        self.so_far()
+    }
+
+    /// What was held so far, in order.
+    pub fn so_far(&self) -> Vec<Held> {
         self.held.lock().map(|held| held.clone()).unwrap_or_default()
     }
 }
@@ -47,43 +60,49 @@ async fn follow(url: String, suffix: String, start: Instant, held: Arc<Mutex<Vec
         let asked = start.elapsed();
         if let Ok(answer) = client.get(&url).send().await
             && let Ok(dump) = answer.json::<Value>().await
-            && let Some(weight) = canary_weight(&dump, &suffix)
+            && let Some(weights) = canary_weights(&dump, &suffix)
             && let Ok(mut held) = held.lock()
         {
-            note(&mut held, weight, asked, start.elapsed());
+            note(&mut held, weights, asked, start.elapsed());
         }
         sleep(Duration::from_millis(200)).await;
     }
 }
 
 /// What was asked for at one time and answered at another was true somewhere between.
-fn note(held: &mut Vec<Held>, weight: i64, asked: Duration, answered: Duration) {
+fn note(held: &mut Vec<Held>, weights: Vec<i64>, asked: Duration, answered: Duration) {
     match held.last_mut() {
-        Some(last) if last.weight == weight => last.last = asked,
-        _ => held.push(Held { weight, first: answered, last: answered }),
+        Some(last) if last.weights == weights => last.last = asked,
+        _ => held.push(Held { weights, first: answered, last: answered }),
     }
 }
 
-/// The canary's weight in the gateway's routes; 0 when all goes elsewhere.
-fn canary_weight(dump: &Value, suffix: &str) -> Option<i64> {
+/// The canary's weight in each of a namespace's routes; 0 where all goes elsewhere.
+fn canary_weights(dump: &Value, suffix: &str) -> Option<Vec<i64>> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let configs = list(&dump["configs"]);
+    let mut hosts = configs.iter().flat_map(|config| list(&config["route_config"]["virtual_hosts"]));
+    // The namespace's hosts have the same routes.
+    hosts.find_map(|host| {
+        let weights: Vec<i64> =
+            list(&host["routes"]).iter().filter_map(|route| weight(&route["route"], suffix)).collect();
+        (!weights.is_empty()).then_some(weights)
+    })
+}
+
+/// None when it leads out of the namespace.
+fn weight(route: &Value, suffix: &str) -> Option<i64> {
+    let is_canary = |name: &str| name.contains("-canary.");
+    let single = route["cluster"].as_str().unwrap_or_default();
+    if single.ends_with(suffix) {
+        return Some(if is_canary(single) { 100 } else { 0 });
+    }
     let mut found = None;
-    for config in dump["configs"].as_array()? {
-        for host in config["route_config"]["virtual_hosts"].as_array().into_iter().flatten() {
-            for route in host["routes"].as_array().into_iter().flatten() {
-                let single = route["route"]["cluster"].as_str().unwrap_or_default();
-                if single.ends_with(suffix) {
-                    found = Some(if single.contains("-canary.") { 100 } else { 0 });
-                }
-                for cluster in
-                    route["route"]["weighted_clusters"]["clusters"].as_array().into_iter().flatten()
-                {
-                    let name = cluster["name"].as_str().unwrap_or_default();
-                    if name.ends_with(suffix) {
-                        let weight = cluster["weight"].as_i64().unwrap_or(0);
-                        found = Some(found.unwrap_or(0) + if name.contains("-canary.") { weight } else { 0 });
-                    }
-                }
-            }
+    for cluster in route["weighted_clusters"]["clusters"].as_array().into_iter().flatten() {
+        let name = cluster["name"].as_str().unwrap_or_default();
+        if name.ends_with(suffix) {
+            let weight = if is_canary(name) { cluster["weight"].as_i64().unwrap_or(0) } else { 0 };
+            found = Some(found.unwrap_or(0) + weight);
         }
     }
     found
@@ -96,13 +115,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_weight_is_read_from_the_routes_of_the_gateway() {
-        let dump = json!({"configs": [{"route_config": {"virtual_hosts": [{"routes": [{"route": {"weighted_clusters": {"clusters": [
-            {"name": "outbound|80||frontend-primary.shop.svc.cluster.local", "weight": 70},
-            {"name": "outbound|80||frontend-canary.shop.svc.cluster.local", "weight": 30},
-        ]}}}]}]}}]});
-        assert_eq!(canary_weight(&dump, ".shop.svc.cluster.local"), Some(30));
-        assert_eq!(canary_weight(&dump, ".other.svc.cluster.local"), None);
+    fn the_weights_are_read_from_the_routes_of_the_gateway() {
+        let dump = json!({"configs": [{"route_config": {"virtual_hosts": [{"routes": [
+            {"route": {"cluster": "outbound|80||frontend-canary.shop.svc.cluster.local"}},
+            {"route": {"cluster": "outbound|80||frontend-primary.shop.svc.cluster.local"}},
+            {"route": {"weighted_clusters": {"clusters": [
+                {"name": "outbound|80||frontend-primary.shop.svc.cluster.local", "weight": 70},
+                {"name": "outbound|80||frontend-canary.shop.svc.cluster.local", "weight": 30},
+            ]}}},
+        ]}]}}]});
+        assert_eq!(canary_weights(&dump, ".shop.svc.cluster.local"), Some(vec![100, 0, 30]));
+        assert_eq!(canary_weights(&dump, ".other.svc.cluster.local"), None);
     }
 
     #[test]
@@ -110,14 +133,14 @@ mod tests {
         let seconds = Duration::from_secs;
         let mut held = Vec::new();
         for (weight, asked, answered) in [(0, 0, 1), (0, 2, 3), (10, 4, 5), (10, 6, 7), (20, 8, 9)] {
-            note(&mut held, weight, seconds(asked), seconds(answered));
+            note(&mut held, vec![weight], seconds(asked), seconds(answered));
         }
         assert_eq!(
             held,
             [
-                Held { weight: 0, first: seconds(1), last: seconds(2) },
-                Held { weight: 10, first: seconds(5), last: seconds(6) },
-                Held { weight: 20, first: seconds(9), last: seconds(9) },
+                Held { weights: vec![0], first: seconds(1), last: seconds(2) },
+                Held { weights: vec![10], first: seconds(5), last: seconds(6) },
+                Held { weights: vec![20], first: seconds(9), last: seconds(9) },
             ]
         );
     }

@@ -11,7 +11,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::apps::load::Running;
+use crate::apps::load::{Load, Running};
 use crate::wait;
 use crate::world::World;
 
@@ -64,6 +64,11 @@ impl Shop {
     /// Users at the gateway.
     pub fn users(&self, rate: u32) -> Result<Running> {
         self.world.users(&self.host(), rate)
+    }
+
+    /// What users at the gateway ask, for those who want to ask it otherwise.
+    pub fn load(&self, rate: u32) -> Load {
+        self.world.at_gateway(&self.host(), rate)
     }
 
     /// Applies an object as the shop's people do. Tries again while the API server or a webhook is away.
@@ -273,11 +278,17 @@ impl Shop {
         shares(&self.world.latest("VirtualService", &self.namespace, NAME)?)
     }
 
+    /// The same of every rule, in order: those for requests that match come before the one for the others.
+    pub fn all_shares(&self) -> Vec<(i64, i64)> {
+        let service = self.world.latest("VirtualService", &self.namespace, NAME).unwrap_or_default();
+        service["spec"]["http"].as_array().into_iter().flatten().filter_map(of_rule).collect()
+    }
+
     /// # Errors
     /// Something of the canary is left after the release ended: a share, pods, or another image in the primary.
     pub async fn expect_at_rest(&self, tag: &str) -> Result<()> {
-        if let Some(shares) = self.shares() {
-            ensure!(shares == (100, 0), "the route still says {shares:?}");
+        for (index, shares) in self.all_shares().into_iter().enumerate() {
+            ensure!(shares == (100, 0), "rule {index} of the route still says {shares:?}");
         }
         ensure!(self.replicas(NAME).await? == Some(0), "the canary has replicas");
         let image = self.image(&format!("{NAME}-primary")).await?;
@@ -286,9 +297,12 @@ impl Shop {
     }
 }
 
-/// The shares of primary and canary in a VirtualService.
+/// The shares of primary and canary in a VirtualService, for requests that match no rule of their own.
 pub fn shares(service: &Value) -> Option<(i64, i64)> {
-    let rule = service["spec"]["http"].as_array()?.last()?;
+    of_rule(service["spec"]["http"].as_array()?.last()?)
+}
+
+fn of_rule(rule: &Value) -> Option<(i64, i64)> {
     let of = |suffix: &str| {
         let route = rule["route"].as_array()?;
         let to =

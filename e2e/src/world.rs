@@ -88,15 +88,12 @@ impl World {
 
     /// Users of a host at any address of the cluster.
     pub fn load(&self, target: SocketAddr, host: &str, rate: u32) -> Result<Running> {
-        let load = Load {
-            target,
-            host: host.to_owned(),
-            path: "/".into(),
-            headers: Default::default(),
-            rate,
-            longest: Duration::from_secs(900),
-        };
-        load.start()
+        at(target, host, rate).start()
+    }
+
+    /// What users of a host at the gateway ask, for those who want to ask it otherwise.
+    pub fn at_gateway(&self, host: &str, rate: u32) -> Load {
+        at(self.gateway, host, rate)
     }
 
     /// The controller's pods that are not on their way out.
@@ -130,6 +127,18 @@ impl World {
     /// The process of a control-plane component.
     pub fn component(&self, name: &str) -> Result<u32> {
         process::read_pid(&self.place.pid_of(name)).with_context(|| format!("{name} does not run"))
+    }
+}
+
+fn at(target: SocketAddr, host: &str, rate: u32) -> Load {
+    Load {
+        target,
+        host: host.to_owned(),
+        path: "/".into(),
+        headers: Default::default(),
+        clients: Default::default(),
+        rate,
+        longest: Duration::from_secs(900),
     }
 }
 

@@ -64,6 +64,14 @@ pub fn observe(
     if caches.state(Kind::CANARY) != State::Ready {
         return Observation::NotYet(None);
     }
+    if caches.get(id).is_none() {
+        return Observation::Gone;
+    }
+    // Before anything is read, so that all of it is from after our own writes. Asked at the end, a watch may have
+    // caught up in between: a Canary from before our write, and routes from after it.
+    if let Some(until) = memory.unseen(|id| caches.get(id), now) {
+        return Observation::NotYet(Some(until));
+    }
     let Some(object) = caches.get(id) else { return Observation::Gone };
     let mut status = status_of(&object, memory);
     let capabilities = |release: &Release| {
@@ -138,9 +146,6 @@ pub fn observe(
     memory.reads = reads;
     if !look_at_configs(caches, tracked, &mut objects) {
         return Observation::NotYet(None);
-    }
-    if let Some(until) = memory.unseen(|id| caches.get(id), now) {
-        return Observation::NotYet(Some(until));
     }
 
     let shape = workload.shape(&release, settings, &objects);

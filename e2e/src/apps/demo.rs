@@ -15,12 +15,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum::extract::{Path, Request, State};
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -32,6 +33,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use super::health;
+
+/// How long connections are told to end before they are ended, so that no request meets a closed one on its way.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
@@ -65,6 +69,8 @@ impl Behaviour {
 struct App {
     behaviour: Behaviour,
     requests: AtomicU64,
+    /// It was told to end.
+    leaving: AtomicBool,
     durations: Mutex<BTreeMap<u16, Histogram>>,
 }
 
@@ -83,13 +89,25 @@ pub async fn serve(behaviour: Behaviour) -> Result<()> {
         TcpListener::bind(("0.0.0.0", behaviour.grpc_port)).await.context("cannot listen for gRPC")?;
     tokio::spawn(health::serve(health, behaviour.ready));
     println!("version {} listens on {}", behaviour.version, behaviour.port);
-    let app = router(behaviour);
-    axum::serve(listener, app).with_graceful_shutdown(async move { _ = terminate.recv().await }).await?;
+    let app = Arc::new(App {
+        behaviour,
+        requests: AtomicU64::new(0),
+        leaving: AtomicBool::new(false),
+        durations: Mutex::default(),
+    });
+    let end = {
+        let app = app.clone();
+        async move {
+            _ = terminate.recv().await;
+            app.leaving.store(true, Ordering::Relaxed);
+            sleep(LAST_CALL).await;
+        }
+    };
+    axum::serve(listener, router(app)).with_graceful_shutdown(end).await?;
     Ok(())
 }
 
-fn router(behaviour: Behaviour) -> Router {
-    let app = Arc::new(App { behaviour, requests: AtomicU64::new(0), durations: Mutex::default() });
+fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(front).post(front))
         .route("/status/{code}", get(status))
@@ -138,6 +156,9 @@ async fn sign(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let mut response = next.run(request).await;
     if let Ok(version) = HeaderValue::from_str(&app.behaviour.version) {
         response.headers_mut().insert("x-version", version);
+    }
+    if app.leaving.load(Ordering::Relaxed) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use reqwest::header::SET_COOKIE;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::jar::Jar;
 
 /// No run makes more requests than this.
 const MOST_REQUESTS: u64 = 200_000;
@@ -25,15 +28,46 @@ pub struct Load {
     pub host: String,
     pub path: String,
     pub headers: BTreeMap<String, String>,
+    pub clients: Clients,
     /// Requests a second.
     pub rate: u32,
     /// It ends by itself after this.
     pub longest: Duration,
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clients {
+    /// Somebody else each time, who knows no cookies.
+    #[default]
+    Strangers,
+    /// So many at a time, each with cookies of its own, who waits for one answer before it asks again. After so many
+    /// requests one leaves, and another takes its seat.
+    Visitors { seats: u64, stay: u64 },
+}
+
+impl Clients {
+    /// The seat and the number of the client that makes request `n`.
+    fn at(self, n: u64) -> (u64, u64) {
+        match self {
+            Clients::Strangers => (0, n),
+            Clients::Visitors { seats, stay } => {
+                let (seats, stay) = (seats.max(1), stay.max(1));
+                (n % seats, n / seats / stay * seats + n % seats)
+            }
+        }
+    }
+}
+
 /// One request and what became of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
+    /// Who asked.
+    pub client: u64,
+    /// The cookies of its own that it sent, by name.
+    pub cookies: BTreeMap<String, String>,
+    /// The `Set-Cookie` lines of the answer.
+    pub given: Vec<String>,
     /// When it was sent and answered, since the start of the load.
     pub sent: Duration,
     pub done: Duration,
@@ -116,7 +150,8 @@ async fn generate(
     let mut tick = interval(Duration::from_secs(1) / load.rate.max(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut under_way = JoinSet::new();
-    for _ in 0..MOST_REQUESTS {
+    let mut seats: BTreeMap<u64, Arc<tokio::sync::Mutex<Visitor>>> = BTreeMap::new();
+    for n in 0..MOST_REQUESTS {
         tokio::select! {
             biased;
             _ = stop.changed() => break,
@@ -127,9 +162,18 @@ async fn generate(
         }
         while under_way.try_join_next().is_some() {}
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
+        let (seat, number) = load.clients.at(n);
+        let visitor = match load.clients {
+            Clients::Strangers => Arc::default(),
+            Clients::Visitors { .. } => seats.entry(seat).or_default().clone(),
+        };
         let (client, load, samples) = (client.clone(), load.clone(), samples.clone());
         under_way.spawn(async move {
-            let sample = ask(&client, &load, started).await;
+            let mut visitor = visitor.lock().await;
+            if visitor.number != number {
+                *visitor = Visitor { number, jar: Jar::default() };
+            }
+            let sample = ask(&client, &load, &mut visitor, started).await;
             if let Ok(mut samples) = samples.lock() {
                 samples.push(sample);
             }
@@ -139,14 +183,28 @@ async fn generate(
     while under_way.join_next().await.is_some() {}
 }
 
-async fn ask(client: &reqwest::Client, load: &Load, started: Instant) -> Sample {
+/// A client and what it was given.
+#[derive(Default)]
+struct Visitor {
+    number: u64,
+    jar: Jar,
+}
+
+async fn ask(client: &reqwest::Client, load: &Load, visitor: &mut Visitor, started: Instant) -> Sample {
     let mut request = client.get(format!("http://{}{}", load.target, load.path)).header("host", &load.host);
     for (name, value) in &load.headers {
         request = request.header(name, value);
     }
     let sent = started.elapsed();
+    let cookies = visitor.jar.open(sent);
+    if !cookies.is_empty() {
+        request = request.header("cookie", Jar::header(&cookies));
+    }
+    let mut given = Vec::new();
     let (status, note) = match request.send().await {
         Ok(response) => {
+            let lines = response.headers().get_all(SET_COOKIE).iter();
+            given.extend(lines.filter_map(|line| line.to_str().ok()).map(str::to_owned));
             let status = response.status().as_u16();
             let version =
                 response.headers().get("x-version").and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -161,7 +219,11 @@ async fn ask(client: &reqwest::Client, load: &Load, started: Instant) -> Sample 
         }
         Err(error) => (0, root_cause(&error)),
     };
-    Sample { sent, done: started.elapsed(), status, note }
+    let done = started.elapsed();
+    for line in &given {
+        visitor.jar.put(line, done);
+    }
+    Sample { client: visitor.number, cookies, given, sent, done, status, note }
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {
@@ -219,6 +281,14 @@ impl Summary {
         out
     }
 
+    /// # Errors
+    /// A request was lost; the text says how many, and why.
+    pub fn expect_none_lost(&self) -> Result<()> {
+        let Summary { requests, lost, reasons, statuses, .. } = self;
+        ensure!(*lost == 0, "{lost} of {requests} requests were lost: {reasons:?} {statuses:?}");
+        Ok(())
+    }
+
     /// The share of the answers that a version gave, in per cent.
     pub fn share(&self, version: &str) -> f64 {
         let all: usize = self.versions.values().sum();
@@ -242,12 +312,20 @@ mod tests {
     }
 
     #[test]
+    fn a_visitor_keeps_its_seat_for_its_stay() {
+        let clients = Clients::Visitors { seats: 2, stay: 3 };
+        let numbers: Vec<_> = (0..8).map(|n| clients.at(n)).collect();
+        assert_eq!(numbers, [(0, 0), (1, 1), (0, 0), (1, 1), (0, 0), (1, 1), (0, 2), (1, 3)]);
+    }
+
+    #[test]
     fn a_summary_counts_versions_losses_and_latency() {
         let sample = |status, note: &str, ms: u64| Sample {
             sent: Duration::from_millis(10),
             done: Duration::from_millis(10 + ms),
             status,
             note: note.to_owned(),
+            ..Sample::default()
         };
         let summary = Summary::of(&[
             sample(200, "1.0", 1),

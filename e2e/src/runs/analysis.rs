@@ -62,13 +62,7 @@ pub async fn prometheus_stops(world: Arc<World>) -> Figures {
     shop.wait_phase("Succeeded", RELEASE).await?;
     shop.expect_at_rest("2.0.0").await?;
     let summary = Summary::of(&users.stop().await);
-    ensure!(
-        summary.lost == 0,
-        "{} of {} requests were lost: {:?}",
-        summary.lost,
-        summary.requests,
-        summary.reasons
-    );
+    summary.expect_none_lost()?;
     Ok(vec![format!(
         "held at {blind} % for {} failed checks, then promoted; {} requests, 0 lost",
         failed().max(checks),

@@ -67,13 +67,7 @@ impl Plain {
         let took = self.users.clock();
         let summary = Summary::of(&self.users.stop().await);
         self.testers.stop().await;
-        ensure!(
-            summary.lost == 0,
-            "{} of {} requests were lost: {:?}",
-            summary.lost,
-            summary.requests,
-            summary.reasons
-        );
+        summary.expect_none_lost()?;
         Ok(vec![format!("released in {:.0} s; {} requests, 0 lost", took.as_secs_f64(), summary.requests)])
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -57,13 +57,7 @@ pub async fn every_phase(world: Arc<World>) -> Figures {
     bad.expect_at_rest("1.0.0").await?;
 
     let summary = Summary::of(&users.stop().await);
-    ensure!(
-        summary.lost == 0,
-        "{} of {} requests were lost: {:?}",
-        summary.lost,
-        summary.requests,
-        summary.reasons
-    );
+    summary.expect_none_lost()?;
     let harmed = Summary::of(&victims.stop().await);
     Ok(vec![
         format!("killed {} times: {}", kills.len(), kills.join(", ")),
@@ -117,13 +111,7 @@ pub async fn leader(world: Arc<World>) -> Figures {
     shop.wait_phase("Succeeded", RELEASE).await?;
     shop.expect_at_rest("1.1.0").await?;
     let summary = Summary::of(&users.stop().await);
-    ensure!(
-        summary.lost == 0,
-        "{} of {} requests were lost: {:?}",
-        summary.lost,
-        summary.requests,
-        summary.reasons
-    );
+    summary.expect_none_lost()?;
     let place = world.place.clone();
     tokio::task::spawn_blocking(move || install::scale_controller(&place, 1)).await??;
     let name = program.trim().rsplit('/').next().unwrap_or_default().to_owned();

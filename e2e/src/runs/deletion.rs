@@ -43,14 +43,7 @@ async fn revert(world: &Arc<World>) -> Result<String> {
     ensure!(destination == Some(json!(NAME)), "the route leads to {destination:?}");
     wait_for_primary_to_go(&shop).await?;
     let summary = Summary::of(&users.stop().await);
-    ensure!(
-        summary.lost == 0,
-        "{} of {} requests were lost: {:?} {:?}",
-        summary.lost,
-        summary.requests,
-        summary.reasons,
-        summary.statuses
-    );
+    summary.expect_none_lost()?;
     Ok(format!("reverted: {} requests, 0 lost", summary.requests))
 }
 

@@ -64,13 +64,7 @@ pub async fn run(world: Arc<World>) -> Figures {
         "the apex Service selects {selector:?}"
     );
     let summary = Summary::of(&users.stop().await);
-    ensure!(
-        summary.lost == 0,
-        "{} of {} requests were lost: {:?}",
-        summary.lost,
-        summary.requests,
-        summary.reasons
-    );
+    summary.expect_none_lost()?;
     Ok(vec![format!(
         "applied {times} times during the release; {} requests, 0 lost, nothing fought over",
         summary.requests

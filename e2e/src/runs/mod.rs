@@ -1,10 +1,13 @@
 //! The runs: each a story of a release on the real cluster, with figures.
 
+pub mod ab_testing;
+pub mod affinity;
 pub mod analysis;
 pub mod bad_version;
 pub mod blue_green;
 pub mod crash;
 pub mod deletion;
+pub mod gates;
 pub mod gitops;
 pub mod good_version;
 pub mod never_ready;
@@ -95,6 +98,42 @@ pub const ALL: &[Run] = &[
         about: "a changed ConfigMap alone starts a release",
         alone: false,
         go: |world| Box::pin(blue_green::config_map(world)),
+    },
+    Run {
+        name: "ab-testing",
+        about: "users with a header or a cookie get a good version for three checks, all others only after its promotion",
+        alone: false,
+        go: |world| Box::pin(ab_testing::good(world)),
+    },
+    Run {
+        name: "ab-testing-errors",
+        about: "a bad version is seen by users with the header or the cookie alone, who are then taken back",
+        alone: false,
+        go: |world| Box::pin(ab_testing::bad(world)),
+    },
+    Run {
+        name: "session-affinity",
+        about: "who was given a version stays with it through a release; new users are divided as the weights say",
+        alone: false,
+        go: |world| Box::pin(affinity::good(world)),
+    },
+    Run {
+        name: "session-affinity-errors",
+        about: "who was given a bad version stays with it until the rollback takes the cookie back",
+        alone: false,
+        go: |world| Box::pin(affinity::bad(world)),
+    },
+    Run {
+        name: "gates",
+        about: "the release waits at each closed gate while users come, with one alert, and goes on when it opens",
+        alone: false,
+        go: |world| Box::pin(gates::opened(world)),
+    },
+    Run {
+        name: "gates-rollback",
+        about: "while a release waits for promotion a new revision starts over; a hook then rolls it back",
+        alone: false,
+        go: |world| Box::pin(gates::rolled_back(world)),
     },
     Run {
         name: "deletion",

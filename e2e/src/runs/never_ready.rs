@@ -36,13 +36,7 @@ pub async fn run(world: Arc<World>) -> Figures {
     shop.expect_at_rest("1.0.0").await?;
     let took = users.clock();
     let summary = Summary::of(&users.stop().await);
-    ensure!(
-        summary.lost == 0,
-        "{} of {} requests were lost: {:?}",
-        summary.lost,
-        summary.requests,
-        summary.reasons
-    );
+    summary.expect_none_lost()?;
     ensure!(summary.versions.keys().eq(["1.0.0"]), "users saw {:?}", summary.versions);
     let alert = wait::some("an alert about the failure", Duration::from_secs(20), async || {
         Ok(world.inbox.letters(ALERTS).into_iter().map(|letter| letter.body["attachments"][0].clone()).find(

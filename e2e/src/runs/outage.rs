@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -41,13 +41,7 @@ pub async fn run(world: Arc<World>) -> Figures {
     shop.wait_phase("Succeeded", RELEASE).await?;
     shop.expect_at_rest("1.1.0").await?;
     let summary = Summary::of(&users.stop().await);
-    ensure!(
-        summary.lost == 0,
-        "{} of {} requests were lost: {:?}",
-        summary.lost,
-        summary.requests,
-        summary.reasons
-    );
+    summary.expect_none_lost()?;
     Ok(vec![format!(
         "API server away for {:.1} s, etcd for {} s; promoted with {} requests and 0 lost",
         restart.as_secs_f64(),
