@@ -5,6 +5,7 @@ pub mod affinity;
 pub mod analysis;
 pub mod bad_version;
 pub mod blue_green;
+pub mod by_hand;
 pub mod crash;
 pub mod deletion;
 pub mod gates;
@@ -134,6 +135,12 @@ pub const ALL: &[Run] = &[
         about: "while a release waits for promotion a new revision starts over; a hook then rolls it back",
         alone: false,
         go: |world| Box::pin(gates::rolled_back(world)),
+    },
+    Run {
+        name: "by-hand",
+        about: "people pause, abort, retry and approve with kubectl while GitOps goes on; a late request hits nothing",
+        alone: false,
+        go: |world| Box::pin(by_hand::run(world)),
     },
     Run {
         name: "deletion",
