@@ -135,9 +135,8 @@ pub fn observe(
                 memory.reads = reads;
                 return Observation::NotYet(None);
             }
-            State::Ready | State::Unavailable(_) => {
-                objects.extend(caches.get(&id).map(|object| (id, object)));
-            }
+            State::Ready => objects.extend(caches.get(&id).map(|object| (id, object))),
+            State::Unavailable(why) => refused = Some(format!("{} cannot be watched: {why}", id.kind.kind)),
         }
     }
     let tracked =

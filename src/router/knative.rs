@@ -33,11 +33,18 @@ impl Router for Knative {
         let Some(service) = seen.get(&id(release)) else { return Ok(None) };
         primary(release, service)?;
         let Some(traffic) = service["spec"]["traffic"].as_array() else { return Ok(None) };
-        let latest = traffic.iter().find(|entry| entry["latestRevision"] == true);
-        let named = traffic.iter().any(|entry| entry["revisionName"].is_string());
-        let share = latest.map(|entry| entry["percent"].as_u64().unwrap_or(0));
-        match share.and_then(|percent| u32::try_from(percent).ok()) {
-            Some(canary) if named => {
+        let percent = |entry: &Value| entry["percent"].as_u64().and_then(|share| u32::try_from(share).ok());
+        let mut sides = traffic.iter().filter(|entry| !entry["tag"].is_string());
+        let shares = match (sides.next(), sides.next(), sides.next()) {
+            (Some(latest), Some(named), None)
+                if latest["latestRevision"] == true && named["revisionName"].is_string() =>
+            {
+                Some((percent(latest).unwrap_or(0), percent(named).unwrap_or(0)))
+            }
+            _ => None,
+        };
+        match shares {
+            Some((canary, primary)) if canary.checked_add(primary) == Some(100) => {
                 Ok(Some(RouteState { split: Split::canary_gets(canary), mirrored: false }))
             }
             _ => Err(Error::Object(format!(
@@ -55,18 +62,20 @@ impl Router for Knative {
         seen: &Objects,
     ) -> Result<Vec<Write>, Error> {
         let id = id(release);
-        let Some(service) = seen.get(&id) else { return Ok(Vec::new()) };
+        let Some(service) = seen.get(&id) else {
+            return Err(Error::Unsupported(format!(
+                "provider knative splits the traffic of Knative Services only, and there is none called {}: set \
+                 spec.provider",
+                release.target_title()
+            )));
+        };
         let primary = primary(release, service)?;
         let mut wanted = vec![
             json!({"latestRevision": true, "percent": wish.split.canary()}),
             json!({"latestRevision": false, "revisionName": primary, "percent": wish.split.primary()}),
         ];
-        // Addresses of single revisions are the user's.
+        wanted.extend(tagged(service));
         let live = service["spec"]["traffic"].as_array().map_or(&[][..], Vec::as_slice);
-        let tagged = live
-            .iter()
-            .filter(|entry| entry["tag"].is_string() && entry["percent"].as_u64().unwrap_or(0) == 0);
-        wanted.extend(tagged.cloned());
         if live.len() == wanted.len() && live.iter().zip(&wanted).all(|(live, wanted)| same(live, wanted)) {
             return Ok(Vec::new());
         }
@@ -77,9 +86,11 @@ impl Router for Knative {
     fn finalize(&self, release: &Release, seen: &Objects) -> Result<Vec<Write>, Error> {
         let id = id(release);
         let Some(service) = seen.get(&id) else { return Ok(Vec::new()) };
+        let latest = json!({"latestRevision": true, "percent": 100});
+        let traffic: Vec<Value> = [latest].into_iter().chain(tagged(service)).collect();
         let changes = json!({
             "metadata": {"annotations": {Kind::PRIMARY_REVISION: null}},
-            "spec": {"traffic": [{"latestRevision": true, "percent": 100}]},
+            "spec": {"traffic": traffic},
         });
         Ok(edit(id, service, &changes).into_iter().collect())
     }
@@ -97,6 +108,16 @@ fn primary<'a>(release: &Release, service: &'a Value) -> Result<&'a str, Error> 
             release.target_title()
         ))
     })
+}
+
+/// The addresses of single revisions, which are the user's; their share is ours.
+fn tagged(service: &Value) -> Vec<Value> {
+    let entries = service["spec"]["traffic"].as_array().into_iter().flatten();
+    let mut tagged: Vec<Value> = entries.filter(|entry| entry["tag"].is_string()).cloned().collect();
+    for fields in tagged.iter_mut().filter_map(Value::as_object_mut) {
+        fields.remove("percent");
+    }
+    tagged
 }
 
 /// Whether two entries mean the same; Knative leaves out what is false or zero.
@@ -156,6 +177,8 @@ mod tests {
     #[rstest]
     #[case::no_annotation(None, json!([{"latestRevision": true, "percent": 100}]), "primary revision annotation not found")]
     #[case::one_entry(Some("podinfo-00001"), json!([{"latestRevision": true, "percent": 100}]), "does not split its traffic")]
+    #[case::a_tagged_one_is_no_side(Some("podinfo-00001"), json!([{"latestRevision": true, "percent": 100}, {"tag": "old", "revisionName": "podinfo-00001"}]), "does not split its traffic")]
+    #[case::a_third(Some("podinfo-00001"), json!([{"latestRevision": true}, {"revisionName": "podinfo-00001", "percent": 50}, {"revisionName": "x", "percent": 50}]), "does not split its traffic")]
     #[case::no_flag(Some("podinfo-00001"), json!([{"percent": 100}, {"revisionName": "podinfo-00001"}]), "does not split its traffic")]
     fn traffic_that_is_not_ours_is_an_error_and_no_crash(
         #[case] annotated: Option<&str>,
@@ -164,6 +187,12 @@ mod tests {
     ) {
         let error = Knative.state(&release(), &seen(annotated, &traffic)).expect_err("not ours");
         assert!(error.to_string().contains(why), "{error}");
+    }
+
+    #[test]
+    fn a_target_that_is_no_knative_service_is_refused() {
+        let refused = Knative.plan(&release(), &shape(), &split(0), &Objects::default());
+        assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
     }
 
     #[test]
@@ -176,11 +205,18 @@ mod tests {
     // spec: 03/KN-06
     #[test]
     fn without_the_canary_the_latest_revision_gets_everything_again() {
-        let traffic = json!([{"latestRevision": true, "percent": 0}, {"revisionName": "podinfo-00001", "percent": 100}]);
+        let traffic = json!([
+            {"latestRevision": true, "percent": 0},
+            {"revisionName": "podinfo-00001", "percent": 100},
+            {"tag": "preview", "latestRevision": true},
+        ]);
         let writes = Knative.finalize(&release(), &seen(Some("podinfo-00001"), &traffic)).expect("a write");
         let [Write::Patch { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
         assert_eq!(patch["metadata"]["annotations"][Kind::PRIMARY_REVISION], Value::Null);
-        assert_eq!(patch["spec"]["traffic"], json!([{"latestRevision": true, "percent": 100}]));
+        assert_eq!(
+            patch["spec"]["traffic"],
+            json!([{"latestRevision": true, "percent": 100}, {"tag": "preview", "latestRevision": true}])
+        );
         assert_eq!(Knative.finalize(&release(), &Objects::default()), Ok(vec![]));
     }
 }

@@ -81,7 +81,7 @@ impl Workload for Knative {
         })
     }
 
-    /// The present revision gets all traffic by its name; later ones get none before they are released.
+    /// The present revision gets its role. The traffic follows when it is ready, as for any primary.
     fn create_primary(
         &self,
         release: &Release,
@@ -93,12 +93,7 @@ impl Workload for Knative {
         let Some(name) = latest(service).filter(|_| annotated(service).is_none()) else {
             return Ok(Vec::new());
         };
-        let mut changes = annotation(name);
-        changes["spec"] = json!({"traffic": [
-            {"latestRevision": true, "percent": 0},
-            {"revisionName": name, "percent": 100},
-        ]});
-        Ok(edit(target_id(release), service, &changes).into_iter().collect())
+        Ok(edit(target_id(release), service, &annotation(name)).into_iter().collect())
     }
 
     fn promote(
@@ -223,17 +218,13 @@ mod tests {
         assert_eq!(facts("podinfo-00002"), "547d5765b7");
     }
 
-    // spec: 02/C76 03/KN-02
+    // spec: 02/C76
     #[test]
-    fn the_first_revision_becomes_the_primary_with_all_traffic() {
+    fn the_first_revision_becomes_the_primary_and_the_traffic_waits_until_it_is_ready() {
         let seen = seen(service(None, "podinfo-00001"), &[]);
         assert_eq!(Knative.primary(&release(), &Settings::default(), &seen, noon()), None);
         let patch = patched(Knative.create_primary(&release(), &Settings::default(), &seen, "id"));
-        assert_eq!(patch["metadata"]["annotations"][Kind::PRIMARY_REVISION], "podinfo-00001");
-        assert_eq!(
-            patch["spec"]["traffic"],
-            json!([{"latestRevision": true, "percent": 0}, {"revisionName": "podinfo-00001", "percent": 100}])
-        );
+        assert_eq!(patch, json!({"metadata": {"annotations": {Kind::PRIMARY_REVISION: "podinfo-00001"}}}));
     }
 
     // spec: 02/C76 03/KN-05

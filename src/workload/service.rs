@@ -143,17 +143,25 @@ fn create(release: &Release, target: &Value, id: ObjectId) -> Write {
     Write::Create { id, object }
 }
 
-/// Brings a copy in line; what the cluster has allocated to it stays.
+/// Brings a copy in line. What the cluster has allocated to it stays, and so do annotations: those of a Service are
+/// written by whoever provides its load balancer, to each copy its own.
 fn update(release: &Release, target: &Value, id: ObjectId, live: &Value) -> Option<Write> {
-    let wanted = wanted(release, target);
-    let mut changes = json!({"metadata": {
-        "labels": copied(&target["metadata"]["labels"]),
-        "annotations": copied(&target["metadata"]["annotations"]),
-    }});
-    if normal(&wanted) != normal(&live["spec"]) {
-        changes["spec"] = merge_patch(&own(&live["spec"]), &wanted).unwrap_or_else(|| json!({}));
+    let [wanted, present] = [&wanted(release, target), &live["spec"]].map(changeable);
+    let mut changes = json!({"metadata": {"labels": copied(&target["metadata"]["labels"])}});
+    if normal(&wanted) != normal(&present) {
+        changes["spec"] = merge_patch(&present, &wanted).unwrap_or_else(|| json!({}));
     }
     edit(id, live, &changes)
+}
+
+/// What of a spec can be changed once a Service is there.
+fn changeable(spec: &Value) -> Value {
+    let mut spec = own(spec);
+    if let Some(fields) = spec.as_object_mut() {
+        fields.remove("clusterIP");
+        fields.remove("ipFamilyPolicy");
+    }
+    spec
 }
 
 /// The spec that a copy of `target` should have.
