@@ -218,6 +218,16 @@ pub struct Hook {
     pub disable_tls: bool,
     pub mute_alert: bool,
     pub metadata: BTreeMap<String, String>,
+    pub credentials: Credentials,
+}
+
+/// Where the secrets of a hook are; never what they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Credentials {
+    /// Name of the Secret whose keys and values are headers.
+    pub headers: Option<String>,
+    /// Name of the Secret with the signing key, and the key's name in it.
+    pub signing: Option<(String, String)>,
 }
 
 /// What the controller was told that a Canary does not say itself.

@@ -2,6 +2,7 @@
 //! deadline, and a question that fails is an answer as well.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,7 +92,8 @@ impl Inquirer {
 impl Shared {
     async fn call(&self, release: &Release, status: &CanaryStatus, phase: Phase, hook: &Hook) -> Verdict {
         let payload = Payload::new(&release.name, &release.namespace, phase, status).metadata(&hook.metadata);
-        post(&self.http, webhook::request(hook, &payload)).await
+        let caller = Caller { client: self.client.clone(), http: self.http.clone(), clock: self.clock };
+        caller.post(webhook::request(hook, &payload)).await
     }
 
     /// The release with the route that its metrics are found under: for Knative the latest revision.
@@ -185,7 +187,7 @@ impl Shared {
         let template = decode::metric_template(&object).map_err(|error| format!("{title} error: {error}"))?;
         let secret = match &template.spec.provider.secret_ref {
             Some(reference) => Some(
-                self.secret(namespace, &reference.name)
+                secret(&self.client, namespace, &reference.name)
                     .await
                     .map_err(|error| format!("{title} secret {} error: {error}", reference.name))?,
             ),
@@ -194,16 +196,6 @@ impl Shared {
         let provider = metrics::provider(&template.spec.provider, secret.as_ref())
             .map_err(|error| format!("{title} provider {} error: {error}", template.spec.provider.kind))?;
         Ok((template, provider))
-    }
-
-    /// Read when it is needed and never kept.
-    async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, String> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = api.get(name).await.map_err(|error| match error {
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        })?;
-        Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
     }
 
     /// Whether the backends of all metrics answer; the first that does not, in the words of spec 01 §8.4.
@@ -244,19 +236,60 @@ fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<String, 
         .map_err(|error| error.to_string())
 }
 
-/// Makes the call of a hook.
-pub(super) async fn post(http: &http::Client, call: Call) -> Verdict {
-    let mut request = http::Request::post(call.url, webhook::CONTENT_TYPE, call.body);
-    request.timeout = call.timeout;
-    request.retries = call.retries;
-    request.insecure = call.insecure;
-    request.max_bytes = webhook::ANSWER_BYTES;
-    request.oversize = Oversize::Cut;
-    let shown = request.shown_url();
-    match http.send(request).await {
-        Ok(answer) => webhook::answered(&shown, answer.attempts, answer.status, &answer.body),
-        Err(error) => webhook::unanswered(&shown, error.attempts, &error.cause.to_string()),
+/// Calls hooks, with the secrets that they need: those are read when they are needed and never kept.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub client: kube::Client,
+    pub http: http::Client,
+    pub clock: Clock,
+}
+
+impl Caller {
+    pub async fn post(&self, call: Call) -> Verdict {
+        let headers = match self.headers(&call).await {
+            Ok(headers) => headers,
+            Err(why) => return Verdict::Failed(why),
+        };
+        let mut request = http::Request::post(call.url, webhook::CONTENT_TYPE, call.body);
+        request.timeout = call.timeout;
+        request.retries = call.retries;
+        request.insecure = call.insecure;
+        request.max_bytes = webhook::ANSWER_BYTES;
+        request.oversize = Oversize::Cut;
+        request.one_host = !headers.is_empty();
+        request.headers.extend(headers);
+        let shown = request.shown_url();
+        match self.http.send(request).await {
+            Ok(answer) => webhook::answered(&shown, answer.attempts, answer.status, &answer.body),
+            Err(error) => webhook::unanswered(&shown, error.attempts, &error.cause.to_string()),
+        }
     }
+
+    async fn headers(&self, call: &Call) -> Result<Vec<(String, String)>, String> {
+        let credentials = &call.credentials;
+        let signing = credentials.signing.as_ref().map(|(secret, _)| secret);
+        let mut secrets = BTreeMap::new();
+        for name in credentials.headers.iter().chain(signing) {
+            if secrets.contains_key(name) {
+                continue;
+            }
+            let data = secret(&self.client, &call.namespace, name)
+                .await
+                .map_err(|why| format!("secret {name}.{} error: {why}", call.namespace))?;
+            secrets.insert(name.clone(), data);
+        }
+        webhook::headers(call, &secrets, self.clock.now())
+    }
+}
+
+/// Read when it is needed and never kept.
+async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<SecretData, String> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = api.get(name).await.map_err(|error| match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    })?;
+    Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
 }
 
 fn call_of(query: Query) -> http::Request {

@@ -14,6 +14,7 @@ use crate::http;
 use crate::rollout::{Event, EventKind};
 use crate::webhook::{self, Call, NO_METADATA, Notice, Payload, Verdict};
 
+use super::ask::Caller;
 use super::caches::lock;
 use super::clock::Clock;
 
@@ -33,11 +34,11 @@ struct Shared {
 /// Delivers what is in the outbox.
 pub struct Worker {
     outbox: Outbox,
-    http: http::Client,
+    caller: Caller,
 }
 
 /// An outbox and the worker that empties it.
-pub fn outbox(http: http::Client, clock: Clock, global: String) -> (Outbox, Worker) {
+pub fn outbox(client: kube::Client, http: http::Client, clock: Clock, global: String) -> (Outbox, Worker) {
     let shared = Shared {
         waiting: Mutex::default(),
         closed: watch::Sender::new(false),
@@ -46,7 +47,7 @@ pub fn outbox(http: http::Client, clock: Clock, global: String) -> (Outbox, Work
         global,
     };
     let outbox = Outbox(Arc::new(shared));
-    (outbox.clone(), Worker { outbox, http })
+    (outbox.clone(), Worker { outbox, caller: Caller { client, http, clock } })
 }
 
 impl Outbox {
@@ -115,7 +116,7 @@ impl Worker {
 
     async fn deliver(&self) {
         while let Some((canary, call)) = self.outbox.next().await {
-            if let Verdict::Failed(why) = super::ask::post(&self.http, call).await {
+            if let Verdict::Failed(why) = self.caller.post(call).await {
                 error!(canary, "error sending event to webhook: {why}");
             }
         }

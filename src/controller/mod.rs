@@ -115,7 +115,8 @@ impl Controller {
         let caches = Arc::new(Caches::new(parts.client.clone(), parts.mesh, &parts.namespace, sender));
         let (recorder, events) =
             events::recorder(parts.client.clone(), parts.clock, Arc::clone(&parts.telemetry), None);
-        let (outbox, hooks) = hooks::outbox(parts.http.clone(), parts.clock, parts.event_webhook);
+        let (outbox, hooks) =
+            hooks::outbox(parts.client.clone(), parts.http.clone(), parts.clock, parts.event_webhook);
         let (letters, alerts) = alerts::outbox(
             parts.client.clone(),
             parts.http.clone(),

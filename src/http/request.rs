@@ -32,6 +32,8 @@ pub struct Request {
     pub insecure: bool,
     /// Overrides the proxy of the environment.
     pub proxy: Option<String>,
+    /// Headers or body are for this host alone: a redirect to another is not followed.
+    pub one_host: bool,
 }
 
 /// How a call authenticates. Wins over an `Authorization` header and over the user in the URL.
@@ -72,6 +74,7 @@ impl Request {
             retries: 0,
             insecure: false,
             proxy: None,
+            one_host: false,
         }
     }
 

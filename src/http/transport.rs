@@ -40,6 +40,7 @@ pub struct ReqwestTransport {
 struct Profile {
     insecure: bool,
     proxy: Option<String>,
+    one_host: bool,
 }
 
 impl ReqwestTransport {
@@ -62,7 +63,11 @@ impl ReqwestTransport {
     }
 
     async fn exchange(&self, request: Request) -> Result<Response, Cause> {
-        let client = self.client(Profile { insecure: request.insecure, proxy: request.proxy.clone() })?;
+        let client = self.client(Profile {
+            insecure: request.insecure,
+            proxy: request.proxy.clone(),
+            one_host: request.one_host,
+        })?;
         let url = target(&request)?;
         // The builder turns a user in the URL into basic authentication, which our own headers then replace.
         let mut builder = client.request(request.method.clone(), url).headers(headers(&request)?);
@@ -105,7 +110,7 @@ fn build(profile: &Profile) -> Result<reqwest::Client, Cause> {
     let builder = || {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("vexil/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::limited(MAX_REDIRECTS))
+            .redirect(if profile.one_host { on_one_host() } else { Policy::limited(MAX_REDIRECTS) })
             .referer(false)
             .pool_max_idle_per_host(8)
             .tls_danger_accept_invalid_certs(profile.insecure);
@@ -120,6 +125,18 @@ fn build(profile: &Profile) -> Result<reqwest::Client, Cause> {
         .build()
         .or_else(|_| builder().tls_certs_only([]).build())
         .map_err(|error| Cause::Connect(root(&error)))
+}
+
+/// Follows where the host stays the same; what leads elsewhere is the answer.
+fn on_one_host() -> Policy {
+    Policy::custom(|attempt| {
+        let origin = attempt.previous().first().map(Url::origin);
+        match origin {
+            Some(origin) if origin != attempt.url().origin() => attempt.stop(),
+            _ if attempt.previous().len() > MAX_REDIRECTS => attempt.error("too many redirects"),
+            _ => attempt.follow(),
+        }
+    })
 }
 
 fn bad_proxy(proxy: &str, error: &reqwest::Error) -> Cause {

@@ -93,6 +93,7 @@ pub(super) fn hook(kind: HookType, name: &str) -> Hook {
         disable_tls: false,
         mute_alert: false,
         metadata: Default::default(),
+        credentials: Default::default(),
     }
 }
 

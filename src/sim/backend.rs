@@ -60,6 +60,7 @@ type Observer = Arc<dyn Fn(&Sample) + Send + Sync>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookCall {
     pub url: String,
+    pub headers: Vec<(String, String)>,
     pub body: Value,
 }
 
@@ -225,7 +226,8 @@ impl Backend {
     fn hook(&self, request: &Request) -> Response {
         let body = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut state = self.state();
-        state.hook_calls.push(HookCall { url: request.url.clone(), body });
+        let headers = request.headers.clone();
+        state.hook_calls.push(HookCall { url: request.url.clone(), headers, body });
         if state.closed.iter().any(|part| request.url.contains(part.as_str())) {
             return Response::new(403, "Forbidden");
         }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::api::release::Hook;
+use crate::api::release::{Credentials, Hook};
 
 mod payload;
+mod signature;
 mod verdict;
 
 pub use crate::api::answer::Verdict;
 pub use payload::{Notice, Payload, checksum};
+pub use signature::{SecretData, headers};
 pub use verdict::{answered, unanswered};
 
 /// A call to be made: a POST of JSON.
@@ -23,6 +25,9 @@ pub struct Call {
     pub retries: u32,
     /// Accept any certificate.
     pub insecure: bool,
+    /// Where the secrets are that it needs, and in which namespace.
+    pub credentials: Credentials,
+    pub namespace: String,
 }
 
 /// `Content-Type` of every call.
@@ -39,6 +44,8 @@ pub fn request(hook: &Hook, payload: &Payload) -> Call {
         timeout: hook.timeout,
         retries: hook.retries,
         insecure: hook.disable_tls,
+        credentials: hook.credentials.clone(),
+        namespace: payload.namespace().to_owned(),
     }
 }
 
@@ -50,6 +57,8 @@ pub fn global(url: &str, payload: &Payload) -> Call {
         timeout: Duration::from_secs(10),
         retries: 0,
         insecure: false,
+        credentials: Credentials::default(),
+        namespace: String::new(),
     }
 }
 
@@ -73,6 +82,7 @@ mod tests {
             retries: 2,
             disable_tls: true,
             mute_alert: false,
+            credentials: Credentials::default(),
             metadata: BTreeMap::from([("cmd".into(), "hey -z 1m".into()), ("type".into(), "cmd".into())]),
         }
     }

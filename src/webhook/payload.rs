@@ -33,6 +33,11 @@ impl Payload {
         Self { name, namespace, phase, checksum: checksum(status), metadata: BTreeMap::new() }
     }
 
+    /// Of the Canary.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Adds the hook's own metadata. What is there already stays: it cannot replace the words of a notice.
     pub fn metadata(mut self, metadata: &BTreeMap<String, String>) -> Self {
         for (key, value) in metadata {

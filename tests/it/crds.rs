@@ -77,6 +77,9 @@ const INTENDED: &[&str] = &[
     "Canary.status.appliedTarget: field added",
     "Canary.status.lastCheckTime: field added",
     "Canary.status.observedGeneration: field added",
+    // Who calls.
+    "Canary.spec.analysis.webhooks[].headersFrom: field added",
+    "Canary.spec.analysis.webhooks[].signature: field added",
     // What people want to know of a release.
     "Canary.status.blockers: field added",
     "Canary.status.measurements: field added",

@@ -8,7 +8,7 @@ use super::checks;
 use crate::api::analysis::{Analysis, CrossRef, OnMetricError, OnNoData, SessionAffinity};
 use crate::api::hooks::{AlertRef, HookType, Severity, Webhook};
 use crate::api::notes::{Notes, shown};
-use crate::api::release::{Hook, Plan, Steps, Strategy};
+use crate::api::release::{Credentials, Hook, Plan, Steps, Strategy};
 use crate::api::validate::EMPTY;
 use crate::api::{defaults, duration};
 
@@ -133,7 +133,23 @@ fn read_hook(hook: &Webhook, path: &str, notes: &mut Notes) -> Hook {
         disable_tls: hook.disable_tls.unwrap_or_default(),
         mute_alert: hook.mute_alert.unwrap_or_default(),
         metadata: hook.metadata.clone().unwrap_or_default(),
+        credentials: credentials(hook, path, notes),
     }
+}
+
+fn credentials(hook: &Webhook, path: &str, notes: &mut Notes) -> Credentials {
+    let mut named = |field: &str, name: &str| {
+        if name.is_empty() {
+            notes.refuse(&format!("{path}.{field}.secretRef.name"), EMPTY.to_owned());
+        }
+        name.to_owned()
+    };
+    let headers = hook.headers_from.as_ref().map(|from| named("headersFrom", &from.secret_ref.name));
+    let signing = hook.signature.as_ref().map(|signature| {
+        let key = defaults::name(signature.secret_ref.key.as_deref(), "key").to_owned();
+        (named("signature", &signature.secret_ref.name), key)
+    });
+    Credentials { headers, signing }
 }
 
 fn hook_timeout(written: Option<&str>, path: &str, notes: &mut Notes) -> Duration {
