@@ -15,4 +15,5 @@ mod lifecycle;
 mod metric_templates;
 mod promises;
 mod releases;
+mod strategies;
 mod targets;

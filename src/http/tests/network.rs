@@ -156,6 +156,24 @@ async fn redirects_are_followed_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn what_is_for_one_host_follows_no_redirect_to_another() {
+    let other = answering(ResponseTemplate::new(200)).await;
+    let server = MockServer::start().await;
+    let away = ResponseTemplate::new(307).insert_header("location", other.uri().as_str());
+    Mock::given(path("/away")).respond_with(away).mount(&server).await;
+    let home = ResponseTemplate::new(307).insert_header("location", "/here");
+    Mock::given(path("/home")).respond_with(home).mount(&server).await;
+    Mock::given(path("/here")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    for (to, status) in [("away", 307), ("home", 200)] {
+        let mut request = Request::get(format!("{}/{to}", server.uri()));
+        request.headers.push(("X-Vexil-Signature".into(), "sha256=0".into()));
+        request.one_host = true;
+        assert_eq!(status, Client::default().send(request).await.unwrap().status, "{to}");
+    }
+    assert_eq!(0, other.received_requests().await.unwrap_or_default().len());
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_named_with_the_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
