@@ -86,7 +86,7 @@ fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
     let mut effects = Vec::new();
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
         if world.primary_pods() > 0 {
-            effects.push(Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
+            effects.push(Effect::Route(upkeep::last_route(world, Split::PRIMARY)?));
         } else {
             status.canary_weight = i64::from(world.canary_share());
         }

@@ -68,7 +68,7 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
         }
     }
     let step = world.release.analysis.step_weight_promotion;
-    let mut status = status::checked(status::phase(world, Phase::Finalising), world);
+    let status = status::checked(status::phase(world, Phase::Finalising), world);
     let handed_back = share == 0 && !world.routes.mirrored();
     if !world.has_routes() || handed_back {
         return Ok(Plan::status(status).into());
@@ -79,8 +79,7 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
             0 => messages::ROUTE_ALL_TO_PRIMARY.to_owned(),
             _ => messages::primary_weight(&world.release, split.primary()),
         };
-        let route = Effect::Route(upkeep::route(world, split, false)?);
-        status::release_cookies(&mut status);
+        let route = Effect::Route(upkeep::last_route(world, split)?);
         return Ok(Plan::status(status)
             .effects([route])
             .events([messages::normal(Phase::Promoting, text)])
@@ -105,9 +104,10 @@ fn hand_back(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> 
     if !replaced && target.ready_pods > 0 {
         return Ok(());
     }
-    let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+    let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
     let mut status = status::touched(world);
     status.canary_weight = 0;
+    status::release_cookies(&mut status);
     let event = messages::normal(Phase::Promoting, messages::ROUTE_ALL_TO_PRIMARY);
     super::machine::stop(Plan::status(status).effects([route]).events([event]))
 }

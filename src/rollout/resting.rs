@@ -114,7 +114,7 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     }
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
         if world.primary_pods() > 0 {
-            effects.insert(0, Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
+            effects.insert(0, Effect::Route(upkeep::last_route(world, Split::PRIMARY)?));
         } else {
             // After a failed promotion the canary carries everything: the fix is released from there, and the
             // broken primary gets nothing before it is repaired (spec 02 E1.15).

@@ -33,7 +33,7 @@ pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Fl
     if !moves {
         return Ok(finish(world, events, Some(alert)).into());
     }
-    let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+    let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
     let mut status = status::touched(world);
     status.canary_weight = 0;
     status::settle(&mut status, Phase::Failed, world.now);
@@ -58,7 +58,7 @@ pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
 pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
     let event = messages::normal(world.status.phase, messages::cancelled(&world.release));
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
-        let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
+        let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
         let mut status = status::touched(world);
         status.canary_weight = 0;
         status::settle(&mut status, Phase::Succeeded, world.now);
@@ -100,7 +100,7 @@ pub(super) fn promotion_failed(world: &Snapshot, why: &str) -> Flow<Step> {
     let mut effects = Vec::new();
     if world.has_routes() {
         if world.routes.split() != Some(Split::CANARY) {
-            effects.push(Effect::Route(upkeep::route(world, Split::CANARY, false)?));
+            effects.push(Effect::Route(upkeep::last_route(world, Split::CANARY)?));
         }
         status.canary_weight = 100;
     }

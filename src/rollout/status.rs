@@ -23,6 +23,7 @@ pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
     if !matches!(phase, Phase::Progressing | Phase::Waiting | Phase::WaitingPromotion | Phase::Promoting) {
         status.canary_weight = 0;
         status.iterations = 0;
+        release_cookies(&mut status);
     }
     if phase.is_at_rest() {
         for kind in [PAUSED, APPROVED, PROMOTE] {

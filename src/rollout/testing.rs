@@ -11,11 +11,11 @@ use crate::api::release::{
     Hook, MetricCheck, MetricSource, Plan as ReleasePlan, Release, Steps, Strategy, Target, TargetKind,
 };
 use crate::api::status::{CanaryStatus, Phase};
-use crate::api::traffic::{Capabilities, RouteState, Split};
+use crate::api::traffic::{Capabilities, Cookies, RouteState, RouteWish, Split};
 use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::step::{Alert, Answer, Ask, Effect, Event, Outcome, Question, Reason, Side, Step};
-use super::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, next, status};
+use super::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies, next, status};
 
 /// A mesh that can do everything.
 pub(super) const MESH: Capabilities = Capabilities {
@@ -108,9 +108,13 @@ pub(super) struct Stage {
     pub alerts: Vec<Alert>,
     pub outcomes: Vec<Outcome>,
     pub asked: Vec<Ask>,
+    /// Routes that were written.
+    pub routed: Vec<RouteWish>,
     /// How often the target's pods were renewed.
     pub renewals: usize,
     notices: Vec<Event>,
+    /// The last that were written.
+    routes: RouteWish,
 }
 
 impl Stage {
@@ -157,8 +161,10 @@ impl Stage {
             alerts: Vec::new(),
             outcomes: Vec::new(),
             asked: Vec::new(),
+            routed: Vec::new(),
             renewals: 0,
             notices: Vec::new(),
+            routes: RouteWish::default(),
         }
     }
 
@@ -224,6 +230,7 @@ impl Stage {
 
     /// One decision; the reason if it was to wait.
     pub fn step(&mut self) -> Option<Reason> {
+        self.see_cookies();
         match next(&self.world) {
             Step::Ask(questions) => {
                 for question in questions {
@@ -277,6 +284,7 @@ impl Stage {
         self.alerts.clear();
         self.outcomes.clear();
         self.asked.clear();
+        self.routed.clear();
     }
 
     /// Phase, canary share, weight, iterations, failed checks: a row of the chapter's tables.
@@ -335,6 +343,8 @@ impl Stage {
                 let wish = cleared.wish();
                 let state = RouteState { split: wish.split, mirrored: wish.mirror };
                 self.world.routes = RoutesSeen::Seen { state, in_place: true };
+                self.routes = wish.clone();
+                self.routed.push(wish.clone());
             }
             Effect::AddFinalizer => self.world.lifecycle.has_finalizer = true,
             Effect::RemoveFinalizer => self.world.lifecycle.has_finalizer = false,
@@ -344,6 +354,23 @@ impl Stage {
             | Effect::ResumeScaler
             | Effect::RevertService
             | Effect::RevertRoutes => {}
+        }
+    }
+
+    /// Routes whose rules are for other cookies than the status says are not in place.
+    fn see_cookies(&mut self) {
+        let Some(split) = self.world.routes.split() else { return };
+        let rules = |cookies: &Cookies| match split.canary() {
+            0 => [cookies.previous.clone(), None],
+            _ => [cookies.canary.clone(), cookies.primary.clone()],
+        };
+        let wanted = cookies(&self.world.status, split);
+        let affine = self.world.release.analysis.session_affinity.is_some();
+        if affine
+            && rules(&self.routes.cookies) != rules(&wanted)
+            && let RoutesSeen::Seen { in_place, .. } = &mut self.world.routes
+        {
+            *in_place = false;
         }
     }
 

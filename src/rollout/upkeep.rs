@@ -73,15 +73,22 @@ pub(super) fn route(world: &Snapshot, split: Split, mirror: bool) -> Flow<Cleare
     interlock::clear(world, wish).or_else(|refusal| blocked(world, "TrafficInterlock", &refusal.0))
 }
 
-/// The cookies that routes with `split` carry. Without traffic the run's cookie is over: clients are told to drop it.
+/// The routes at the end of a run: clients are told to drop its cookie.
+pub(super) fn last_route(world: &Snapshot, split: Split) -> Flow<Cleared> {
+    let mut status = world.status.clone();
+    status::release_cookies(&mut status);
+    route(&Snapshot { status, ..world.clone() }, split, false)
+}
+
+/// The cookies that routes with `split` carry. Nobody has the one of a run that has got no traffic yet; and where the
+/// canary has it all, nobody is kept on a primary that may be out of service.
 pub fn cookies(status: &CanaryStatus, split: Split) -> Cookies {
     let canary = status.session_affinity_cookie.clone().filter(|cookie| !cookie.is_empty());
-    let previous = status.previous_session_affinity_cookie.clone();
     let primary = status.primary_session_affinity_cookie.clone();
-    if split.canary() > 0 {
-        Cookies { canary, primary, previous }
-    } else {
-        Cookies { previous: canary.or(previous), primary, canary: None }
+    Cookies {
+        canary: canary.filter(|_| split.canary() > 0),
+        primary: primary.filter(|_| split.canary() < 100),
+        previous: status.previous_session_affinity_cookie.clone(),
     }
 }
 

@@ -4,7 +4,6 @@ use Phase::{Failed, Finalising, Progressing, Promoting, Succeeded};
 use chrono::TimeDelta;
 
 use crate::api::answer::Measured;
-use crate::api::release::{Steps, Strategy};
 use crate::api::status::Phase;
 use crate::api::traffic::Split;
 use crate::api::workload::{Presence, Readiness};
@@ -279,28 +278,6 @@ fn deleted_routes_come_back_with_the_weights_of_the_run() {
     stage.world.routes = RoutesSeen::Absent;
     stage.settle();
     assert_eq!(stage.row(), (Progressing, 20, 20, 0, 0));
-}
-
-#[test]
-fn a_step_weight_of_hundred_promotes_at_once() {
-    let mut release = release();
-    release.analysis.strategy = Strategy::Weighted(Steps::By { step: 100, max: 100 });
-    let mut stage = Stage::detected(release, MESH);
-    stage.tick();
-    stage.tick();
-    assert_eq!(stage.row().0, Promoting);
-}
-
-// spec: 02/C38
-#[test]
-fn a_release_without_analysis_whose_canary_dies_fails() {
-    let mut release = release();
-    release.skip_analysis = true;
-    let mut stage = Stage::detected(release, MESH);
-    stage.target().readiness = Readiness::Stuck { why: "late".into() };
-    stage.target().ready_pods = 0;
-    stage.tick();
-    assert_eq!(stage.row(), (Failed, 0, 0, 0, 0));
 }
 
 #[test]

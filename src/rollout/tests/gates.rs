@@ -1,54 +1,18 @@
 //! Hooks and gates (spec 02 §2.8, §6).
 
-use Phase::{Failed, Progressing, Promoting, Succeeded, Waiting, WaitingPromotion};
-use chrono::TimeDelta;
+use Phase::{Progressing, Promoting, Succeeded, WaitingPromotion};
 
 use crate::api::hooks::HookType;
-use crate::api::release::{Release, Strategy};
+use crate::api::release::Release;
 use crate::api::status::Phase;
 
 use super::super::step::Ask;
-use super::super::testing::{MESH, NO_ROUTES, Stage, hook, release};
+use super::super::testing::{MESH, Stage, hook, release};
 
 fn with(kind: HookType) -> Release {
     let mut release = release();
     release.analysis.hooks = vec![hook(kind, "gate")];
     release
-}
-
-// spec: 02/C23
-#[test]
-fn a_closed_rollout_gate_is_told_once_and_asked_once_per_interval() {
-    let mut stage = Stage::initialized(with(HookType::ConfirmRollout), MESH);
-    stage.closed = vec!["gate".into()];
-    stage.push("vx1-b");
-    stage.settle();
-    assert_eq!(stage.row().0, Waiting);
-    assert_eq!(stage.said(), ["Halt podinfo.test advancement waiting for approval gate"]);
-    assert_eq!(stage.alerts[0].message, "Canary is waiting for approval.");
-    stage.forget();
-    stage.tick();
-    assert_eq!((stage.said(), stage.asked.len()), (vec![], 1));
-    stage.settle();
-    assert_eq!(stage.asked.len(), 1);
-    stage.closed.clear();
-    stage.tick();
-    assert_eq!(stage.row().0, Progressing);
-    assert_eq!(
-        stage.said(),
-        ["Confirm-rollout check gate passed", "New revision detected! Scaling up podinfo.test"]
-    );
-}
-
-#[test]
-fn a_revision_that_is_taken_back_leaves_the_gate() {
-    let mut stage = Stage::initialized(with(HookType::ConfirmRollout), MESH);
-    stage.closed = vec!["gate".into()];
-    stage.push("vx1-b");
-    stage.settle();
-    stage.push("vx1-a");
-    stage.settle();
-    assert_eq!(stage.row().0, Succeeded);
 }
 
 #[test]
@@ -87,81 +51,6 @@ fn a_closed_promotion_gate_holds_a_weighted_run_and_the_analysis_goes_on() {
     stage.closed.clear();
     stage.tick();
     assert_eq!(stage.row().0, Promoting);
-}
-
-// spec: 02/C53
-#[test]
-fn blue_green_asks_the_promotion_gate_each_interval_and_once_when_it_opens() {
-    let mut release = with(HookType::ConfirmPromotion);
-    release.analysis.strategy = Strategy::BlueGreen { iterations: 1 };
-    let mut stage = Stage::detected(release, NO_ROUTES);
-    stage.closed = vec!["gate".into()];
-    stage.tick();
-    stage.tick();
-    assert_eq!(stage.row(), (WaitingPromotion, 0, 0, 1, 0));
-    stage.tick();
-    assert_eq!(stage.row(), (WaitingPromotion, 0, 0, 1, 0));
-    stage.closed.clear();
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.said(), ["Confirm-promotion check gate passed"]);
-    stage.closed = vec!["gate".into()];
-    stage.tick();
-    assert_eq!(stage.row().0, Promoting, "a gate that closes after its one pass changes nothing");
-}
-
-// spec: 02/C54
-#[test]
-fn a_closed_traffic_gate_holds_the_weight() {
-    let mut stage = Stage::detected(with(HookType::ConfirmTrafficIncrease), MESH);
-    stage.closed = vec!["gate".into()];
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 0, 0, 0, 0));
-    assert_eq!(stage.said(), ["Halt podinfo.test advancement waiting for traffic increase approval gate"]);
-    assert_eq!(stage.alerts[0].message, "Canary traffic increase is waiting for approval.");
-    stage.closed.clear();
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 20, 20, 0, 0));
-}
-
-// spec: 02/C29 02/C90
-#[test]
-fn a_rollback_hook_that_says_yes_ends_the_run() {
-    let mut stage = Stage::detected(with(HookType::Rollback), MESH);
-    stage.closed = vec!["gate".into()];
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.said()[0], "Rollback hook gate not signaling a rollback");
-    stage.closed.clear();
-    stage.tick();
-    stage.advance(TimeDelta::seconds(5));
-    stage.settle();
-    assert_eq!(stage.row().0, Failed);
-    assert_eq!(
-        stage.said(),
-        [
-            "Rollback check gate passed",
-            "Rolling back podinfo.test manual webhook invoked",
-            "Canary failed! Scaling down podinfo.test"
-        ]
-    );
-    assert_eq!(stage.alerts[0].message, "Rolling back manual webhook invoked");
-}
-
-#[test]
-fn a_rollback_hook_ends_a_run_that_waits_for_approval() {
-    let mut release = with(HookType::ConfirmRollout);
-    release.analysis.hooks.push(hook(HookType::Rollback, "back"));
-    let mut stage = Stage::initialized(release, MESH);
-    stage.closed = vec!["gate".into(), "back".into()];
-    stage.push("vx1-b");
-    stage.settle();
-    stage.closed = vec!["gate".into()];
-    stage.tick();
-    assert_eq!(stage.row().0, Failed);
-    stage.tick();
-    assert_eq!(stage.row().0, Failed, "the rejected revision is not tried again");
 }
 
 // spec: 02/C91

@@ -1,291 +1,154 @@
-//! Tick by tick, as in spec 02 §2.
+//! Whole releases tick by tick, as the chapter of the specification tells them (spec 02 §2). Each test is a table:
+//! the tick, the phase, the shares of primary and canary, weight, iterations and failed checks in the status, and
+//! then what was heard: `?` a hook that was called, `!` a warning, `@` an alert, `=` the end that is counted, and plain events. Lines that begin
+//! with `--` say what somebody does between two ticks. With session affinity the cookies follow the counters (the
+//! run's, the last run's, the primary's), and `>` is a write of the routes: the cookies that keep a client on its
+//! side, or the one that clients are told to forget.
 
-use Phase::{Failed, Finalising, Progressing, Promoting, Succeeded};
+use chrono::TimeDelta;
 
-use crate::api::analysis::AnalysisMatch;
-use crate::api::answer::Measured;
-use crate::api::release::{Steps, Strategy};
-use crate::api::status::Phase;
+use crate::api::Release;
+use crate::api::traffic::{Capabilities, Cookies};
 
-use super::super::step::Outcome;
-use super::super::testing::{MESH, NO_ROUTES, Stage, release};
+use super::super::RoutesSeen;
+use super::super::step::{Ask, EventKind};
+use super::super::testing::Stage;
 
-fn weighted(step: u32, max: u32) -> crate::api::Release {
-    let mut release = release();
-    release.analysis.strategy = Strategy::Weighted(Steps::By { step, max });
-    release
+mod ab_testing;
+mod affinity;
+mod blue_green;
+mod gates;
+mod mirroring;
+mod skipped;
+mod weighted;
+
+/// A release as it goes, line by line.
+struct Timeline {
+    stage: Stage,
+    tick: usize,
+    lines: Vec<String>,
 }
 
-// spec: 02/C1 02/C20 02/C34 02/C36 02/C14 02/C15 02/C40
-#[test]
-fn a_good_revision_climbs_and_is_promoted() {
-    let mut stage = Stage::detected(weighted(20, 50), MESH);
-    assert_eq!(stage.row(), (Progressing, 0, 0, 0, 0));
-    assert_eq!(stage.said(), ["New revision detected! Scaling up podinfo.test"]);
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 20, 20, 0, 0));
-    assert_eq!(
-        stage.said(),
-        ["Starting canary analysis for podinfo.test", "Advance podinfo.test canary weight 20"]
-    );
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 40, 40, 0, 0));
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 60, 60, 0, 0));
-    stage.said();
-    stage.tick();
-    assert_eq!(stage.row(), (Promoting, 60, 60, 0, 0));
-    assert_eq!(stage.said(), ["Copying podinfo.test template spec to podinfo-primary.test"]);
-    stage.tick();
-    assert_eq!(stage.row(), (Finalising, 0, 0, 0, 0));
-    assert_eq!(stage.said(), ["Routing all traffic to primary"]);
-    stage.tick();
-    assert_eq!(stage.row(), (Succeeded, 0, 0, 0, 0));
-    assert_eq!(stage.said(), ["Promotion completed! Scaling down podinfo.test"]);
-    assert_eq!(stage.outcomes, [Outcome::Completed]);
-    assert_eq!(stage.target().replicas, 0);
-    assert_eq!(stage.world.status.last_promoted_spec, "vx1-b");
-}
+impl Timeline {
+    /// A release whose new revision is seen at tick 0.
+    fn of(release: Release, capabilities: Capabilities) -> Self {
+        let stage = Stage::initialized(release, capabilities);
+        Self { stage, tick: 0, lines: Vec::new() }.pushed("vx1-b")
+    }
 
-// spec: 02/C27 02/C28 02/C26 02/C98
-#[test]
-fn a_failing_metric_ends_the_run_one_interval_after_the_threshold() {
-    let mut stage = Stage::detected(weighted(10, 50), MESH);
-    stage.tick();
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 20, 20, 0, 0));
-    stage.forget();
-    stage.metric = Measured::Value(80.0);
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 20, 20, 0, 1));
-    assert_eq!(stage.said(), ["Halt podinfo.test advancement success rate 80.00% < 99%"]);
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 20, 20, 0, 2));
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 0, 0, 0, 2), "the traffic goes first");
-    assert_eq!(stage.target().replicas, 2, "the pods stay until the proxies have heard");
-    stage.advance(chrono::TimeDelta::seconds(5));
-    stage.settle();
-    assert_eq!(stage.row(), (Failed, 0, 0, 0, 0));
-    assert_eq!(
-        stage.said(),
-        [
-            "Rolling back podinfo.test failed checks threshold reached 2",
-            "Canary failed! Scaling down podinfo.test"
-        ]
-    );
-    assert_eq!(stage.alerts[0].message, "Failed checks threshold reached 2");
-    assert_eq!(stage.target().replicas, 0);
-    assert_eq!(stage.outcomes, [Outcome::Failed]);
-    stage.tick();
-    assert_eq!(stage.said(), [""; 0], "a failed revision rests");
-    assert_eq!(stage.row().0, Failed);
-}
+    /// A release whose hooks `closed` say no from its beginning.
+    fn behind(closed: &[&str], release: Release, capabilities: Capabilities) -> Self {
+        let mut stage = Stage::initialized(release, capabilities);
+        stage.closed = closed.iter().map(|&name| name.to_owned()).collect();
+        Self { stage, tick: 0, lines: Vec::new() }.pushed("vx1-b")
+    }
 
-#[test]
-fn a_recovered_check_does_not_take_back_a_failed_one() {
-    let mut stage = Stage::detected(weighted(10, 50), MESH);
-    stage.tick();
-    stage.metric = Measured::Value(80.0);
-    stage.tick();
-    stage.metric = Measured::Value(100.0);
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 20, 20, 0, 1));
-}
+    /// The user gives the target another revision, which is seen at once.
+    fn pushed(mut self, revision: &str) -> Self {
+        self.stage.push(revision);
+        self.stage.settle();
+        self.row(&self.tick.to_string());
+        self.settled()
+    }
 
-// spec: 02/C34
-#[test]
-fn promotion_by_steps_moves_the_traffic_back_in_steps() {
-    let mut release = weighted(100, 100);
-    release.analysis.step_weight_promotion = 50;
-    let mut stage = Stage::detected(release, MESH);
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 100, 100, 0, 0));
-    stage.tick();
-    assert_eq!(stage.row(), (Promoting, 100, 100, 0, 0));
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.row(), (Promoting, 50, 50, 0, 0));
-    assert_eq!(stage.said(), ["Advance podinfo.test primary weight 50"]);
-    stage.tick();
-    assert_eq!(stage.row(), (Finalising, 0, 0, 0, 0));
-    assert_eq!(stage.said(), ["Advance podinfo.test primary weight 100"]);
-    stage.tick();
-    assert_eq!(stage.row(), (Succeeded, 0, 0, 0, 0));
-}
+    /// `count` intervals pass.
+    fn ticks(mut self, count: usize) -> Self {
+        for _ in 0..count {
+            self.tick += 1;
+            self.stage.tick();
+            self.row(&self.tick.to_string());
+            self = self.settled();
+        }
+        self
+    }
 
-// spec: 02/C35
-#[test]
-fn a_stepped_promotion_that_finds_no_traffic_left_ends() {
-    let mut release = weighted(100, 100);
-    release.analysis.step_weight_promotion = 50;
-    let mut stage = Stage::detected(release, MESH);
-    stage.tick();
-    stage.tick();
-    stage.world.routes = super::super::RoutesSeen::Seen { state: Default::default(), in_place: true };
-    stage.tick();
-    assert_eq!(stage.row().0, Finalising);
-}
+    /// Something happens before the next tick.
+    fn when(mut self, what: &str, change: impl FnOnce(&mut Stage)) -> Self {
+        self.lines.push(format!("-- {what}"));
+        change(&mut self.stage);
+        self
+    }
 
-// spec: 02/C24
-#[test]
-fn another_revision_restarts_the_analysis_at_once() {
-    let mut stage = Stage::detected(weighted(10, 50), MESH);
-    stage.tick();
-    stage.tick();
-    stage.metric = Measured::NoData("no values found".into());
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 20, 20, 0, 1));
-    stage.forget();
-    stage.push("vx1-c");
-    stage.settle();
-    assert_eq!(stage.row(), (Progressing, 0, 0, 0, 0));
-    assert_eq!(stage.said(), ["New revision detected! Restarting analysis for podinfo.test"]);
-    assert_eq!(stage.alerts, []);
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 10, 10, 0, 0));
-}
+    /// Holds what happened against a table. Gives the stage back, for what stands in no table.
+    fn shows(self, table: &str) -> Stage {
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected: Vec<String> = table.lines().map(words).filter(|line| !line.is_empty()).collect();
+        let happened: Vec<String> = self.lines.iter().map(|line| words(line)).collect();
+        assert!(happened == expected, "what happened:\n{}\nwhat was expected:{table}", self.lines.join("\n"));
+        self.stage
+    }
 
-// spec: 02/C46
-#[test]
-fn mirroring_takes_the_first_step() {
-    let mut release = weighted(10, 50);
-    release.analysis.mirror = true;
-    let mut stage = Stage::detected(release, MESH);
-    stage.forget();
-    stage.tick();
-    assert!(stage.world.routes.mirrored());
-    assert_eq!(
-        stage.said(),
-        ["Starting canary analysis for podinfo.test", "Advance podinfo.test canary weight 0"]
-    );
-    stage.tick();
-    assert!(!stage.world.routes.mirrored());
-    assert_eq!(stage.row(), (Progressing, 10, 10, 0, 0));
-}
+    /// Pods that lost their traffic go when the proxies have heard of it.
+    fn settled(mut self) -> Self {
+        if self.stage.world.status.settling().is_some() {
+            self.stage.advance(TimeDelta::seconds(5));
+            self.stage.settle();
+            self.row("+5s");
+        }
+        self
+    }
 
-// spec: 02/C47
-#[test]
-fn mirroring_that_the_mesh_cannot_do_is_left_out() {
-    let mut release = weighted(10, 50);
-    release.analysis.mirror = true;
-    let mut stage =
-        Stage::detected(release, crate::api::traffic::Capabilities { mirror_weighted: false, ..MESH });
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 10, 10, 0, 0));
-}
-
-// spec: 02/C48
-#[test]
-fn ab_testing_sends_the_matching_requests_to_the_canary() {
-    let mut release = release();
-    release.analysis.strategy = Strategy::AbTesting { iterations: 3 };
-    release.analysis.matches = vec![AnalysisMatch::default()];
-    let mut stage = Stage::detected(release, MESH);
-    for iteration in 1..=3 {
-        stage.forget();
-        stage.tick();
-        assert_eq!(stage.row(), (Progressing, 100, 0, iteration, 0));
-        assert_eq!(
-            stage.said().last().map(String::as_str),
-            Some(format!("Advance podinfo.test canary iteration {iteration}/3").as_str())
+    fn row(&mut self, tick: &str) {
+        let status = &self.stage.world.status;
+        let routes = match &self.stage.world.routes {
+            RoutesSeen::Seen { state, .. } => {
+                let mirror = if state.mirrored { " mirror" } else { "" };
+                format!("{}/{}{mirror}", state.split.primary(), state.split.canary())
+            }
+            _ => "-".to_owned(),
+        };
+        let state = format!(
+            "{tick:>3} {:<16} {routes:<12} {:>3} {} {}",
+            status.phase.as_str(),
+            status.canary_weight,
+            status.iterations,
+            status.failed_checks
         );
+        let cookies = [
+            &status.session_affinity_cookie,
+            &status.previous_session_affinity_cookie,
+            &status.primary_session_affinity_cookie,
+        ];
+        let state = match &self.stage.world.release.analysis.session_affinity {
+            Some(_) => format!("{state} {}", cookies.map(shown).join(" ")),
+            None => state,
+        };
+        let heard = self.heard();
+        let first = heard.first().map_or("", String::as_str);
+        self.lines.push(format!("{state}  {first}").trim_end().to_owned());
+        let rest = heard.iter().skip(1).map(|text| format!("{:width$}  {text}", "", width = state.len()));
+        self.lines.extend(rest);
     }
-    stage.tick();
-    assert_eq!(stage.row(), (Promoting, 100, 0, 3, 0));
-    stage.tick();
-    assert_eq!(stage.row(), (Finalising, 0, 0, 0, 0));
-    stage.tick();
-    assert_eq!(stage.row(), (Succeeded, 0, 0, 0, 0));
-}
 
-// spec: 02/C50
-#[test]
-fn blue_green_on_plain_kubernetes_never_moves_traffic() {
-    let mut release = release();
-    release.analysis.strategy = Strategy::BlueGreen { iterations: 3 };
-    let mut stage = Stage::detected(release, NO_ROUTES);
-    stage.forget();
-    for iteration in 1..=3 {
-        stage.tick();
-        assert_eq!(stage.row(), (Progressing, 0, 0, iteration, 0));
+    /// Hooks, events and alerts since the last row.
+    fn heard(&mut self) -> Vec<String> {
+        let stage = &mut self.stage;
+        let hooks = &stage.world.release.analysis.hooks;
+        let calls = stage.asked.iter().filter_map(|ask| match ask {
+            Ask::Hook { index, .. } => Some(format!("? {}", hooks[*index].name)),
+            _ => None,
+        });
+        let events = stage.events.iter().map(|event| match event.kind {
+            EventKind::Normal => event.message.clone(),
+            EventKind::Warning | EventKind::Error => format!("! {}", event.message),
+        });
+        let alerts = stage.alerts.iter().map(|alert| format!("@ {:?} {}", alert.severity, alert.message));
+        let affine = stage.world.release.analysis.session_affinity.is_some();
+        let routes = stage.routed.iter().filter(|_| affine).map(|wish| {
+            let Cookies { canary, primary, previous } = &wish.cookies;
+            let rules = match wish.split.canary() {
+                0 => format!("forget {}", shown(previous)),
+                _ => format!("keep {} {}", shown(canary), shown(primary)),
+            };
+            format!("> {}/{} {rules}", wish.split.primary(), wish.split.canary())
+        });
+        let ends = stage.outcomes.iter().map(|outcome| format!("= {outcome:?}"));
+        let heard = calls.chain(routes).chain(events).chain(alerts).chain(ends).collect();
+        stage.forget();
+        heard
     }
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 0, 0, 4, 0));
-    assert_eq!(stage.said(), [""; 0]);
-    stage.tick();
-    assert_eq!(stage.row(), (Promoting, 0, 0, 4, 0));
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.row(), (Finalising, 0, 0, 0, 0));
-    assert_eq!(stage.said(), [""; 0]);
-    stage.tick();
-    assert_eq!(stage.row(), (Succeeded, 0, 0, 0, 0));
-    assert_eq!(stage.said(), ["Promotion completed! Scaling down podinfo.test"]);
 }
 
-// spec: 02/C51
-#[test]
-fn blue_green_with_a_mesh_ends_on_live_traffic() {
-    let mut release = release();
-    release.analysis.strategy = Strategy::BlueGreen { iterations: 2 };
-    release.analysis.mirror = true;
-    let mut stage = Stage::detected(release, MESH);
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 0, 0, 1, 0));
-    assert!(stage.world.routes.mirrored());
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 0, 0, 2, 0));
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.row(), (Progressing, 100, 0, 3, 0));
-    assert_eq!(stage.said(), ["Stop traffic mirroring and route all traffic to canary"]);
-    stage.tick();
-    assert_eq!(stage.row(), (Promoting, 100, 0, 3, 0));
-    stage.tick();
-    assert_eq!(stage.row(), (Finalising, 0, 0, 0, 0));
-    stage.tick();
-    assert_eq!(stage.row(), (Succeeded, 0, 0, 0, 0));
-}
-
-// spec: 02/C37
-#[test]
-fn a_release_without_analysis_is_promoted_when_the_canary_is_ready() {
-    let mut release = release();
-    release.skip_analysis = true;
-    let mut stage = Stage::detected(release, MESH);
-    stage.forget();
-    stage.tick();
-    assert_eq!(stage.row(), (Succeeded, 0, 0, 0, 0));
-    assert_eq!(
-        stage.said(),
-        [
-            "Copying podinfo.test template spec to podinfo-primary.test",
-            "Promotion completed! Canary analysis was skipped for podinfo.test"
-        ]
-    );
-    assert_eq!(stage.outcomes, [Outcome::Skipped]);
-}
-
-// spec: 02/C56 02/C57
-#[test]
-fn the_cookie_of_a_run_is_known_before_its_routes_and_dropped_at_its_end() {
-    let mut release = weighted(50, 50);
-    release.analysis.session_affinity = Some(crate::api::analysis::SessionAffinity {
-        cookie_name: "ck".into(),
-        primary_cookie_name: Some("pk".into()),
-        ..Default::default()
-    });
-    let mut stage = Stage::detected(release, MESH);
-    assert_eq!(stage.world.status.session_affinity_cookie.as_deref(), Some("ck=AbCdEfGhIj"));
-    assert_eq!(stage.world.status.primary_session_affinity_cookie.as_deref(), Some("pk=KlMnOpQrSt"));
-    for _ in 0..5 {
-        stage.tick();
-    }
-    assert_eq!(stage.row().0, Succeeded);
-    assert_eq!(stage.world.status.session_affinity_cookie, None);
-    assert_eq!(stage.world.status.previous_session_affinity_cookie.as_deref(), Some("ck=AbCdEfGhIj"));
-    assert_eq!(stage.world.status.primary_session_affinity_cookie.as_deref(), Some("pk=KlMnOpQrSt"));
+fn shown(cookie: &Option<String>) -> String {
+    cookie.clone().unwrap_or_else(|| "-".to_owned())
 }
