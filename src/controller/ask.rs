@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
+use tracing::warn;
 
 use crate::api::answer::{Measured, Verdict};
 use crate::api::object::Kind;
@@ -248,7 +249,11 @@ impl Caller {
     pub async fn post(&self, call: Call) -> Verdict {
         let headers = match self.headers(&call).await {
             Ok(headers) => headers,
-            Err(why) => return Verdict::Failed(why),
+            Err(why) => {
+                // Events of gates have no room for the reason.
+                warn!(hook = http::Request::get(call.url.as_str()).shown_url(), "not called: {why}");
+                return Verdict::Failed(why);
+            }
         };
         let mut request = http::Request::post(call.url, webhook::CONTENT_TYPE, call.body);
         request.timeout = call.timeout;
@@ -257,11 +262,15 @@ impl Caller {
         request.max_bytes = webhook::ANSWER_BYTES;
         request.oversize = Oversize::Cut;
         request.one_host = !headers.is_empty();
-        request.headers.extend(headers);
+        request.headers.extend(headers.iter().cloned());
         let shown = request.shown_url();
-        match self.http.send(request).await {
+        let verdict = match self.http.send(request).await {
             Ok(answer) => webhook::answered(&shown, answer.attempts, answer.status, &answer.body),
             Err(error) => webhook::unanswered(&shown, error.attempts, &error.cause.to_string()),
+        };
+        match verdict {
+            Verdict::Failed(why) => Verdict::Failed(webhook::redacted(&why, &headers)),
+            Verdict::Passed => Verdict::Passed,
         }
     }
 

@@ -11,7 +11,7 @@ mod verdict;
 
 pub use crate::api::answer::Verdict;
 pub use payload::{Notice, Payload, checksum};
-pub use signature::{SecretData, headers};
+pub use signature::{SecretData, headers, redacted};
 pub use verdict::{answered, unanswered};
 
 /// A call to be made: a POST of JSON.

@@ -35,7 +35,10 @@ pub fn headers(
     let find = |name: &str| secrets.get(name).ok_or_else(|| format!("{} not found", title(name)));
     let mut headers = Vec::new();
     if let Some(secret) = &call.credentials.headers {
-        for (name, value) in find(secret)? {
+        let key =
+            call.credentials.signing.as_ref().filter(|(signing, _)| signing == secret).map(|(_, key)| key);
+        // One Secret may serve both: the key itself is for nobody.
+        for (name, value) in find(secret)?.iter().filter(|(name, _)| Some(*name) != key) {
             headers.push(header(name, value).map_err(|why| format!("{} key {name:?} {why}", title(secret)))?);
         }
     }
@@ -49,9 +52,22 @@ pub fn headers(
     Ok(headers)
 }
 
+/// `text` without the values of `headers`, and without the words of those that have several, as `Bearer …` has. What
+/// is too short to be a secret stays: it would turn up everywhere.
+pub fn redacted(text: &str, headers: &[(String, String)]) -> String {
+    let mut text = text.to_owned();
+    let values = headers.iter().map(|(_, value)| value.as_str());
+    let words = values.clone().flat_map(|value| value.split_whitespace().skip(1));
+    for secret in values.chain(words).filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        text = text.replace(secret, "xxxxx");
+    }
+    text
+}
+
 fn header(name: &str, value: &[u8]) -> Result<(String, String), &'static str> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is no name of a header")?;
-    if [HOST, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING].contains(&parsed) {
+    let set = [HOST, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING].contains(&parsed);
+    if set || [TIMESTAMP, SIGNATURE].iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
         return Err("is a header that the call itself sets");
     }
     // A file that was made by an editor ends with a line end.
@@ -68,6 +84,7 @@ fn signed(key: &[u8], time: &str, body: &[u8]) -> String {
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+const SHORTEST_SECRET: usize = 4;
 const TIMESTAMP: &str = "X-Vexil-Timestamp";
 const SIGNATURE: &str = "X-Vexil-Signature";
 
@@ -131,7 +148,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_key_of_the_signature_is_never_sent() {
+        let both = Credentials { headers: Some("hook".into()), signing: Some(("hook".into(), "key".into())) };
+        let sent =
+            headers(&call(both), &secret(&[("X-Team", "web"), ("key", "s3cr3t")]), at(0)).expect("headers");
+        let names: Vec<&str> = sent.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["X-Team", "X-Vexil-Timestamp", "X-Vexil-Signature"]);
+        assert!(sent.iter().all(|(_, value)| !value.contains("s3cr3t")));
+    }
+
+    #[test]
+    fn an_answer_that_repeats_a_header_does_not_give_it_away() {
+        let sent =
+            [("Authorization".to_owned(), "Bearer t0ken".to_owned()), ("X-A".to_owned(), "b".to_owned())];
+        assert_eq!(redacted("no: Bearer t0ken is bad", &sent), "no: xxxxx is bad");
+        assert_eq!(redacted("t0ken", &sent), "xxxxx");
+    }
+
     #[rstest]
+    #[case::ours_as_well("hook", "hook", &[("x-vexil-signature", "t0ken")], "secret hook.test key \"x-vexil-signature\" is a header that the call itself sets")]
     #[case::no_secret("gone", "hook", &[], "secret gone.test not found")]
     #[case::no_name("hook", "hook", &[("a b", "t0ken")], "secret hook.test key \"a b\" is no name of a header")]
     #[case::no_text("hook", "hook", &[("X-A", "t0\nken")], "secret hook.test key \"X-A\" does not hold the text of a header")]

@@ -122,7 +122,7 @@ async fn story(world: &World, image: &str, end: &str) -> Vec<String> {
     "Finalising 0 100/0", "Succeeded 0 100/0",
 ])]
 #[case::session_affinity(AFFINITY, &[
-    "Initialized 0 100/0", "Progressing 0 100/0 100/0", "Progressing 0 0/100 75/25", "Promoting 0 0/100 75/25",
+    "Initialized 0 100/0", "Progressing 0 100/0", "Progressing 0 0/100 75/25", "Promoting 0 0/100 75/25",
     "Finalising 0 100/0 100/0", "Succeeded 0 100/0 100/0",
 ])]
 #[case::ab_testing(AB, &[
@@ -172,7 +172,7 @@ async fn a_good_version_is_promoted(#[case] strategy: Strategy, #[case] expected
 #[case::listed_steps(STEPS, &["Initialized 0 100/0", "Progressing 0 100/0", "Progressing 0 99/1", "Progressing 0 100/0", "Failed 0 100/0"])]
 #[case::mirrored(MIRRORED, &["Initialized 0 100/0", "Progressing 0 100/0", "Progressing 0 100/0+", "Progressing 0 100/0", "Failed 0 100/0"])]
 #[case::session_affinity(AFFINITY, &[
-    "Initialized 0 100/0", "Progressing 0 100/0 100/0", "Progressing 0 0/100 75/25", "Progressing 0 100/0 100/0",
+    "Initialized 0 100/0", "Progressing 0 100/0", "Progressing 0 0/100 75/25", "Progressing 0 100/0 100/0",
     "Failed 0 100/0 100/0",
 ])]
 #[case::ab_testing(AB, &[
