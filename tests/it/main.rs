@@ -15,5 +15,6 @@ mod lifecycle;
 mod metric_templates;
 mod promises;
 mod releases;
+mod story;
 mod strategies;
 mod targets;
