@@ -11,12 +11,14 @@
 //! the core names; while we do not lead nothing but the watches goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::api::object::{Kind, ObjectId};
 use crate::api::release::{Release, Settings};
@@ -248,7 +250,14 @@ impl Work {
             self.running.spawn(async move {
                 let mut memory = lock(&shared.memories).remove(&id).unwrap_or_default();
                 let began = Instant::now();
-                let next = worker::look(&shared, &id, &mut memory, &woken).await;
+                let look = AssertUnwindSafe(worker::look(&shared, &id, &mut memory, &woken)).catch_unwind();
+                let looked = look.await;
+                let next = looked.unwrap_or_else(|_| {
+                    // One Canary's bug must not stop the others, and may be gone with its next change.
+                    error!(canary = %id, "a look at this Canary panicked: it is looked at again");
+                    memory = Memory::default();
+                    Next::Retry
+                });
                 shared.telemetry.reconciled(next.label(), began.elapsed());
                 lock(&shared.memories).insert(id.clone(), memory);
                 (id, next)
@@ -297,8 +306,8 @@ impl Work {
         let (id, next) = match done {
             Ok(done) => done,
             Err(error) => {
-                // One Canary's bug must not stop the others; its own queue entry stays in flight for good.
-                warn!(%error, "a worker panicked; its Canary is left alone until the next start");
+                // Only a shutdown that takes too long aborts them.
+                warn!(%error, "a worker was ended");
                 return;
             }
         };

@@ -1,5 +1,6 @@
 //! Canaries beside their releases: first sight, faults, edits in a run, restarts, deletion.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -70,6 +71,19 @@ async fn writes_that_the_api_refuses_for_a_while_are_made_later() {
     let (world, controller) = initialized(world).await;
     controller.stop().await;
     assert_eq!(world.weights("shop", "frontend"), Some((100, 0)));
+}
+
+// spec: 02/C7
+#[tokio::test(start_paused = true)]
+async fn a_bug_that_panics_in_the_middle_of_a_release_does_not_end_it() {
+    let (world, controller) = initialized(World::builder().build()).await;
+    let met = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&met);
+    world.backend.observe(move |_| assert!(counted.fetch_add(1, Ordering::SeqCst) > 0, "a bug"));
+    world.set_image("shop", "frontend", NEXT);
+    reaches(&world, "Succeeded").await;
+    assert!(met.load(Ordering::SeqCst) > 1);
+    controller.stop().await;
 }
 
 // spec: 02/C6
