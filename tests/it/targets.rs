@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use vexil::kubesim::KubeSim;
-use vexil::sim::{World, knative_crds};
+use vexil::sim::{Running, World, knative_crds};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -144,11 +144,12 @@ fn serve(kube: &KubeSim, healthy: &Arc<AtomicBool>) {
 }
 
 fn deploy(world: &World, image: &str) {
-    let patch = json!({"spec": {"template": {"spec": {"containers": [{"image": image}]}}}});
-    world
-        .kube
-        .patch("kubectl", "services.serving.knative.dev", "shop", "frontend", patch)
-        .expect("the target");
+    edit(world, json!({"spec": {"template": {"spec": {"containers": [{"image": image}]}}}}));
+}
+
+fn edit(world: &World, patch: Value) {
+    let target = world.kube.patch("kubectl", "services.serving.knative.dev", "shop", "frontend", patch);
+    target.expect("the target");
 }
 
 /// Percent of the latest revision, and the primary's name.
@@ -158,9 +159,8 @@ fn traffic(world: &World) -> (Value, Value) {
     (traffic[0]["percent"].clone(), traffic[1]["revisionName"].clone())
 }
 
-// spec: 02/C76 03/KN-02 03/KN-03 03/KN-05
-#[tokio::test(start_paused = true)]
-async fn a_knative_service_is_released_revision_by_revision() {
+/// A Knative Service that is initialised.
+async fn knative() -> (World, Running, Arc<AtomicBool>) {
     let world = World::builder().build();
     for crd in knative_crds() {
         world.kube.put(crd);
@@ -171,6 +171,13 @@ async fn a_knative_service_is_released_revision_by_revision() {
     let controller = world.start_controller();
     world.apply(&format!("{KNATIVE}{ANALYSIS}")).expect("a manifest that the cluster takes");
     reaches(&world, "Initialized").await;
+    (world, controller, healthy)
+}
+
+// spec: 02/C76 03/KN-02 03/KN-03 03/KN-05
+#[tokio::test(start_paused = true)]
+async fn a_knative_service_is_released_revision_by_revision() {
+    let (world, controller, healthy) = knative().await;
     assert_eq!(traffic(&world), (json!(0), json!("frontend-00001")));
     assert!(world.kube.get("services", "shop", "frontend-primary").is_none(), "no Services of ours");
 
@@ -195,5 +202,46 @@ async fn a_knative_service_is_released_revision_by_revision() {
     };
     assert!(world.until(HOUR, waits).await, "{:#}", world.status("shop", "frontend"));
     assert_eq!(traffic(&world), (json!(0), json!("frontend-00002")));
+    controller.stop().await;
+}
+
+// spec: 02/C76
+#[tokio::test(start_paused = true)]
+async fn traffic_that_somebody_gives_to_the_latest_revision_goes_back_to_what_it_has_earned() {
+    let (world, controller, _) = knative().await;
+    let everything = json!({"spec": {"traffic": [{"latestRevision": true, "percent": 100}]}});
+    deploy(&world, "frontend:2");
+    assert!(world.until(HOUR, |world| traffic(world).0 == json!(25)).await);
+    edit(&world, everything.clone());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(traffic(&world), (json!(25), json!("frontend-00001")));
+
+    reaches(&world, "Succeeded").await;
+    edit(&world, everything);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(traffic(&world), (json!(0), json!("frontend-00002")));
+
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    world.kube.clear_requests();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.kube.requests_of("vexil").len(), 0, "at rest");
+    controller.stop().await;
+}
+
+// spec: 03/KN-06
+#[tokio::test(start_paused = true)]
+async fn a_knative_service_whose_canary_is_deleted_serves_its_latest_revision() {
+    let (world, controller, _) = knative().await;
+    let revert = json!({"spec": {"revertOnDeletion": true}});
+    world.kube.patch("kubectl", "canaries.flagger.app", "shop", "frontend", revert).expect("the Canary");
+    let canary = |world: &World| world.kube.get("canaries.flagger.app", "shop", "frontend");
+    let held =
+        |world: &World| canary(world).is_some_and(|canary| canary["metadata"]["finalizers"].is_array());
+    assert!(world.until(HOUR, held).await);
+    world.kube.delete("canaries.flagger.app", "shop", "frontend");
+    assert!(world.until(HOUR, |world| canary(world).is_none()).await);
+    let service = world.kube.get("services.serving.knative.dev", "shop", "frontend").expect("the target");
+    assert!(service["metadata"]["annotations"]["flagger.app/primary-revision"].is_null());
+    assert_eq!(service["spec"]["traffic"], json!([{"latestRevision": true, "percent": 100}]));
     controller.stop().await;
 }

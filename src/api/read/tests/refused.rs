@@ -27,7 +27,7 @@ fn one_broken_field_is_named(#[case] at: &str, #[case] value: Value, #[case] mes
     assert_eq!(refusals(read(&with(at, value))), [message]);
 }
 
-// spec: 01/API-074 01/API-079 02/C5
+// spec: 01/API-074 02/C5 03/KN-07
 #[rstest]
 #[case(json!({"targetRef": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "f"}, "provider": "istio"}), "can't use istio provider with Knative Service as target")]
 #[case(json!({"targetRef": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "f"}}), "can't use  provider with Knative Service as target")]
@@ -42,6 +42,15 @@ fn knative_goes_with_knative_only(#[case] fields: Value, #[case] message: &str) 
         .extend(fields.as_object().expect("an object").clone());
     let problems = read(&manifest).release.expect_err("refused");
     assert_eq!(problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), [message]);
+}
+
+// spec: 01/API-079 02/C5 03/KN-01
+#[test]
+fn the_provider_of_the_controller_is_not_enough_for_knative() {
+    let settings = Settings { mesh_provider: "knative".into(), ..Settings::default() };
+    let knative = json!({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "frontend"});
+    let problems = read_with(&with("/spec/targetRef", knative), &settings).release.expect_err("refused");
+    assert_eq!(problems[0].message, "can't use  provider with Knative Service as target");
 }
 
 // spec: 01/API-074 02/C5

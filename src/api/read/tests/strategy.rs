@@ -75,6 +75,7 @@ const NO_WEIGHTS: &str =
     "spec.analysis: Progressive traffic is not supported when using the kubernetes provider";
 const ITERATIONS: &str = "spec.analysis: Setting canaryAnalysis.iterations: 10";
 
+// spec: 03/NOP-02 03/NOP-03
 #[rstest]
 #[case(json!({"iterations": 3}), 3, &[])]
 #[case(json!({"iterations": 3, "match": matching()}), 3, &[NO_AB])]
