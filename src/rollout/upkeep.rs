@@ -1,6 +1,8 @@
 //! Keeping what a release stands on as it should be: Services, routes, the primary and its autoscaler. In every
 //! phase but the first it runs before anything else; at rest it finds nothing to do.
 
+use crate::api::object::Kind;
+use crate::api::release::{Release, TargetKind};
 use crate::api::status::{CanaryStatus, Phase};
 use crate::api::traffic::{Cookies, RouteWish, Split};
 use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
@@ -104,16 +106,23 @@ fn primary<'a>(world: &'a Snapshot, target: &TargetFacts) -> Flow<&'a PrimaryFac
         None if target.revision == world.status.last_promoted_spec => {
             stop(Plan::status(status::touched_if_stalled(world)).effects([Effect::CreatePrimary]))
         }
-        None => blocked(
-            world,
-            "PrimaryMissing",
-            &format!(
-                "{}.{} is missing and {} is not at the promoted revision: set the target back to it to have the \
-                 primary rebuilt",
-                world.release.primary_name(),
-                world.release.namespace,
-                world.release.target_title()
-            ),
+        None => blocked(world, "PrimaryMissing", &missing(&world.release)),
+    }
+}
+
+/// What is said of a primary that is gone, and how it comes back.
+fn missing(release: &Release) -> String {
+    let target = release.target_title();
+    match release.target.kind {
+        TargetKind::Knative => format!(
+            "the annotation {} of Knative Service {target} is missing: set it to the revision that spec.traffic names",
+            Kind::PRIMARY_REVISION
+        ),
+        _ => format!(
+            "{}.{} is missing and {target} is not at the promoted revision: set the target back to it to have the \
+             primary rebuilt",
+            release.primary_name(),
+            release.namespace
         ),
     }
 }
