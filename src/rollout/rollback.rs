@@ -7,6 +7,7 @@ use crate::api::hooks::{HookType, Severity};
 use crate::api::status::{CanaryStatus, POST_ROLLOUT, Phase};
 use crate::api::traffic::Split;
 
+use super::change::{Change, change};
 use super::initialize::SETTLE;
 use super::machine::{Flow, stop};
 use super::snapshot::Snapshot;
@@ -70,8 +71,15 @@ pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
 
 fn cancel_finish(world: &Snapshot) -> Plan {
     let mut status = world.status.clone();
-    if let Ok(target) = &world.target {
-        status::record(&mut status, target);
+    match &world.target {
+        Ok(target) if change(&status, target, world.primary.as_ref()) == Change::Promoted => {
+            status::record(&mut status, target);
+        }
+        // Pushed while the routes settled: nobody has released it yet.
+        _ => {
+            status.last_applied_spec.clone_from(&status.last_promoted_spec);
+            status.applied_target = None;
+        }
     }
     let recorded = Snapshot { status, ..world.clone() };
     let mut status = status::phase(&recorded, Phase::Succeeded);

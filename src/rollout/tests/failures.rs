@@ -362,3 +362,17 @@ fn a_lost_primary_leaves_the_services_alone_until_it_can_be_rebuilt() {
     stage.settle();
     assert!(stage.world.primary.is_some());
 }
+
+#[test]
+fn a_revision_that_is_pushed_while_a_cancelled_run_settles_is_released_after_it() {
+    let mut stage = running_at_20();
+    stage.push("vx1-a");
+    stage.settle();
+    assert_eq!(stage.row().1, 0, "cancelled, and the routes settle");
+    stage.push("vx1-c");
+    stage.advance(TimeDelta::seconds(5));
+    stage.settle();
+    assert_eq!(stage.row(), (Progressing, 0, 0, 0, 0));
+    assert_eq!(stage.world.status.last_applied_spec, "vx1-c");
+    assert_eq!(stage.world.status.last_promoted_spec, "vx1-a");
+}
