@@ -1,7 +1,7 @@
 //! The lines of detail below a message (spec 02 §8.2).
 
 use crate::api::analysis::Analysis;
-use crate::api::release::{Release, Steps, Strategy};
+use crate::model::release::{Release, Steps, Strategy};
 
 use super::Field;
 
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
     use crate::alert::testing::podinfo;
-    use crate::api::release::{Target, TargetKind};
+    use crate::model::release::{Target, TargetKind};
 
     fn pairs(fields: &[Field]) -> Vec<(&str, &str)> {
         fields.iter().map(|field| (field.name.as_str(), field.value.as_str())).collect()

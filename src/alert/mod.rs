@@ -15,9 +15,9 @@ use serde::Serialize;
 use thiserror::Error;
 use url::Url;
 
-use crate::api::answer::excerpt;
 use crate::api::hooks::Severity;
-use crate::api::release::Release;
+use crate::model::answer::excerpt;
+use crate::model::release::Release;
 
 mod channel;
 mod discord;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::hooks::Severity;
-use crate::api::release::{Plan, Release, Strategy, Target, TargetKind};
+use crate::model::release::{Plan, Release, Strategy, Target, TargetKind};
 
 use super::{Call, Channel, Field, Message};
 

@@ -163,3 +163,6 @@ pub struct NamespacedObjectRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
+
+/// Group and version of manifests before v1beta1.
+pub const OLD_API_VERSION: &str = "flagger.app/v1alpha3";

@@ -13,7 +13,7 @@ use super::schema::structural;
 use super::status::CanaryStatus;
 use super::{
     AlertProvider, AlertProviderSpec, Canary, CanarySpec, MetricTemplate, MetricTemplateSpec,
-    legacy::OLD_API_VERSION,
+    canary::OLD_API_VERSION,
 };
 
 /// The three definitions, in the order in which they are to be applied.

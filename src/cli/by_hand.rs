@@ -10,11 +10,11 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::api::object::Kind;
-use crate::api::request::{Action, REQUEST, Request};
 use crate::api::status::CanaryStatus;
 use crate::controller::caches::resource;
 use crate::controller::clock::Clock;
+use crate::model::by_hand::{Action, REQUEST, Request};
+use crate::model::object::Kind;
 use crate::rollout::status;
 
 /// What the six subcommands share.

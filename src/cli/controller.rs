@@ -8,7 +8,6 @@ use kube::api::{Api, DynamicObject, ListParams};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::api::object::Kind;
 use crate::controller::caches::resource;
 use crate::controller::client::{self, Layers};
 use crate::controller::clock::Clock;
@@ -21,6 +20,7 @@ use crate::controller::telemetry::Telemetry;
 use crate::controller::{Controller, Parts, logging};
 use crate::http;
 use crate::metrics::{Prometheus, Provider};
+use crate::model::object::Kind;
 use crate::router::registry;
 
 use super::go_flags::{self, Asked, ControllerFlags};

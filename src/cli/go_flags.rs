@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use self::catalogue::{FLAGS, Flag, IGNORED, Kind};
 use crate::alert::{self, Channel};
-use crate::api::Settings;
 use crate::controller::client::Limit;
 use crate::controller::logging::{Encoding, Verbosity};
+use crate::model::release::Settings;
 
 mod catalogue;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::api::request::Action;
+use crate::model::by_hand::Action;
 
 mod by_hand;
 mod controller;

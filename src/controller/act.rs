@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use tracing::warn;
 
-use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch};
-use crate::api::release::Settings;
 use crate::api::status::CanaryStatus;
+use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch};
+use crate::model::release::Settings;
 use crate::rollout::{Effect, Plan, Side, status};
 use crate::router::services;
 use crate::workload::config;

@@ -22,10 +22,10 @@ use tracing::{Dispatch, debug, error, info, warn};
 
 use crate::alert::{self, Message, Notifier, Route, SecretData};
 use crate::api::analysis::{Analysis, CrossRef};
-use crate::api::decode;
-use crate::api::object::{Kind, ObjectId};
-use crate::api::release::Release;
 use crate::http::{self, Auth, Cause, Oversize};
+use crate::manifest::decode;
+use crate::model::object::{Kind, ObjectId};
+use crate::model::release::Release;
 use crate::rollout::Alert;
 
 use super::backoff;

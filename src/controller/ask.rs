@@ -12,14 +12,15 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use tracing::warn;
 
-use crate::api::answer::{Measured, Verdict};
-use crate::api::object::Kind;
-use crate::api::release::{Hook, MetricCheck, MetricSource, Release, Settings, TargetKind};
 use crate::api::status::{CanaryStatus, Phase};
-use crate::api::{MetricTemplate, decode, duration};
+use crate::api::{MetricTemplate, duration};
 use crate::http::{self, Method, Oversize};
+use crate::manifest::decode;
 use crate::metrics::builtin::{Builtin, observer};
 use crate::metrics::{self, Prometheus, Provider, Query, SecretData, Template, variables};
+use crate::model::answer::{Measured, Verdict};
+use crate::model::object::Kind;
+use crate::model::release::{Hook, MetricCheck, MetricSource, Release, Settings, TargetKind};
 use crate::rollout::{Answer, Ask, Question, Snapshot};
 use crate::webhook::{self, Call, Payload};
 

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::api::object::{Kind, ObjectId};
-use crate::api::request::REQUEST;
+use crate::model::by_hand::REQUEST;
+use crate::model::object::{Kind, ObjectId};
 use crate::workload::config;
 
 use super::backoff;

@@ -8,9 +8,9 @@ use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
 use crate::api::hooks::HookType;
-use crate::api::release::Release;
 use crate::api::status::CanaryStatus;
 use crate::http;
+use crate::model::release::Release;
 use crate::rollout::{Event, EventKind};
 use crate::webhook::{self, Call, NO_METADATA, Notice, Payload, Verdict};
 

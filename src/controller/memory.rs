@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use crate::api::object::ObjectId;
+use crate::model::object::ObjectId;
 use crate::rollout::{Answers, Event};
 
 /// Per Canary.
@@ -86,7 +86,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::object::Kind;
+    use crate::model::object::Kind;
 
     #[test]
     fn a_decision_waits_until_the_caches_have_seen_our_own_write() {

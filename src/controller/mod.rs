@@ -20,9 +20,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::api::object::{Kind, ObjectId};
-use crate::api::release::{Release, Settings};
 use crate::api::status::CanaryStatus;
+use crate::model::object::{Kind, ObjectId};
+use crate::model::release::{Release, Settings};
 use crate::rollout::{Alert, Answer, Ask, Event, Question, Snapshot};
 
 pub mod act;
@@ -403,13 +403,13 @@ impl Shared {
 
     /// Publishes what was measured, before it is judged (spec 02 §7.1).
     fn note_answer(&self, snapshot: &Snapshot, question: &Question, answer: &Answer) {
-        let (Ask::Metric { index }, Answer::Metric(crate::api::answer::Measured::Value(value))) =
+        let (Ask::Metric { index }, Answer::Metric(crate::model::answer::Measured::Value(value))) =
             (&question.ask, answer)
         else {
             return;
         };
         let Some(check) = snapshot.release.analysis.metrics.get(*index) else { return };
-        let seconds = matches!(check.source, crate::api::release::MetricSource::Duration);
+        let seconds = matches!(check.source, crate::model::release::MetricSource::Duration);
         let value = if seconds { value / 1000.0 } else { *value };
         worker::series(self, &snapshot.release).measured(&check.name, value);
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::api;
-use crate::api::object::{Kind, ObjectId, Objects};
-use crate::api::release::{Problem, Reading, Release, Settings};
-use crate::api::request::Request;
 use crate::api::status::CanaryStatus;
-use crate::api::traffic::{RouteState, RouteWish};
-use crate::api::workload::{Presence, TargetShape, is_own_revision};
+use crate::manifest::{decode, read};
+use crate::model::by_hand::Request;
+use crate::model::object::{Kind, ObjectId, Objects};
+use crate::model::release::{Problem, Reading, Release, Settings};
+use crate::model::traffic::{RouteState, RouteWish};
+use crate::model::workload::{Presence, TargetShape, is_own_revision};
 use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
 use crate::router::{self, Router, services};
 use crate::workload::{self, Workload, config};
@@ -77,9 +77,9 @@ pub fn observe(
     let capabilities = |release: &Release| {
         router::registry::router(&release.provider).map(|router| router.capabilities(release))
     };
-    let providers = api::read::Providers { known: router::registry::KNOWN, capabilities: &capabilities };
-    let reading = match api::decode::canary(&object) {
-        Ok(canary) => api::read::release(&canary, settings, &providers),
+    let providers = read::Providers { known: router::registry::KNOWN, capabilities: &capabilities };
+    let reading = match decode::canary(&object) {
+        Ok(canary) => read::release(&canary, settings, &providers),
         Err(error) => Reading {
             release: Err(vec![Problem { field: error.field, message: error.message }]),
             warnings: Vec::new(),

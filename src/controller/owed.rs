@@ -1,8 +1,8 @@
 //! Alerts that are owed: written into the status together with what they announce, and struck out once they are
 //! delivered. Whoever starts later finds what a crash left undelivered, and sends it (P5).
 
-use crate::api::object::ObjectId;
 use crate::api::status::{ALERTS, CanaryStatus};
+use crate::model::object::ObjectId;
 use crate::rollout::{Alert, Plan, status};
 
 use super::Shared;

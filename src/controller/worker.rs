@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::api::object::ObjectId;
-use crate::api::release::{Release, Strategy};
 use crate::api::status::CanaryStatus;
+use crate::model::object::ObjectId;
+use crate::model::release::{Release, Strategy};
 use crate::rollout::{self, Answer, Event, EventKind, Outcome, Plan, Question, Step, Wait, messages, status};
 
 use super::Shared;

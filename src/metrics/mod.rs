@@ -21,7 +21,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 
-pub use crate::api::answer::Measured;
+pub use crate::model::answer::Measured;
 pub use prometheus::Prometheus;
 pub use registry::{KNOWN, SecretData, provider};
 pub use template::{Error as TemplateError, Place, Template, Variables, variables};

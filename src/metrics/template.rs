@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gotmpl::parse::ListNode;
 use gotmpl::{MissingKey, TemplateError, Value};
 
-use crate::api::release::{MetricCheck, Release};
+use crate::model::release::{MetricCheck, Release};
 
 mod blocks;
 mod guard;

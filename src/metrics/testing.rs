@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::api::release::{MetricCheck, MetricSource, Plan, Release, Strategy, Target, TargetKind};
+use crate::model::release::{MetricCheck, MetricSource, Plan, Release, Strategy, Target, TargetKind};
 
 /// The Deployment `podinfo` in `test`, behind Istio.
 pub(super) fn podinfo() -> Release {

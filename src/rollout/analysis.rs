@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::api::analysis::{OnMetricError, OnNoData};
-use crate::api::answer::{Measured, excerpt};
 use crate::api::duration;
 use crate::api::number::shortest;
-use crate::api::release::{MetricCheck, MetricSource, Release, TargetKind};
 use crate::api::status::{Blocker, Measurement};
+use crate::model::answer::{Measured, excerpt};
+use crate::model::release::{MetricCheck, MetricSource, Release, TargetKind};
 
 use super::machine::Flow;
 use super::messages::{error, warning};

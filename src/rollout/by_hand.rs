@@ -3,9 +3,9 @@
 
 use chrono::TimeDelta;
 
-use crate::api::request::{Action, Request};
 use crate::api::status::{APPROVED, BlockerKind, CanaryStatus, PAUSED, PROMOTE, Phase};
-use crate::api::workload::TargetFacts;
+use crate::model::by_hand::{Action, Request};
+use crate::model::workload::TargetFacts;
 
 use super::change::SUPERSEDED;
 use super::machine::{Flow, stop};

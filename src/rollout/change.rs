@@ -5,7 +5,7 @@
 //! was edited since it was recorded, and a template that the primary already runs is never a new revision.
 
 use crate::api::status::{AppliedTarget, CanaryStatus, Phase};
-use crate::api::workload::{PrimaryFacts, TargetFacts, is_own_revision};
+use crate::model::workload::{PrimaryFacts, TargetFacts, is_own_revision};
 
 /// In place of a revision that is not to be compared with: the target counts as edited since.
 pub const SUPERSEDED: &str = "vx1-superseded";

@@ -1,10 +1,10 @@
 //! Hooks and what their verdicts mean. Hooks of one type are called in the order of the manifest; the first
 //! failure ends the round (spec 02 §6).
 
-use crate::api::answer::Verdict;
 use crate::api::hooks::HookType;
-use crate::api::release::Hook;
 use crate::api::status::Phase;
+use crate::model::answer::Verdict;
+use crate::model::release::Hook;
 
 use super::by_hand;
 use super::machine::Flow;

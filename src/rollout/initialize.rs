@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 
 use crate::api::hooks::Severity;
 use crate::api::status::Phase;
-use crate::api::traffic::Split;
-use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
+use crate::model::traffic::Split;
+use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
 use super::machine::{Flow, blocked, stop, warnings};

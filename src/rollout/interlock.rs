@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use crate::api::release::Release;
-use crate::api::traffic::{RouteWish, Split};
+use crate::model::release::Release;
+use crate::model::traffic::{RouteWish, Split};
 
 use super::snapshot::{RoutesSeen, Snapshot};
 

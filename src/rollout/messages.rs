@@ -2,9 +2,9 @@
 //! `release.title()` and `release.target_title()`.
 
 use crate::api::hooks::Severity;
-use crate::api::release::Release;
-use crate::api::request::Request;
 use crate::api::status::Phase;
+use crate::model::by_hand::Request;
+use crate::model::release::Release;
 
 use super::step::{Alert, Event, EventKind};
 

@@ -1,10 +1,10 @@
 //! The analysis: one step per interval. Readiness, gates, hooks, metrics; then the strategy says what comes next.
 
 use crate::api::hooks::{HookType, Severity};
-use crate::api::release::Strategy;
 use crate::api::status::{APPROVED, Blocker, CanaryStatus, Measurement, Phase};
-use crate::api::traffic::Split;
-use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
+use crate::model::release::Strategy;
+use crate::model::traffic::Split;
+use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::analysis::{self, Judgement};
 use super::change::{Change, change, configs_changed};

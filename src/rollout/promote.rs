@@ -1,8 +1,8 @@
 //! Promotion: the primary gets the template, then the traffic, then the canary's pods go.
 
 use crate::api::status::{APPROVED, PROMOTE, Phase};
-use crate::api::traffic::Split;
-use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
+use crate::model::traffic::Split;
+use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::configs_changed;
 use super::machine::Flow;

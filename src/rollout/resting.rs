@@ -2,8 +2,8 @@
 
 use crate::api::hooks::{HookType, Severity};
 use crate::api::status::{BlockerKind, Phase};
-use crate::api::traffic::Split;
-use crate::api::workload::TargetFacts;
+use crate::model::traffic::Split;
+use crate::model::workload::TargetFacts;
 
 use super::change::{Change, applied, change, configs_changed};
 use super::gates::Round;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::api::hooks::{HookType, Severity};
 use crate::api::status::{CanaryStatus, POST_ROLLOUT, Phase};
-use crate::api::traffic::Split;
+use crate::model::traffic::Split;
 
 use super::change::{Change, change};
 use super::initialize::SETTLE;

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::api::release::{Release, TargetKind};
-use crate::api::request::Request;
 use crate::api::status::CanaryStatus;
-use crate::api::traffic::{Capabilities, RouteState, Split};
-use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
+use crate::model::by_hand::Request;
+use crate::model::release::{Release, TargetKind};
+use crate::model::traffic::{Capabilities, RouteState, Split};
+use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::step::{Answer, Question};
 

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::api::release::{Problem, Release};
-use crate::api::request::Request;
 use crate::api::status::{
     ALERTS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
 };
-use crate::api::workload::TargetFacts;
+use crate::model::by_hand::Request;
+use crate::model::release::{Problem, Release};
+use crate::model::workload::TargetFacts;
 
 use super::account;
 use super::change;

@@ -5,9 +5,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::api::answer::{Measured, Verdict};
 use crate::api::hooks::Severity;
 use crate::api::status::{CanaryStatus, Phase};
+use crate::model::answer::{Measured, Verdict};
 
 use super::interlock::Cleared;
 

@@ -2,7 +2,7 @@
 //! (spec 02 §9.1). Without it there is nothing to do: everything that is owned is collected.
 
 use crate::api::status::Phase;
-use crate::api::workload::Readiness;
+use crate::model::workload::Readiness;
 
 use super::initialize::SETTLE;
 use super::machine::{Flow, wait};

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 
-use crate::api::answer::{Measured, Verdict};
 use crate::api::hooks::HookType;
-use crate::api::release::{
+use crate::api::status::{CanaryStatus, Phase};
+use crate::model::answer::{Measured, Verdict};
+use crate::model::release::{
     Hook, MetricCheck, MetricSource, Plan as ReleasePlan, Release, Steps, Strategy, Target, TargetKind,
 };
-use crate::api::status::{CanaryStatus, Phase};
-use crate::api::traffic::{Capabilities, Cookies, RouteState, RouteWish, Split};
-use crate::api::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
+use crate::model::traffic::{Capabilities, Cookies, RouteState, RouteWish, Split};
+use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::step::{Alert, Answer, Ask, Effect, Event, Outcome, Question, Reason, Side, Step};
 use super::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies, next, status};

@@ -1,11 +1,11 @@
 //! Keeping what a release stands on as it should be: Services, routes, the primary and its autoscaler. In every
 //! phase but the first it runs before anything else; at rest it finds nothing to do.
 
-use crate::api::object::Kind;
-use crate::api::release::{Release, TargetKind};
 use crate::api::status::{CanaryStatus, Phase};
-use crate::api::traffic::{Cookies, RouteWish, Split};
-use crate::api::workload::{Presence, PrimaryFacts, TargetFacts};
+use crate::model::object::Kind;
+use crate::model::release::{Release, TargetKind};
+use crate::model::traffic::{Cookies, RouteWish, Split};
+use crate::model::workload::{Presence, PrimaryFacts, TargetFacts};
 
 use super::interlock::{self, Cleared};
 use super::machine::{Flow, blocked, stop};

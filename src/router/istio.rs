@@ -12,10 +12,10 @@ use super::live::{edit, same};
 use super::marks::{LAST_APPLIED, ORIGINAL, annotation, cleared, flux};
 use super::owner::{Owner, of_sibling};
 use super::{Error, Router};
-use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
-use crate::api::release::Release;
-use crate::api::traffic::{Capabilities, RouteState, RouteWish, Split};
-use crate::api::workload::TargetShape;
+use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::release::Release;
+use crate::model::traffic::{Capabilities, RouteState, RouteWish, Split};
+use crate::model::workload::TargetShape;
 
 mod matching;
 mod rules;

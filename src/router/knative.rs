@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::live::edit;
 use super::{Error, Router};
-use crate::api::object::{Kind, ObjectId, Objects, Write};
-use crate::api::release::Release;
-use crate::api::traffic::{Capabilities, RouteState, RouteWish, Split};
-use crate::api::workload::TargetShape;
+use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::Release;
+use crate::model::traffic::{Capabilities, RouteState, RouteWish, Split};
+use crate::model::workload::TargetShape;
 
 /// Knative's own traffic split.
 pub struct Knative;

@@ -1,10 +1,10 @@
 //! No mesh (spec 03 §3): the apex Service points at the primary all the time, so there is nothing to tell anybody.
 
 use super::{Error, Router};
-use crate::api::object::{ObjectId, Objects, Write};
-use crate::api::release::Release;
-use crate::api::traffic::{Capabilities, RouteState, RouteWish};
-use crate::api::workload::TargetShape;
+use crate::model::object::{ObjectId, Objects, Write};
+use crate::model::release::Release;
+use crate::model::traffic::{Capabilities, RouteState, RouteWish};
+use crate::model::workload::TargetShape;
 
 /// Plain Kubernetes Services.
 pub struct Kubernetes;
@@ -47,7 +47,7 @@ impl Router for Kubernetes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::traffic::Split;
+    use crate::model::traffic::Split;
     use crate::router::testing::{release, shape};
 
     // spec: 03/NOP-01

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::object::{ObjectId, Write};
+use crate::model::object::{ObjectId, Write};
 
 /// The write that brings `changes`, a merge patch, to the object; `None` if it has them already.
 pub(super) fn edit(id: ObjectId, live: &Value, changes: &Value) -> Option<Write> {

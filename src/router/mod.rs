@@ -3,10 +3,10 @@
 
 use thiserror::Error;
 
-use crate::api::object::{ObjectId, Objects, Write};
-use crate::api::release::Release;
-use crate::api::traffic::{Capabilities, RouteState, RouteWish};
-use crate::api::workload::TargetShape;
+use crate::model::object::{ObjectId, Objects, Write};
+use crate::model::release::Release;
+use crate::model::traffic::{Capabilities, RouteState, RouteWish};
+use crate::model::workload::TargetShape;
 
 mod affinity;
 pub mod istio;

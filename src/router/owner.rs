@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::Error;
-use crate::api::object::ObjectId;
-use crate::api::release::Release;
+use crate::model::object::ObjectId;
+use crate::model::release::Release;
 
 /// Who made an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

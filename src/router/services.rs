@@ -18,10 +18,10 @@ use super::Error;
 use super::live::edit;
 use super::marks::{LAST_APPLIED, annotation, cleared, flux};
 use super::owner::{Owner, of_sibling};
-use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
-use crate::api::release::{Release, TargetKind};
 use crate::api::service::CustomMetadata;
-use crate::api::workload::{Presence, TargetShape};
+use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::release::{Release, TargetKind};
+use crate::model::workload::{Presence, TargetShape};
 
 mod ports;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::analysis::{OnMetricError, OnNoData};
-use crate::api::object::{Kind, ObjectId, Objects, Write};
-use crate::api::release::{Plan, Release, Steps, Strategy, Target, TargetKind};
 use crate::api::service::CanaryService;
-use crate::api::workload::TargetShape;
+use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::{Plan, Release, Steps, Strategy, Target, TargetKind};
+use crate::model::workload::TargetShape;
 
 pub fn release() -> Release {
     serving(CanaryService { port: 80, ..CanaryService::default() })

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::http::{Cause, Request, Response, Transport};
-use crate::kubesim::KubeSim;
+use kubesim::KubeSim;
 
 /// How a version of an application behaves under traffic.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::api::crds;
-use crate::api::release::Settings;
 use crate::controller::client::{Layers, layered};
 use crate::controller::clock::Clock;
 use crate::controller::fence::{Claim, Fence};
@@ -17,7 +16,8 @@ use crate::controller::ids::Ids;
 use crate::controller::telemetry::Telemetry;
 use crate::controller::{Controller, Parts};
 use crate::http;
-use crate::kubesim::KubeSim;
+use crate::model::release::Settings;
+use kubesim::KubeSim;
 
 use super::backend::Backend;
 use super::mesh::istio_crds;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::api::release::{Credentials, Hook};
+use crate::model::release::{Credentials, Hook};
 
 mod payload;
 mod signature;
 mod verdict;
 
-pub use crate::api::answer::Verdict;
+pub use crate::model::answer::Verdict;
 pub use payload::{Notice, Payload, checksum};
 pub use signature::{SecretData, headers, redacted};
 pub use verdict::{answered, unanswered};

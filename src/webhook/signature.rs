@@ -95,7 +95,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::api::release::Credentials;
+    use crate::model::release::Credentials;
 
     fn call(credentials: Credentials) -> Call {
         Call {

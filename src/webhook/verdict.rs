@@ -1,6 +1,6 @@
 //! What the answer of a hook means (spec 02 §6.1).
 
-use crate::api::answer::{Verdict, excerpt};
+use crate::model::answer::{Verdict, excerpt};
 
 /// The verdict of an answer. `url` is the hook's address as it may be shown, `attempts` how often it was called.
 pub fn answered(url: &str, attempts: u32, status: u16, body: &[u8]) -> Verdict {

@@ -8,9 +8,9 @@ use super::live::{self, edit, find};
 use super::primary::{Copied, Twin};
 use super::readiness::{self, Standard, number, prefixed};
 use super::{Error, Workload, owner, revision, scaler, shape};
-use crate::api::object::{Kind, ObjectId, Objects, Write};
-use crate::api::release::{Release, Settings};
-use crate::api::workload::{PrimaryFacts, TargetFacts, TargetShape};
+use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::{Release, Settings};
+use crate::model::workload::{PrimaryFacts, TargetFacts, TargetShape};
 
 /// A Deployment as target.
 pub struct Deployment;

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::live::{edit, missing};
 use super::{Error, Workload, revision};
-use crate::api::object::{Kind, ObjectId, Objects, Write};
-use crate::api::release::{Release, Settings};
-use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts, TargetShape};
+use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::{Release, Settings};
+use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts, TargetShape};
 
 /// A Knative Service as target.
 pub struct Knative;
@@ -171,7 +171,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::api::release::{Target, TargetKind};
+    use crate::model::release::{Target, TargetKind};
     use crate::workload::testing::{noon, release as frontend};
 
     fn release() -> Release {

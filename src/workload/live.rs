@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Error;
-use crate::api::object::{ObjectId, Objects, Write};
+use crate::model::object::{ObjectId, Objects, Write};
 
 /// The object, or the error that its absence is.
 pub(super) fn find<'a>(seen: &'a Objects, id: &ObjectId) -> Result<&'a Value, Error> {

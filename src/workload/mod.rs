@@ -5,9 +5,9 @@
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
-use crate::api::object::{ObjectId, Objects, Write};
-use crate::api::release::{Release, Settings};
-use crate::api::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape};
+use crate::model::object::{ObjectId, Objects, Write};
+use crate::model::release::{Release, Settings};
+use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape};
 
 pub mod config;
 pub mod daemonset;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::Error;
-use crate::api::object::ObjectId;
-use crate::api::release::Release;
+use crate::model::object::ObjectId;
+use crate::model::release::Release;
 
 /// Fails if something else than the release's Canary is the object's controller. An object without a controller
 /// may have lost it, in a backup for example, and is used as it is. The uid is not compared: a Canary that was
@@ -33,7 +33,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::object::Kind;
+    use crate::model::object::Kind;
     use crate::workload::testing::release;
 
     #[rstest]

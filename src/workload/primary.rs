@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::config::{self, Copies, MARK, Occasion, Tracked};
 use super::shape::{SelectorLabel, selector_label};
 use super::{Error, revision};
-use crate::api::object::{ObjectId, Objects, merge_patch, owner_references};
-use crate::api::release::{Release, Settings};
+use crate::model::object::{ObjectId, Objects, merge_patch, owner_references};
+use crate::model::release::{Release, Settings};
 
 /// A target, and what its primary is made from.
 pub(super) struct Twin<'a> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::api::workload::Readiness;
+use crate::model::workload::Readiness;
 
 /// What a workload is judged by.
 #[derive(Clone, Copy, Debug)]

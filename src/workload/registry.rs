@@ -5,7 +5,7 @@ use super::daemonset::DaemonSet;
 use super::deployment::Deployment;
 use super::knative::Knative;
 use super::service::Service;
-use crate::api::release::TargetKind;
+use crate::model::release::TargetKind;
 
 /// The workload of a kind.
 pub fn workload(kind: TargetKind) -> &'static dyn Workload {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::config;
 use super::primary::{items, own_selectors};
-use crate::api::workload::REVISION_PREFIX;
+use crate::model::workload::REVISION_PREFIX;
 
 mod normal;
 mod quantity;

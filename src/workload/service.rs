@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::live::{edit, find};
 use super::primary::{is_copyable, is_flux};
 use super::{Error, Workload, owner, revision};
-use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
-use crate::api::release::{Release, Settings};
-use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts, TargetShape};
+use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::release::{Release, Settings};
+use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts, TargetShape};
 
 /// A Service as target.
 pub struct Service;
@@ -230,7 +230,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::api::release::{Target, TargetKind};
+    use crate::model::release::{Target, TargetKind};
     use crate::workload::testing::{noon, release as frontend};
 
     fn release() -> Release {

@@ -5,10 +5,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
 use super::Error;
-use crate::api::object::ObjectId;
-use crate::api::release::{Release, Settings};
 use crate::api::service::CanaryService;
-use crate::api::workload::{DiscoveredPort, TargetShape};
+use crate::model::object::ObjectId;
+use crate::model::release::{Release, Settings};
+use crate::model::workload::{DiscoveredPort, TargetShape};
 
 /// The label by which Services tell the primary's pods from the canary's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ mod tests {
     ) {
         let (mut target, release) = (frontend(), release());
         target["spec"]["selector"]["matchLabels"] = labels;
-        let id = crate::api::object::Kind::DEPLOYMENT.at(&release.namespace, &release.target.name);
+        let id = crate::model::object::Kind::DEPLOYMENT.at(&release.namespace, &release.target.name);
         let shape = shape(&release, &settings(), &id, &target).expect("a shape");
         assert_eq!((shape.label_key.as_str(), shape.label_value.as_str()), (key, value));
     }
@@ -174,7 +174,7 @@ mod tests {
     fn a_target_without_any_selector_label_is_refused_with_their_list() {
         let mut target = frontend();
         target["spec"]["selector"] = json!({"matchLabels": {"tier": "web"}});
-        let id = crate::api::object::Kind::DEPLOYMENT.at("shop", "frontend");
+        let id = crate::model::object::Kind::DEPLOYMENT.at("shop", "frontend");
         assert_eq!(
             shape(&release(), &settings(), &id, &target),
             Err(Error::Unusable(
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn without_port_discovery_there_are_no_further_ports() {
-        let id = crate::api::object::Kind::DEPLOYMENT.at("shop", "frontend");
+        let id = crate::model::object::Kind::DEPLOYMENT.at("shop", "frontend");
         let shape = shape(&release(), &settings(), &id, &frontend()).expect("a shape");
         assert_eq!(shape.ports, []);
     }

@@ -7,11 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::api::analysis::{OnMetricError, OnNoData};
-use crate::api::object::{Kind, ObjectId, Objects, Write};
-use crate::api::release::{
+use crate::api::service::CanaryService;
+use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::{
     Autoscaler, Plan, Release, ScalerKind, Settings, Steps, Strategy, Target, TargetKind,
 };
-use crate::api::service::CanaryService;
 
 pub fn release() -> Release {
     Release {

@@ -3,8 +3,8 @@
 use std::process::Output;
 use std::time::Duration;
 
+use kubesim::KubeSim;
 use serde_json::{Value, json};
-use vexil::kubesim::KubeSim;
 use vexil::sim::{Running, Version, World};
 
 const QUARTERS: &str = include_str!("../data/shop/frontend-quarters.yaml");

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kubesim::{ApiStatus, Fate, Request};
 use serde_json::{Value, json};
-use vexil::api::release::Settings;
 use vexil::controller::fence::Claim;
-use vexil::kubesim::{ApiStatus, Fate, Request};
+use vexil::model::release::Settings;
 use vexil::sim::{Fault, Running, World};
 
 const MANIFEST: &str = include_str!("../data/shop/frontend-settings.yaml");

@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms that it may use. `cli` and `lib.rs` may use everything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &[]),
+    ("model", &["api"]),
+    ("manifest", &["api", "model"]),
     ("http", &[]),
-    ("kubesim", &[]),
-    ("alert", &["api"]),
-    ("metrics", &["api"]),
-    ("rollout", &["api"]),
-    ("router", &["api"]),
-    ("webhook", &["api"]),
-    ("workload", &["api"]),
-    ("controller", &["alert", "api", "http", "metrics", "rollout", "router", "webhook", "workload"]),
+    ("alert", &["api", "model"]),
+    ("metrics", &["api", "model"]),
+    ("rollout", &["api", "model"]),
+    ("router", &["api", "model"]),
+    ("webhook", &["api", "model"]),
+    ("workload", &["api", "model"]),
+    (
+        "controller",
+        &["alert", "api", "http", "manifest", "metrics", "model", "rollout", "router", "webhook", "workload"],
+    ),
     (
         "sim",
         &[
@@ -23,8 +27,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "api",
             "controller",
             "http",
-            "kubesim",
+            "manifest",
             "metrics",
+            "model",
             "rollout",
             "router",
             "webhook",
@@ -34,7 +39,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without I/O, clock and chance, and what would bring them in.
-const PURE: &[&str] = &["alert", "api", "metrics", "rollout", "router", "webhook", "workload"];
+const PURE: &[&str] =
+    &["alert", "api", "manifest", "metrics", "model", "rollout", "router", "webhook", "workload"];
 const IMPURE: &[&str] = &[
     "kube::Client",
     "kube::Api",

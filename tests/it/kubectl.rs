@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use vexil::kubesim::{KubeSim, Listening, PodBehaviour, PodRules};
+use kubesim::{KubeSim, Listening, PodBehaviour, PodRules};
 
 /// A cluster that listens, and the kubectl that talks to it.
 struct Bench {

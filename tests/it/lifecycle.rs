@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kubesim::{ApiStatus, Fate};
 use serde_json::{Value, json};
-use vexil::api::release::Settings;
-use vexil::kubesim::{ApiStatus, Fate};
+use vexil::model::release::Settings;
 use vexil::sim::{Running, World};
 
 const QUARTERS: &str = include_str!("../data/shop/frontend-quarters.yaml");

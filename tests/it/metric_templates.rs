@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use vexil::api::decode;
+use vexil::manifest::decode;
 use vexil::metrics::{KNOWN, Template, Variables};
 
 #[test]

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kubesim::{Fate, Request};
 use serde_json::Value;
-use vexil::kubesim::{Fate, Request};
 use vexil::sim::{Running, Version, World};
 
 const QUARTERS: &str = include_str!("../data/shop/frontend-quarters.yaml");

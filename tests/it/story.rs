@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use kubesim::Change;
 use serde_json::Value;
 use vexil::controller::clock::Clock;
-use vexil::kubesim::Change;
 use vexil::sim::{Running, Version, World};
 
 /// The shop's frontend behind Istio, with another analysis.

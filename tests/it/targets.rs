@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kubesim::KubeSim;
 use serde_json::{Value, json};
-use vexil::kubesim::KubeSim;
 use vexil::sim::{Running, World, knative_crds};
 
 const HOUR: Duration = Duration::from_secs(3600);

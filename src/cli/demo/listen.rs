@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::cli::print::{Line, Tone};
-use crate::kubesim::Listening;
+use kubesim::Listening;
 
 use super::shop::{APP, BROKEN, GOOD, NAMESPACE, SLOW, STUCK, image};
 

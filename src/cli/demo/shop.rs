@@ -6,8 +6,8 @@ use anyhow::anyhow;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::kubesim::{PodBehaviour, PodRules};
 use crate::sim::{Version, World};
+use kubesim::{PodBehaviour, PodRules};
 
 /// The objects of the shop, as a user would apply them.
 pub(super) const MANIFEST: &str = include_str!("shop.yaml");

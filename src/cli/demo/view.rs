@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::api::duration;
 use crate::controller::clock::Clock;
-use crate::kubesim::ChangeKind;
 use crate::sim::{Sample, World, weights_of};
+use kubesim::ChangeKind;
 
 use super::shop::{APP, NAMESPACE};
 

@@ -16,11 +16,11 @@ use super::*;
 use crate::alert::Channel;
 use crate::api::analysis::CrossRef;
 use crate::api::hooks::{AlertRef, Severity};
-use crate::api::read::{self, Providers};
-use crate::api::traffic::Capabilities;
 use crate::controller::clock::Clock;
 use crate::controller::logging;
 use crate::http::{Cause, Limits, Request, Response, Transport};
+use crate::manifest::read::{self, Providers};
+use crate::model::traffic::Capabilities;
 
 /// A cluster that has these objects, by path, and a network that answers as told. Clones are the same.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use prometheus_http_query::Selector;
 
-use crate::api::release::Release;
+use crate::model::release::Release;
 
 use super::promql::{literal, p99, pattern, percentage};
 

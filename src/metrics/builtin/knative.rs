@@ -3,7 +3,7 @@
 
 use prometheus_http_query::Selector;
 
-use crate::api::release::Release;
+use crate::model::release::Release;
 
 use super::promql::{p99, pattern, percentage};
 

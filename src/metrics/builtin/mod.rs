@@ -4,8 +4,8 @@
 //! provider ──observer()──▶ Observer ──query()──▶ PromQL ~~▶ answer ──read()──▶ percent, or milliseconds
 //! ```
 
-use crate::api::answer::Measured;
-use crate::api::release::{MetricSource, Release};
+use crate::model::answer::Measured;
+use crate::model::release::{MetricSource, Release};
 
 use super::Error;
 

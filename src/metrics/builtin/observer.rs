@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::api::release::{Release, Settings, TargetKind};
+use crate::model::release::{Release, Settings, TargetKind};
 
 /// Whose metrics tell of a canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use prometheus_http_query::Selector;
 
-use crate::api::release::{Release, TargetKind};
+use crate::model::release::{Release, TargetKind};
 
 use super::promql::{literal, p99, pattern, percentage};
 

@@ -4,8 +4,8 @@ use rstest::rstest;
 
 use super::promql::{literal, pattern};
 use super::*;
-use crate::api::release::{Settings, TargetKind};
 use crate::metrics::testing::podinfo;
+use crate::model::release::{Settings, TargetKind};
 
 fn global(provider: &str) -> Settings {
     Settings { mesh_provider: provider.to_owned(), ..Settings::default() }

@@ -5,7 +5,7 @@ use prometheus_http_query::response::{Data, PromqlResult};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::answer::{Measured, excerpt};
+use crate::model::answer::{Measured, excerpt};
 
 /// The one number in an answer, or why there is none.
 pub(super) fn measure(status: u16, body: &[u8]) -> Measured {

@@ -1,6 +1,6 @@
 //! A/B testing: the requests that match go to the canary for as many checks as asked (spec 02 §2.3).
 
-use crate::api::traffic::Split;
+use crate::model::traffic::Split;
 
 use super::{Advance, Position};
 

@@ -1,6 +1,6 @@
 //! Blue/green: checked beside the primary, then all traffic at once, then one check on it (spec 02 §2.4, §2.5).
 
-use crate::api::traffic::Split;
+use crate::model::traffic::Split;
 
 use super::{Advance, Position};
 

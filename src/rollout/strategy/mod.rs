@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::api::release::{Plan, Strategy};
-use crate::api::traffic::{Capabilities, Split};
+use crate::model::release::{Plan, Strategy};
+use crate::model::traffic::{Capabilities, Split};
 
 mod ab_testing;
 mod blue_green;

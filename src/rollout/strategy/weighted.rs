@@ -1,7 +1,7 @@
 //! Weighted canary: one step up per passed check, promotion at the maximum (spec 02 §2.1, §2.2).
 
-use crate::api::release::Steps;
-use crate::api::traffic::Split;
+use crate::model::release::Steps;
+use crate::model::traffic::Split;
 
 use super::{Advance, Position};
 

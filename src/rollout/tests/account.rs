@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 
-use crate::api::answer::Measured;
 use crate::api::hooks::HookType;
 use crate::api::status::{Blocker, BlockerKind, Phase};
-use crate::api::workload::Readiness;
+use crate::model::answer::Measured;
+use crate::model::workload::Readiness;
 
 use super::super::testing::{MESH, Stage, hook, release};
 

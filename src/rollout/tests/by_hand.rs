@@ -3,11 +3,11 @@
 use rstest::rstest;
 use serde_json::json;
 
-use crate::api::answer::Measured;
 use crate::api::hooks::{HookType, Severity};
-use crate::api::request::{REQUEST, Request};
 use crate::api::status::{BlockerKind, PROMOTE, Phase};
-use crate::api::workload::Readiness;
+use crate::model::answer::Measured;
+use crate::model::by_hand::{REQUEST, Request};
+use crate::model::workload::Readiness;
 
 use super::super::step::{Outcome, Reason};
 use super::super::testing::{MESH, Stage, hook, release};

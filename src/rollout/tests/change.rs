@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use crate::api::status::{AppliedTarget, CanaryStatus, Phase};
-use crate::api::workload::{PrimaryFacts, Readiness, TargetFacts};
+use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::super::change::{Change, change};
 

@@ -4,9 +4,9 @@ use Phase::{Failed, Finalising, Initialized, Progressing, Promoting, Succeeded};
 use chrono::TimeDelta;
 use rstest::rstest;
 
-use crate::api::answer::Measured;
 use crate::api::status::Phase;
-use crate::api::workload::{REVISION_PREFIX, Readiness};
+use crate::model::answer::Measured;
+use crate::model::workload::{REVISION_PREFIX, Readiness};
 
 use super::super::step::Reason;
 use super::super::testing::{MESH, Stage, release};

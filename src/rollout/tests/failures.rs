@@ -3,10 +3,10 @@
 use Phase::{Failed, Finalising, Progressing, Promoting, Succeeded};
 use chrono::TimeDelta;
 
-use crate::api::answer::Measured;
 use crate::api::status::Phase;
-use crate::api::traffic::Split;
-use crate::api::workload::{Presence, Readiness};
+use crate::model::answer::Measured;
+use crate::model::traffic::Split;
+use crate::model::workload::{Presence, Readiness};
 
 use super::super::step::{Effect, Reason, Step};
 use super::super::testing::{MESH, Stage, release};
@@ -255,7 +255,7 @@ fn a_canary_parked_in_the_middle_of_its_run_is_scaled_up_again() {
 fn more_weight_than_the_checks_allow_is_taken_back() {
     let mut stage = running_at_20();
     stage.world.routes = RoutesSeen::Seen {
-        state: crate::api::traffic::RouteState { split: Split::canary_gets(80), mirrored: false },
+        state: crate::model::traffic::RouteState { split: Split::canary_gets(80), mirrored: false },
         in_place: true,
     };
     stage.settle();
@@ -300,7 +300,7 @@ fn traffic_that_was_handed_back_while_promoting_is_told_once() {
 #[test]
 fn a_daemon_set_is_waited_for_since_its_step_was_due_and_no_longer_than_the_deadline() {
     let mut release = release();
-    release.target.kind = crate::api::release::TargetKind::DaemonSet;
+    release.target.kind = crate::model::release::TargetKind::DaemonSet;
     let mut stage = Stage::detected(release, MESH);
     // Days at rest do not count.
     let why = "canary damonset podinfo.test not ready with retryable true: waiting for rollout to finish: 1 out of 2";

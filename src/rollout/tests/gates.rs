@@ -3,8 +3,8 @@
 use Phase::{Progressing, Promoting, Succeeded, WaitingPromotion};
 
 use crate::api::hooks::HookType;
-use crate::api::release::Release;
 use crate::api::status::Phase;
+use crate::model::release::Release;
 
 use super::super::step::Ask;
 use super::super::testing::{MESH, Stage, hook, release};

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use crate::api::analysis::{OnMetricError, OnNoData};
-use crate::api::answer::Measured;
 use crate::api::status::{CanaryStatus, Phase};
+use crate::model::answer::Measured;
 
 use super::super::analysis::{Judgement, judge_one};
 use super::super::step::{Effect, Reason, Side, Step};
@@ -158,8 +158,10 @@ fn a_missing_target_is_in_status_and_events_once() {
 #[test]
 fn a_spec_that_cannot_be_used_keeps_everything_but_says_why() {
     let stage = Stage::initialized(release(), MESH);
-    let problem =
-        crate::api::Problem { field: "spec.analysis.stepWeight".into(), message: "0 moves nothing".into() };
+    let problem = crate::model::release::Problem {
+        field: "spec.analysis.stepWeight".into(),
+        message: "0 moves nothing".into(),
+    };
     let refused = status::refused(&stage.world.status, 2, &[problem], stage.now());
     assert_eq!(refused.phase, Phase::Initialized);
     assert_eq!(refused.last_applied_spec, "vx1-a");

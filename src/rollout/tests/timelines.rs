@@ -7,8 +7,8 @@
 
 use chrono::TimeDelta;
 
-use crate::api::Release;
-use crate::api::traffic::{Capabilities, Cookies};
+use crate::model::release::Release;
+use crate::model::traffic::{Capabilities, Cookies};
 
 use super::super::RoutesSeen;
 use super::super::step::{Ask, EventKind};

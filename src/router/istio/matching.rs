@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::api::analysis::AnalysisMatch;
-use crate::api::release::Release;
 use crate::api::service::StringMatch;
+use crate::model::release::Release;
 use crate::router::Error;
 
 /// The matches of the canary's rule: each entry of the analysis with each of the service.

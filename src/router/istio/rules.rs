@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::matching;
-use crate::api::release::Release;
-use crate::api::traffic::RouteWish;
+use crate::model::release::Release;
+use crate::model::traffic::RouteWish;
 use crate::router::{Error, affinity};
 
 /// The fields of the spec that are ours; null where there must be none.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use crate::api::service::CanaryService;
-use crate::api::workload::DiscoveredPort;
+use crate::model::workload::DiscoveredPort;
 
 /// A port as it should be.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use rstest::rstest;
 
 use super::*;
-use crate::api::workload::DiscoveredPort;
+use crate::model::workload::DiscoveredPort;
 use crate::router::testing::{applied, foreign, patched, release, seen, service, serving, shape, with};
 
 const SIDES: [Side; 3] = [Side::Canary, Side::Primary, Side::Apex];

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Tracked, checksum, digest};
-use crate::api::object::{ObjectId, Objects, Write, merge_patch, owner_references};
-use crate::api::release::{Release, Settings};
+use crate::model::object::{ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::release::{Release, Settings};
 use crate::workload::live::edit;
 use crate::workload::primary::is_included;
 use crate::workload::{Error, owner};

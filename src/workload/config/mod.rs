@@ -20,8 +20,8 @@ use serde_json::{Value, json};
 
 use super::Error;
 use super::live::missing;
-use crate::api::object::{Kind, ObjectId, Objects};
-use crate::api::release::{Release, Settings};
+use crate::model::object::{Kind, ObjectId, Objects};
+use crate::model::release::{Release, Settings};
 
 mod checksum;
 mod copies;

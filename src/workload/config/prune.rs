@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::copies::is_this_canary;
 use super::references::places;
-use crate::api::object::{ObjectId, Objects, Write};
-use crate::api::release::Release;
+use crate::model::object::{ObjectId, Objects, Write};
+use crate::model::release::Release;
 
 /// Deletes those of `owned` that are copies and that no pod of the primary with `template` needs. From a copy that
 /// others share only our name is taken.
@@ -37,7 +37,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::api::object::Kind;
+    use crate::model::object::Kind;
     use crate::workload::testing::release;
 
     fn ours() -> Value {

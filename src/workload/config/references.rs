@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::api::object::Kind;
+use crate::model::object::Kind;
 
 /// A place in a template that names a ConfigMap or a Secret.
 pub(in crate::workload) struct Place {

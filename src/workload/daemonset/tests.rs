@@ -7,7 +7,7 @@ use crate::workload::testing::{applied, created, noon, patched, release, seen, s
 
 fn agent_release() -> Release {
     let mut release = release();
-    release.target.kind = crate::api::release::TargetKind::DaemonSet;
+    release.target.kind = crate::model::release::TargetKind::DaemonSet;
     release.target.name = "node-agent".into();
     release
 }

@@ -3,9 +3,9 @@
 use rstest::rstest;
 
 use super::*;
-use crate::api::object::owner_references;
-use crate::api::release::ScalerKind;
-use crate::api::workload::Readiness;
+use crate::model::object::owner_references;
+use crate::model::release::ScalerKind;
+use crate::model::workload::Readiness;
 use crate::workload::testing::{
     applied, autoscaled, created, frontend, frontend_primary, hpa, including, noon, patched, release, seen,
     settings,

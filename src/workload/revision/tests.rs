@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::api::workload::is_own_revision;
+use crate::model::workload::is_own_revision;
 use crate::workload::testing::{frontend, frontend_primary};
 
 fn matches(wanted: &Value, primary: &Value) -> bool {

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::live::{edit, missing};
 use super::primary::is_flux;
 use super::{Error, owner};
-use crate::api::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
-use crate::api::release::{Autoscaler, Release, ScalerKind, Settings, TargetKind};
-use crate::api::workload::Presence;
+use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::release::{Autoscaler, Release, ScalerKind, Settings, TargetKind};
+use crate::model::workload::Presence;
 
 mod hpa;
 mod scaled_object;

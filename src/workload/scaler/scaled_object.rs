@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{Kindred, override_bounds};
-use crate::api::object::Kind;
-use crate::api::release::{Autoscaler, Release, Settings};
+use crate::model::object::Kind;
+use crate::model::release::{Autoscaler, Release, Settings};
 use crate::workload::primary::{is_copyable, is_flux, items};
 
 pub(super) struct ScaledObject;

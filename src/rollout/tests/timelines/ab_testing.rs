@@ -1,8 +1,8 @@
 //! A/B testing (spec 02 §2.3): the shares are those of the matching requests.
 
 use crate::api::analysis::AnalysisMatch;
-use crate::api::answer::Measured;
-use crate::api::release::{Release, Strategy};
+use crate::model::answer::Measured;
+use crate::model::release::{Release, Strategy};
 
 use super::super::super::testing::{MESH, release};
 use super::Timeline;

@@ -1,9 +1,9 @@
 //! Session affinity (spec 02 §2.7): the cookies of a run from their making to the day that clients drop them.
 
 use crate::api::analysis::SessionAffinity;
-use crate::api::answer::Measured;
-use crate::api::release::{Release, Steps, Strategy};
-use crate::api::workload::Readiness;
+use crate::model::answer::Measured;
+use crate::model::release::{Release, Steps, Strategy};
+use crate::model::workload::Readiness;
 
 use super::super::super::testing::{MESH, Stage, release};
 use super::Timeline;

@@ -1,7 +1,7 @@
 //! Blue/green, without routes and with a mesh (spec 02 §2.4, §2.5).
 
-use crate::api::answer::Measured;
-use crate::api::release::{Release, Strategy};
+use crate::model::answer::Measured;
+use crate::model::release::{Release, Strategy};
 
 use super::super::super::testing::{MESH, NO_ROUTES, release};
 use super::Timeline;

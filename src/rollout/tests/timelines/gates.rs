@@ -3,11 +3,11 @@
 use rstest::rstest;
 
 use crate::api::analysis::AnalysisMatch;
-use crate::api::answer::Measured;
 use crate::api::hooks::HookType;
-use crate::api::release::{Release, Steps, Strategy};
 use crate::api::status::Phase;
-use crate::api::traffic::Capabilities;
+use crate::model::answer::Measured;
+use crate::model::release::{Release, Steps, Strategy};
+use crate::model::traffic::Capabilities;
 
 use super::super::super::testing::{MESH, NO_ROUTES, hook, release};
 use super::Timeline;

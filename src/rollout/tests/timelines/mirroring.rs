@@ -1,9 +1,9 @@
 //! Mirroring as the first step of a weighted canary (spec 02 §2.2).
 
-use crate::api::answer::Measured;
 use crate::api::hooks::HookType;
-use crate::api::release::{Release, Steps, Strategy};
-use crate::api::traffic::Capabilities;
+use crate::model::answer::Measured;
+use crate::model::release::{Release, Steps, Strategy};
+use crate::model::traffic::Capabilities;
 
 use super::super::super::testing::{MESH, hook, release};
 use super::Timeline;

@@ -1,8 +1,8 @@
 //! Releases without an analysis (spec 02 §2.6).
 
 use crate::api::hooks::HookType;
-use crate::api::release::{Release, Strategy};
-use crate::api::workload::Readiness;
+use crate::model::release::{Release, Strategy};
+use crate::model::workload::Readiness;
 
 use super::super::super::testing::{MESH, NO_ROUTES, hook, release};
 use super::Timeline;

@@ -1,8 +1,8 @@
 //! Weighted canary (spec 02 §2.1).
 
 use crate::api::analysis::AnalysisMatch;
-use crate::api::answer::Measured;
-use crate::api::release::{Release, Steps, Strategy};
+use crate::model::answer::Measured;
+use crate::model::release::{Release, Steps, Strategy};
 
 use super::super::super::RoutesSeen;
 use super::super::super::testing::{MESH, release};

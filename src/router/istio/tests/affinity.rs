@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::analysis::SessionAffinity;
-use crate::api::traffic::Cookies;
+use crate::model::traffic::Cookies;
 
 fn sticky(primary_cookie: Option<&str>, manifest: Value) -> Release {
     let mut release = shop(manifest);

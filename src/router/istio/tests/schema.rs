@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::api::analysis::SessionAffinity;
-use crate::api::traffic::Cookies;
+use crate::model::traffic::Cookies;
 
 #[test]
 fn the_crd_accepts_what_we_write() {

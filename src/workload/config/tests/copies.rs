@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::api::object::owner_references;
+use crate::model::object::owner_references;
 use crate::workload::testing::including;
 
 /// Another Canary of the same namespace, whose target is named like it.

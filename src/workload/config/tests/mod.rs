@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::reduced;
-use crate::api::object::{Kind, ObjectId, Objects, Write};
-use crate::api::release::{Release, Settings, TargetKind};
+use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::{Release, Settings, TargetKind};
 use crate::workload::Workload;
 use crate::workload::testing::{frontend, registered, release};
 

@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::api::workload::PrimaryFacts;
+use crate::model::workload::PrimaryFacts;
 use crate::workload::config::MARK;
 use crate::workload::testing::noon;
 

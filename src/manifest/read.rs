@@ -1,0 +1,167 @@
+//! From a manifest to a [`Release`]: every default filled in, every old form understood, everything that is wrong
+//! collected. Behind this door nobody judges a manifest again.
+
+use std::time::Duration;
+
+use super::defaults;
+use super::notes::{Notes, shown};
+use super::{legacy, unknown, validate};
+use crate::api::analysis::Analysis;
+use crate::api::canary::Canary;
+use crate::model::release::{Autoscaler, Reading, Release, ScalerKind, Settings, Target, TargetKind};
+use crate::model::traffic::Capabilities;
+
+mod checks;
+mod plan;
+mod strategy;
+
+/// What the routers know of providers.
+pub struct Providers<'a> {
+    /// The known, for people.
+    pub known: &'a [&'a str],
+    /// What the release's provider can do; `None` if it is not known.
+    pub capabilities: &'a dyn Fn(&Release) -> Option<Capabilities>,
+}
+
+/// Reads a Canary. All that is wrong is reported, not the first only. A Canary that is being deleted is not refused
+/// for what it asks: its finalizer must run, so problems are warnings then (spec 01 EC-27).
+pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) -> Reading {
+    let mut notes = Notes::default();
+    let manifest = legacy::last_applied(canary);
+    legacy::note_api_version(canary, manifest.as_ref(), &mut notes);
+    let analysis = legacy::analysis(canary, &mut notes);
+
+    let kind = validate::target_kind(&canary.spec.target_ref, &mut notes);
+    let mut release = draft(canary, settings, kind.unwrap_or(TargetKind::Deployment), analysis, &mut notes);
+    validate::cross_namespace(canary, analysis, &release.namespace, settings, &mut notes);
+    validate::knative(canary, &mut notes);
+    validate::cookies(analysis, &mut notes);
+    if kind.is_some() {
+        validate::names(canary, release.target.kind, &release.apex, &mut notes);
+    }
+
+    let capabilities = (providers.capabilities)(&release).unwrap_or_else(|| {
+        notes.refuse("spec.provider", unknown_provider(&release, providers.known));
+        // So that the rest of the manifest is judged all the same.
+        EVERYTHING
+    });
+    if let Some((analysis, path)) = analysis {
+        strategy::settle(&mut release, analysis, path, capabilities, &mut notes);
+    }
+    for unknown in manifest.iter().flat_map(unknown::find) {
+        let advice = unknown.meant.map_or("remove it".to_owned(), |meant| format!("did you mean {meant}?"));
+        notes.warn(&unknown.path, format!("is not a field of a Canary and has no effect: {advice}"));
+    }
+
+    let Notes { problems, mut warnings } = notes;
+    let deleted = canary.metadata.deletion_timestamp.is_some() && kind.is_some();
+    if problems.is_empty() {
+        Reading { release: Ok(Box::new(release)), warnings }
+    } else if deleted {
+        warnings.extend(problems);
+        Reading { release: Ok(Box::new(release)), warnings }
+    } else {
+        Reading { release: Err(problems), warnings }
+    }
+}
+
+/// All that does not depend on what the provider can do.
+fn draft(
+    canary: &Canary,
+    settings: &Settings,
+    kind: TargetKind,
+    analysis: Option<(&Analysis, &str)>,
+    notes: &mut Notes,
+) -> Release {
+    let spec = &canary.spec;
+    let metadata = &canary.metadata;
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let target = spec.target_ref.name.clone();
+    let service = spec.service.clone().unwrap_or_default();
+    let own_provider = spec.provider.clone().filter(|provider| !provider.is_empty());
+    let or_target = |name: Option<&String>| defaults::name(name.map(String::as_str), &target).to_owned();
+    Release {
+        name: metadata.name.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        generation: metadata.generation.unwrap_or_default(),
+        provider: own_provider.clone().unwrap_or_else(|| settings.mesh_provider.clone()),
+        own_provider,
+        metrics_server: defaults::name(spec.metrics_server.as_deref(), &settings.metrics_server).to_owned(),
+        apex: or_target(service.name.as_ref()),
+        service,
+        autoscaler: autoscaler(canary, notes),
+        ingress: or_target(spec.ingress_ref.as_ref().map(|ingress| &ingress.name)),
+        route: or_target(spec.route_ref.as_ref().map(|route| &route.name)),
+        analysis: analysis.map_or_else(plan::without_analysis, |(analysis, path)| {
+            plan::read(analysis, path, &namespace, notes)
+        }),
+        skip_analysis: spec.skip_analysis.unwrap_or_default() || analysis.is_none(),
+        suspend: spec.suspend.unwrap_or_default(),
+        revert_on_deletion: spec.revert_on_deletion.unwrap_or_default(),
+        progress_deadline: progress_deadline(spec.progress_deadline_seconds, notes),
+        target: Target { kind, name: target },
+        namespace,
+    }
+}
+
+fn autoscaler(canary: &Canary, notes: &mut Notes) -> Option<Autoscaler> {
+    let scaler = canary.spec.autoscaler_ref.as_ref()?;
+    validate::scaler_bounds(scaler, notes);
+    let kind = match scaler.kind.as_str() {
+        "HorizontalPodAutoscaler" => ScalerKind::HorizontalPodAutoscaler,
+        "ScaledObject" => ScalerKind::ScaledObject,
+        other => {
+            let message =
+                format!("{} is not known: write HorizontalPodAutoscaler or ScaledObject", shown(other));
+            notes.refuse("spec.autoscalerRef.kind", message);
+            return None;
+        }
+    };
+    let bounds = scaler.primary_scaler_replicas.as_ref();
+    Some(Autoscaler {
+        kind,
+        name: scaler.name.clone(),
+        primary_queries: scaler.primary_scaler_queries.clone(),
+        primary_min: bounds.and_then(|bounds| bounds.min_replicas),
+        primary_max: bounds.and_then(|bounds| bounds.max_replicas),
+    })
+}
+
+/// A deadline that is over at once would fail every release.
+fn progress_deadline(seconds: Option<i64>, notes: &mut Notes) -> Duration {
+    match seconds.map(|seconds| (seconds, u64::try_from(seconds))) {
+        None => defaults::PROGRESS_DEADLINE,
+        Some((_, Ok(seconds @ 1..))) => Duration::from_secs(seconds.min(LONGEST_DEADLINE)),
+        Some((seconds, _)) => {
+            let message =
+                format!("{seconds} leaves no time, 600 is used: write the seconds that a rollout may take");
+            notes.warn("spec.progressDeadlineSeconds", message);
+            defaults::PROGRESS_DEADLINE
+        }
+    }
+}
+
+fn unknown_provider(release: &Release, known: &[&str]) -> String {
+    let provider = shown(&release.provider);
+    let known = known.join(", ");
+    match release.own_provider {
+        Some(_) => format!("{provider} is not known: write one of {known}"),
+        None => {
+            format!("is not set, and --mesh-provider is {provider}, which is not known: write one of {known}")
+        }
+    }
+}
+
+const EVERYTHING: Capabilities = Capabilities {
+    weights: true,
+    matching: true,
+    mirror_weighted: true,
+    mirror_blue_green: true,
+    session_affinity: true,
+};
+
+/// A century. Longer ones would not fit into a date.
+const LONGEST_DEADLINE: u64 = 100 * 365 * 24 * 3600;
+
+#[cfg(test)]
+mod tests;

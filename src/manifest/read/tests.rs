@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::manifest::decode;
+use crate::model::release::{Problem, Steps, Strategy};
+
+mod defaults;
+mod metrics;
+mod old_forms;
+mod refused;
+mod strategy;
+
+const NOTHING: Capabilities = Capabilities {
+    weights: false,
+    matching: false,
+    mirror_weighted: false,
+    mirror_blue_green: false,
+    session_affinity: false,
+};
+
+/// A manifest in today's form.
+fn frontend() -> Value {
+    json!({
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "Canary",
+        "metadata": {"name": "frontend", "namespace": "shop", "uid": "u-1", "generation": 3},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "frontend"},
+            "service": {"port": 80},
+            "analysis": {"interval": "1m", "threshold": 5, "maxWeight": 50, "stepWeight": 10},
+        },
+    })
+}
+
+/// `frontend` with `value` at `path`, which may be new; `null` takes it away.
+fn with(path: &str, value: Value) -> Value {
+    let mut manifest = frontend();
+    set(&mut manifest, path, value);
+    manifest
+}
+
+fn set(manifest: &mut Value, path: &str, value: Value) {
+    let (parent, name) = path.rsplit_once('/').expect("a path");
+    let parent = manifest.pointer_mut(parent).expect("in the manifest").as_object_mut().expect("an object");
+    match value {
+        Value::Null => parent.remove(name),
+        value => parent.insert(name.to_owned(), value),
+    };
+}
+
+/// As a provider that can do everything, or `kubernetes`, which can do nothing, or `ingress`, which has weights only.
+fn read(manifest: &Value) -> Reading {
+    read_with(manifest, &Settings::default())
+}
+
+fn read_with(manifest: &Value, settings: &Settings) -> Reading {
+    let capabilities = |release: &Release| match release.provider.as_str() {
+        "istio" | "knative" => Some(EVERYTHING),
+        "ingress" => Some(Capabilities { weights: true, ..NOTHING }),
+        "kubernetes" => Some(NOTHING),
+        _ => None,
+    };
+    let providers = Providers { known: &["istio", "knative", "kubernetes"], capabilities: &capabilities };
+    release(&decode::canary(manifest).expect("can be decoded"), settings, &providers)
+}
+
+fn accepted(manifest: &Value) -> Release {
+    *read(manifest).release.expect("accepted")
+}
+
+fn lines(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn refusals(reading: Reading) -> Vec<String> {
+    lines(&reading.release.expect_err("refused"))
+}
+
+fn warnings(manifest: &Value) -> Vec<String> {
+    let reading = read(manifest);
+    assert!(reading.release.is_ok(), "{:?}", reading.release);
+    lines(&reading.warnings)
+}
+
+#[test]
+fn a_manifest_in_todays_form_is_read_without_a_word() {
+    let reading = read(&frontend());
+    assert_eq!(reading.warnings, []);
+    let release = reading.release.expect("accepted");
+    assert_eq!((release.title(), release.generation), ("frontend.shop".into(), 3));
+    assert_eq!(release.analysis.strategy, Strategy::Weighted(Steps::By { step: 10, max: 50 }));
+}
+
+#[test]
+fn a_knative_service_is_a_target_of_its_own_kind() {
+    let mut manifest = with("/spec/targetRef/apiVersion", json!("serving.knative.dev/v1"));
+    manifest["spec"]["targetRef"]["kind"] = json!("Service");
+    manifest["spec"]["provider"] = json!("knative");
+    manifest["spec"]["service"] = Value::Null;
+    assert_eq!(accepted(&manifest).target.kind, TargetKind::Knative);
+}

@@ -1,0 +1,163 @@
+//! What no schema can say: checks of a manifest as a whole (spec 01 §3.1, 02 §1.4). The texts of the first group are
+//! compatible to the letter.
+
+use super::defaults;
+use super::notes::{Notes, shown};
+use crate::api::analysis::Analysis;
+use crate::api::canary::{AutoscalerRef, Canary, TargetRef};
+use crate::model::release::{Settings, TargetKind};
+
+/// References into other namespaces, where they are forbidden.
+pub(super) fn cross_namespace(
+    canary: &Canary,
+    analysis: Option<(&Analysis, &str)>,
+    namespace: &str,
+    settings: &Settings,
+    notes: &mut Notes,
+) {
+    if !settings.no_cross_namespace_refs {
+        return;
+    }
+    let mut check = |what: &str, field: String, name: &str, written: Option<&str>| {
+        let other = defaults::name(written, namespace);
+        if other != namespace {
+            notes.refuse(
+                &field,
+                format!("can't access {what} {name}.{other}, cross-namespace references are blocked"),
+            );
+        }
+    };
+    if let Some(upstream) = &canary.spec.upstream_ref {
+        check(
+            "gloo upstream",
+            "spec.upstreamRef.namespace".into(),
+            &upstream.name,
+            upstream.namespace.as_deref(),
+        );
+    }
+    let Some((analysis, path)) = analysis else { return };
+    for (index, metric) in analysis.metrics.iter().flatten().enumerate() {
+        if let Some(template) = &metric.template_ref {
+            let field = format!("{path}.metrics[{index}].templateRef.namespace");
+            check("metric template", field, &template.name, template.namespace.as_deref());
+        }
+    }
+    for (index, alert) in analysis.alerts.iter().flatten().enumerate() {
+        let field = format!("{path}.alerts[{index}].providerRef.namespace");
+        check("alert provider", field, &alert.provider_ref.name, alert.provider_ref.namespace.as_deref());
+    }
+}
+
+/// A Knative Service and the provider `knative` belong together; only the Canary itself can say so.
+pub(super) fn knative(canary: &Canary, notes: &mut Notes) {
+    let spec = &canary.spec;
+    let provider = spec.provider.as_deref().unwrap_or_default();
+    if is_knative(&spec.target_ref) {
+        if provider != "knative" {
+            notes.refuse(
+                "spec.provider",
+                format!("can't use {provider} provider with Knative Service as target"),
+            );
+        }
+        if spec.autoscaler_ref.is_some() {
+            notes.refuse("spec.autoscalerRef", "can't use autoscaler with Knative Service".to_owned());
+        }
+    } else if provider == "knative" {
+        let TargetRef { api_version, kind, .. } = &spec.target_ref;
+        notes.refuse(
+            "spec.targetRef",
+            format!("can't use {api_version}/{kind} as target if provider is set to knative"),
+        );
+    }
+}
+
+/// Session affinity that cannot work.
+pub(super) fn cookies(analysis: Option<(&Analysis, &str)>, notes: &mut Notes) {
+    let Some((analysis, path)) = analysis else { return };
+    let Some(affinity) = &analysis.session_affinity else { return };
+    if affinity.cookie_name.is_empty() {
+        notes.refuse(&format!("{path}.sessionAffinity.cookieName"), EMPTY.to_owned());
+    } else if affinity.primary_cookie_name.as_ref() == Some(&affinity.cookie_name) {
+        notes.refuse(
+            &format!("{path}.sessionAffinity.primaryCookieName"),
+            "can't use the same cookie name for both primary and cookie name; please update them to be different"
+                .to_owned(),
+        );
+    }
+}
+
+/// What kind of workload is referred to; `None` if it is one that cannot be released.
+pub(super) fn target_kind(target: &TargetRef, notes: &mut Notes) -> Option<TargetKind> {
+    match target.kind.as_str() {
+        "Deployment" => Some(TargetKind::Deployment),
+        "DaemonSet" => Some(TargetKind::DaemonSet),
+        "Service" if is_knative(target) => Some(TargetKind::Knative),
+        "Service" => Some(TargetKind::Service),
+        other => {
+            let message =
+                format!("{} cannot be released: write Deployment, DaemonSet or Service", shown(other));
+            notes.refuse("spec.targetRef.kind", message);
+            None
+        }
+    }
+}
+
+/// Names and the port: that there are such, and that what is derived from them can exist.
+pub(super) fn names(canary: &Canary, kind: TargetKind, apex: &str, notes: &mut Notes) {
+    let spec = &canary.spec;
+    let target = &spec.target_ref.name;
+    let mut not_empty = |field: &str, name: Option<&str>| {
+        if name == Some("") {
+            notes.refuse(field, EMPTY.to_owned());
+        }
+    };
+    not_empty("spec.targetRef.name", Some(target));
+    not_empty("spec.autoscalerRef.name", spec.autoscaler_ref.as_ref().map(|scaler| scaler.name.as_str()));
+    not_empty("spec.upstreamRef.name", spec.upstream_ref.as_ref().map(|upstream| upstream.name.as_str()));
+
+    if kind != TargetKind::Knative && apex.len() > LONGEST_APEX {
+        let written = spec.service.as_ref().and_then(|service| service.name.as_deref());
+        let field = if written == Some(apex) { "spec.service.name" } else { "spec.targetRef.name" };
+        notes.refuse(field, format!(
+            "{} is too long for a Service name: with -primary it may have 63 characters, so write at most {LONGEST_APEX} \
+             here, or another spec.service.name",
+            shown(apex)
+        ));
+    }
+    if matches!(kind, TargetKind::Deployment | TargetKind::DaemonSet) {
+        match spec.service.as_ref().map_or(0, |service| service.port) {
+            1..=65_535 => {}
+            0 => notes.refuse(
+                "spec.service.port",
+                "is missing: write the port that the Services are to have".to_owned(),
+            ),
+            other => {
+                notes.refuse("spec.service.port", format!("{other} is not a port: write one from 1 to 65535"))
+            }
+        }
+    }
+}
+
+/// Replica bounds of the primary's autoscaler.
+pub(super) fn scaler_bounds(scaler: &AutoscalerRef, notes: &mut Notes) {
+    let Some(bounds) = &scaler.primary_scaler_replicas else { return };
+    if let (Some(min), Some(max)) = (bounds.min_replicas, bounds.max_replicas)
+        && min > max
+    {
+        let field = "spec.autoscalerRef.primaryScalerReplicas";
+        notes.refuse(
+            field,
+            format!("minReplicas {min} is more than maxReplicas {max}: write the smaller one first"),
+        );
+    }
+}
+
+fn is_knative(target: &TargetRef) -> bool {
+    target.kind == "Service" && target.api_version == "serving.knative.dev/v1"
+}
+
+/// Of what must be named.
+pub(super) const EMPTY: &str = "is empty: write a name";
+
+/// A Service name has 63 characters at most, eight of which are `-primary`.
+const LONGEST_APEX: usize = 55;

@@ -1,0 +1,9 @@
+//! The words that the decision core, routers and workloads share: a release with every default filled in, traffic,
+//! cluster objects as values and the writes that change them, answers to questions. No I/O.
+
+pub mod answer;
+pub mod by_hand;
+pub mod object;
+pub mod release;
+pub mod traffic;
+pub mod workload;

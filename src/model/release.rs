@@ -1,0 +1,284 @@
+//! A Canary with every default filled in and every duration parsed: what the controller works with.
+//! Behind this door nobody meets an optional string again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::api::analysis::{AnalysisMatch, OnMetricError, OnNoData, SessionAffinity};
+use crate::api::hooks::{AlertRef, HookType};
+use crate::api::service::CanaryService;
+
+/// What a Canary asks for, checked and complete.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Release {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    /// `metadata.generation` of the Canary.
+    pub generation: i64,
+    pub target: Target,
+    /// Effective provider: `spec.provider`, else the controller's.
+    pub provider: String,
+    /// `spec.provider` as written; the built-in checks are chosen by both (spec 02 §7.2).
+    pub own_provider: Option<String>,
+    /// Prometheus address for built-in checks and inline queries.
+    pub metrics_server: String,
+    /// Name of the apex Service.
+    pub apex: String,
+    pub service: CanaryService,
+    pub autoscaler: Option<Autoscaler>,
+    /// Name of the referenced Ingress, else the target's (template variable `ingress`).
+    pub ingress: String,
+    /// Name of the referenced route, else the target's (template variable `route`).
+    pub route: String,
+    pub analysis: Plan,
+    /// Also true when there is no analysis.
+    pub skip_analysis: bool,
+    pub suspend: bool,
+    pub revert_on_deletion: bool,
+    /// How long a workload may stay unready.
+    pub progress_deadline: Duration,
+}
+
+impl Release {
+    /// `name.namespace`, as events and alerts write it.
+    pub fn title(&self) -> String {
+        format!("{}.{}", self.name, self.namespace)
+    }
+
+    /// `target.namespace`, as events write it.
+    pub fn target_title(&self) -> String {
+        format!("{}.{}", self.target.name, self.namespace)
+    }
+
+    /// Name of the primary workload.
+    pub fn primary_name(&self) -> String {
+        format!("{}-primary", self.target.name)
+    }
+
+    /// Name of the Service in front of the primary.
+    pub fn primary_service(&self) -> String {
+        format!("{}-primary", self.apex)
+    }
+
+    /// Name of the Service in front of the canary.
+    pub fn canary_service(&self) -> String {
+        format!("{}-canary", self.apex)
+    }
+
+    /// The hooks of one type, in the order of the manifest.
+    pub fn hooks(&self, kind: HookType) -> impl Iterator<Item = &Hook> {
+        self.analysis.hooks.iter().filter(move |hook| hook.kind == kind)
+    }
+}
+
+/// The workload under control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Target {
+    pub kind: TargetKind,
+    pub name: String,
+}
+
+/// The kinds of workload that can be released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum TargetKind {
+    Deployment,
+    DaemonSet,
+    Service,
+    Knative,
+}
+
+impl TargetKind {
+    /// `targetRef.kind`, as messages write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::DaemonSet => "DaemonSet",
+            Self::Service | Self::Knative => "Service",
+        }
+    }
+}
+
+/// The target's autoscaler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Autoscaler {
+    pub kind: ScalerKind,
+    pub name: String,
+    pub primary_queries: Option<BTreeMap<String, String>>,
+    pub primary_min: Option<i32>,
+    pub primary_max: Option<i32>,
+}
+
+/// The kinds of autoscaler that can be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum ScalerKind {
+    HorizontalPodAutoscaler,
+    ScaledObject,
+}
+
+/// How a release advances and how it is judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Never under 10 s.
+    pub interval: Duration,
+    /// At least 1.
+    pub threshold: i64,
+    pub strategy: Strategy,
+    /// Mirror requests before the canary gets any; only set where the router can.
+    pub mirror: bool,
+    /// Percentage of mirrored requests; all when unset.
+    pub mirror_weight: Option<u32>,
+    /// Primary weight increment of a promotion; all at once when 0.
+    pub step_weight_promotion: u32,
+    /// Percent of pods that must be available.
+    pub primary_ready_threshold: u32,
+    pub canary_ready_threshold: u32,
+    pub matches: Vec<AnalysisMatch>,
+    /// In the order in which they are judged: built-ins and inline queries, then templates (spec 02 §7.1).
+    pub metrics: Vec<MetricCheck>,
+    pub hooks: Vec<Hook>,
+    pub alerts: Vec<AlertRef>,
+    pub session_affinity: Option<SessionAffinity>,
+    pub on_metric_error: OnMetricError,
+    pub on_no_data: OnNoData,
+}
+
+/// How the traffic moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Strategy {
+    /// Step by step.
+    Weighted(Steps),
+    /// Checked beside the primary, then all at once.
+    BlueGreen { iterations: u32 },
+    /// The requests that match go to the canary.
+    AbTesting { iterations: u32 },
+}
+
+impl Strategy {
+    /// Metric label `deployment_strategy`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Weighted(_) => "canary",
+            Self::BlueGreen { .. } => "blue-green",
+            Self::AbTesting { .. } => "ab-testing",
+        }
+    }
+}
+
+/// The weights of a weighted release, each 1 to 100.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Steps {
+    /// `stepWeight` up to `maxWeight`.
+    By { step: u32, max: u32 },
+    /// `stepWeights`, strictly rising.
+    List(Vec<u32>),
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricCheck {
+    pub name: String,
+    /// Window as written, for the query.
+    pub interval: String,
+    pub source: MetricSource,
+    /// Inclusive bounds; milliseconds for the built-in duration.
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Where the value of a check comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum MetricSource {
+    SuccessRate,
+    Duration,
+    Inline(String),
+    Template {
+        name: String,
+        namespace: String,
+    },
+    /// Neither a known name, nor a query, nor a template: fails every time (spec 01 §4.2).
+    Unusable,
+}
+
+/// One hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hook {
+    pub name: String,
+    pub url: String,
+    /// Never `Unset`.
+    pub kind: HookType,
+    /// Of one attempt.
+    pub timeout: Duration,
+    /// Further attempts after the first.
+    pub retries: u32,
+    pub disable_tls: bool,
+    pub mute_alert: bool,
+    pub metadata: BTreeMap<String, String>,
+    pub credentials: Credentials,
+}
+
+/// Where the secrets of a hook are; never what they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Credentials {
+    /// Name of the Secret whose keys and values are headers.
+    pub headers: Option<String>,
+    /// Name of the Secret with the signing key, and the key's name in it.
+    pub signing: Option<(String, String)>,
+}
+
+/// What the controller was told that a Canary does not say itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `--mesh-provider`.
+    pub mesh_provider: String,
+    /// `--metrics-server`.
+    pub metrics_server: String,
+    /// `--no-cross-namespace-refs`.
+    pub no_cross_namespace_refs: bool,
+    /// `--selector-labels`, in order of preference.
+    pub selector_labels: Vec<String>,
+    /// `--include-label-prefix`.
+    pub include_label_prefixes: Vec<String>,
+    /// `--enable-config-tracking`.
+    pub config_tracking: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mesh_provider: "istio".into(),
+            metrics_server: "http://prometheus:9090".into(),
+            no_cross_namespace_refs: false,
+            selector_labels: ["app", "name", "app.kubernetes.io/name"].map(Into::into).into(),
+            include_label_prefixes: Vec::new(),
+            config_tracking: true,
+        }
+    }
+}
+
+/// Something in a manifest that is wrong, or that should be written another way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Path of the field, `spec.analysis.interval`.
+    pub field: String,
+    /// What is wrong with which value, and what to do: one sentence, no full stop.
+    pub message: String,
+}
+
+/// As one line: `spec.analysis.stepWeight: 0 moves no traffic: …`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// A Canary as read: the release, or why there cannot be one; and what the user should change in any case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    pub release: Result<Box<Release>, Vec<Problem>>,
+    pub warnings: Vec<Problem>,
+}
