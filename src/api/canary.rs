@@ -44,7 +44,7 @@ use super::status::CanaryStatus;
 pub struct CanarySpec {
     /// Mesh or ingress that shifts the traffic; overrides `--mesh-provider`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = super::schema::PROVIDERS))]
+    #[schemars(extend("enum" = super::provider::Provider::NAMES))]
     pub provider: Option<String>,
     /// Prometheus address for the built-in checks and inline queries of this Canary.
     #[serde(default, skip_serializing_if = "Option::is_none")]

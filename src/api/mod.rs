@@ -9,12 +9,16 @@ pub mod duration;
 pub mod hooks;
 pub mod metric_template;
 pub mod number;
+pub mod provider;
 pub mod schema;
 pub mod service;
+pub mod service_field;
 mod service_schema;
 pub mod status;
 
 pub use alert_provider::{AlertProvider, AlertProviderSpec};
 pub use canary::{Canary, CanarySpec};
 pub use metric_template::{MetricTemplate, MetricTemplateSpec};
+pub use provider::Provider;
+pub use service_field::ServiceField;
 pub use status::{CanaryCondition, CanaryStatus, Phase};

@@ -6,29 +6,6 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-/// Values of `spec.provider` (spec 01 §1.3).
-pub const PROVIDERS: [&str; 19] = [
-    "apisix",
-    "appmesh",
-    "appmesh:v1beta2",
-    "contour",
-    "gatewayapi:v1",
-    "gatewayapi:v1beta1",
-    "gloo",
-    "istio",
-    "knative",
-    "kubernetes",
-    "kuma",
-    "linkerd",
-    "nginx",
-    "osm",
-    "skipper",
-    "smi:v1alpha1",
-    "smi:v1alpha2",
-    "smi:v1alpha3",
-    "traefik",
-];
-
 /// Values of a MetricTemplate's `spec.provider.type` (spec 01 §2.1).
 pub const METRIC_PROVIDERS: [&str; 11] = [
     "prometheus",

@@ -21,6 +21,7 @@ use crate::controller::{Controller, Parts, logging};
 use crate::http;
 use crate::metrics::{Prometheus, Provider};
 use crate::model::object::Kind;
+use crate::model::release::Settings;
 use crate::router::registry;
 
 use super::go_flags::{self, Asked, ControllerFlags};
@@ -70,14 +71,14 @@ pub(super) fn run(args: &[String]) -> ExitCode {
 async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
     info!("Starting vexil version {VERSION} mesh provider {}", flags.mesh_provider);
     flags.warnings.iter().for_each(|text| warn!("{text}"));
-    if registry::router(&flags.mesh_provider).is_none() {
+    if crate::api::Provider::parse(&flags.mesh_provider).and_then(registry::mesh).is_none() {
         bail!(
             "-mesh-provider={}: unknown mesh router provider (known are: {})",
             flags.mesh_provider,
-            registry::KNOWN.join(", ")
+            registry::known().join(", ")
         );
     }
-    let (main, mesh, fence, telemetry) = connect(flags).await?;
+    let Connected { main, mesh, remote_mesh, fence, telemetry } = connect(flags).await?;
     check_cluster(&main, &flags.namespace).await?;
     let http = http::Client::default();
     greet_metrics_server(&http, &flags.metrics_server).await?;
@@ -88,7 +89,7 @@ async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
         client: main.clone(),
         mesh,
         http,
-        settings: flags.settings(),
+        settings: Settings { remote_mesh, ..flags.settings() },
         namespace: flags.namespace.clone(),
         event_webhook: flags.event_webhook.0.clone(),
         alerts: flags.alerts(),
@@ -137,24 +138,35 @@ async fn set(mut flag: watch::Receiver<bool>) {
 }
 
 /// Clients of the workload cluster and of the mesh's.
-async fn connect(
-    flags: &ControllerFlags,
-) -> anyhow::Result<(kube::Client, kube::Client, Fence, Arc<Telemetry>)> {
+/// The way to the clusters.
+struct Connected {
+    main: kube::Client,
+    mesh: kube::Client,
+    /// Whether the mesh's is another cluster: its API server has another address.
+    remote_mesh: bool,
+    fence: Fence,
+    telemetry: Arc<Telemetry>,
+}
+
+async fn connect(flags: &ControllerFlags) -> anyhow::Result<Connected> {
     let fence = Fence::new(if flags.enable_leader_election { Claim::None } else { Claim::Always });
     let telemetry = Arc::new(Telemetry::new(VERSION, &flags.mesh_provider, fence.clone()));
     let layers = Layers { fence: fence.clone(), telemetry: Arc::clone(&telemetry), limit: flags.limit() };
     let config =
         client::config(&flags.kubeconfig, &flags.master).await.context("Error building kubeconfig")?;
+    let address = config.cluster_url.clone();
     let main = client::connect(config, layers.clone()).context("Error building kubernetes clientset")?;
+    let mut remote_mesh = false;
     let mesh = if flags.kubeconfig_service_mesh.is_empty() {
         main.clone()
     } else {
         let config = client::config(&flags.kubeconfig_service_mesh, &flags.master)
             .await
             .context("Error building host kubeconfig")?;
+        remote_mesh = config.cluster_url != address;
         client::connect(config, layers).context("Error building mesh clientset")?
     };
-    Ok((main, mesh, fence, telemetry))
+    Ok(Connected { main, mesh, remote_mesh, fence, telemetry })
 }
 
 /// The cluster must be one that we can work on (spec 01 §5.2, steps 5 and 6).

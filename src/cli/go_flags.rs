@@ -114,6 +114,9 @@ impl ControllerFlags {
         Settings {
             mesh_provider: self.mesh_provider.clone(),
             metrics_server: self.metrics_server.clone(),
+            ingress_class: self.ingress_class.clone(),
+            ingress_annotations_prefix: self.ingress_annotations_prefix.clone(),
+            remote_mesh: false,
             no_cross_namespace_refs: self.no_cross_namespace_refs,
             selector_labels: self.selector_labels.clone(),
             include_label_prefixes: self.include_label_prefixes.clone(),

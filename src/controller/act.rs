@@ -14,7 +14,7 @@ use crate::api::status::CanaryStatus;
 use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch};
 use crate::model::release::Settings;
 use crate::rollout::{Effect, Plan, Side, status};
-use crate::router::services;
+use crate::router::{View, plan, services};
 use crate::workload::config;
 
 use super::caches::{Caches, plain, resource};
@@ -149,6 +149,7 @@ impl Writer<'_> {
     fn writes(&self, effect: &Effect, scene: &Scene, objects: &Objects) -> Result<Vec<Write>, Error> {
         let Scene { release, shape, workload, router, .. } = scene;
         let settings = self.settings;
+        let view = View { release, shape, settings, seen: objects };
         let refused = |error: &dyn std::fmt::Display| Error::Refused(error.to_string());
         match effect {
             Effect::Service(Side::Canary) if workload.canary_service(release, objects).is_some() => workload
@@ -174,7 +175,7 @@ impl Writer<'_> {
                 .map_err(|error| refused(&error)),
             Effect::Prune => Ok(workload.prune(release, objects, &self.owned(scene))),
             Effect::Route(cleared) => {
-                router.plan(release, shape, cleared.wish(), objects).map_err(|error| refused(&error))
+                plan::routes(*router, &view, cleared.wish()).map_err(|error| refused(&error))
             }
             Effect::AddFinalizer => Ok(finalizers(&scene.canary, |all| all.push(FINALIZER.to_owned()))),
             Effect::RemoveFinalizer => {
@@ -184,7 +185,7 @@ impl Writer<'_> {
             Effect::RevertService => {
                 services::finalize(release, shape, objects).map_err(|error| refused(&error))
             }
-            Effect::RevertRoutes => router.finalize(release, objects).map_err(|error| refused(&error)),
+            Effect::RevertRoutes => plan::restoration(*router, &view).map_err(|error| refused(&error)),
         }
     }
 
@@ -226,7 +227,12 @@ impl Writer<'_> {
     }
 
     fn api(&self, id: &ObjectId) -> Api<DynamicObject> {
-        Api::namespaced_with(self.caches.client(id.kind).clone(), &id.namespace, &resource(id.kind))
+        let (client, resource) = (self.caches.client(id.kind).clone(), resource(id.kind));
+        if id.namespace.is_empty() {
+            Api::all_with(client, &resource)
+        } else {
+            Api::namespaced_with(client, &id.namespace, &resource)
+        }
     }
 }
 

@@ -16,12 +16,13 @@ use crate::api::status::{CanaryStatus, Phase};
 use crate::api::{MetricTemplate, duration};
 use crate::http::{self, Method, Oversize};
 use crate::manifest::decode;
-use crate::metrics::builtin::{Builtin, observer};
 use crate::metrics::{self, Prometheus, Provider, Query, SecretData, Template, variables};
 use crate::model::answer::{Measured, Verdict};
 use crate::model::object::Kind;
-use crate::model::release::{Hook, MetricCheck, MetricSource, Release, Settings, TargetKind};
+use crate::model::release::{Hook, MetricCheck, MetricSource, Reference, Release, Settings, TargetKind};
 use crate::rollout::{Answer, Ask, Question, Snapshot};
+use crate::router::checks::{Builtin, Checks};
+use crate::router::registry;
 use crate::webhook::{self, Call, Payload};
 
 use super::caches::{Caches, State};
@@ -46,7 +47,7 @@ struct Shared {
 struct Checkable {
     provider: Box<dyn Provider>,
     query: String,
-    builtin: Option<Builtin>,
+    builtin: Option<(&'static Checks, Builtin)>,
 }
 
 impl Inquirer {
@@ -108,7 +109,15 @@ impl Shared {
         let latest =
             service.as_ref().and_then(|service| service["status"]["latestCreatedRevisionName"].as_str());
         match latest {
-            Some(route) => Ok(Cow::Owned(Release { route: route.to_owned(), ..release.clone() })),
+            Some(revision) => {
+                let route = Reference {
+                    api_version: Kind::KNATIVE_REVISION.api_version(),
+                    kind: Kind::KNATIVE_REVISION.kind.to_owned(),
+                    name: revision.to_owned(),
+                    namespace: release.namespace.clone(),
+                };
+                Ok(Cow::Owned(Release { route: Some(route), ..release.clone() }))
+            }
             None => Err(format!(
                 "Error fetching Knative service {}/{} it has no revision",
                 release.namespace, release.target.name
@@ -136,7 +145,7 @@ impl Shared {
             Err(error) => Measured::Failed(format!("request failed: {error}")),
         };
         match checkable.builtin {
-            Some(builtin) => observer(release, &self.settings).read(builtin, measured),
+            Some((checks, builtin)) => checks.read(builtin, measured),
             None => measured,
         }
     }
@@ -148,10 +157,9 @@ impl Shared {
             })
         };
         if let Some(builtin) = Builtin::of(&check.source) {
-            let query = observer(release, &self.settings)
-                .query(builtin, release, &check.interval)
-                .map_err(|error| error.to_string())?;
-            return Ok(Checkable { provider: Box::new(server()?), query, builtin: Some(builtin) });
+            let checks = registry::checks(release, &self.settings).map_err(|error| error.to_string())?;
+            let query = checks.query(builtin, release, &check.interval);
+            return Ok(Checkable { provider: Box::new(server()?), query, builtin: Some((checks, builtin)) });
         }
         match &check.source {
             MetricSource::Inline(text) => {

@@ -133,9 +133,7 @@ impl Shared {
     }
 
     fn client(&self, kind: Kind) -> &kube::Client {
-        const LOCAL: [&str; 7] =
-            ["", "apps", "autoscaling", "keda.sh", "networking.k8s.io", "serving.knative.dev", "flagger.app"];
-        if LOCAL.contains(&kind.group) { &self.client } else { &self.mesh }
+        if kind.is_local() { &self.client } else { &self.mesh }
     }
 
     fn notice(&self, noticed: Noticed) {

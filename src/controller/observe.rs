@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::api::Provider;
 use crate::api::status::CanaryStatus;
 use crate::manifest::{decode, read};
 use crate::model::by_hand::Request;
@@ -13,7 +14,7 @@ use crate::model::release::{Problem, Reading, Release, Settings};
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, TargetShape, is_own_revision};
 use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
-use crate::router::{self, Router, services};
+use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
 use super::caches::{Caches, State};
@@ -74,10 +75,9 @@ pub fn observe(
     }
     let Some(object) = caches.get(id) else { return Observation::Gone };
     let mut status = status_of(&object, memory);
-    let capabilities = |release: &Release| {
-        router::registry::router(&release.provider).map(|router| router.capabilities(release))
-    };
-    let providers = read::Providers { known: router::registry::KNOWN, capabilities: &capabilities };
+    let facts = |release: &Release| router::registry::facts(release, settings);
+    let known = router::registry::known_names();
+    let providers = read::Providers { known: &known, facts: &facts };
     let reading = match decode::canary(&object) {
         Ok(canary) => read::release(&canary, settings, &providers),
         Err(error) => Reading {
@@ -102,11 +102,11 @@ pub fn observe(
     }
     let workload = workload::registry::workload(release.target.kind);
     // A provider that is not known any more left no routes that could be reverted.
-    let known = router::registry::router(&release.provider);
-    let router = known
-        .or_else(|| lifecycle(&object).deleting.then(|| router::registry::router("kubernetes")).flatten());
-    let Some(router) = router else {
-        return unusable(vec![problem("spec.provider", "this provider is not supported yet")]);
+    let known = router::registry::router(release.provider);
+    let nothing_to_revert =
+        || router::registry::router(Provider::Kubernetes).filter(|_| lifecycle(&object).deleting);
+    let Some(router) = known.or_else(nothing_to_revert) else {
+        return unusable(vec![problem("spec.provider", &router::registry::not_built(release.provider))]);
     };
 
     let mut reads = reads(&release, workload, router);
@@ -164,6 +164,7 @@ pub fn observe(
     }
     let shape = shape.unwrap_or_default();
     let usable = target.is_ok();
+    let view = View { release: &release, shape: &shape, settings, seen: &objects };
     let presence =
         |side| if usable { services::presence(&release, &shape, side, &objects) } else { Presence::InPlace };
     let snapshot = Snapshot {
@@ -187,7 +188,7 @@ pub fn observe(
         },
         routes: match refused {
             Some(why) => RoutesSeen::Refused(why),
-            None if usable => routes(&release, &shape, &status, router, &objects),
+            None if usable => routes(&view, &status, router),
             None => RoutesSeen::Absent,
         },
         target,
@@ -273,20 +274,14 @@ fn look_at_configs(caches: &Caches, tracked: Vec<ObjectId>, objects: &mut Object
 }
 
 /// The routes as the router reads them. Drift is what the router would write to keep the present traffic.
-fn routes(
-    release: &Release,
-    shape: &TargetShape,
-    status: &CanaryStatus,
-    router: &dyn Router,
-    objects: &Objects,
-) -> RoutesSeen {
+fn routes(view: &View<'_>, status: &CanaryStatus, router: &dyn Router) -> RoutesSeen {
     let wish = |state: RouteState| RouteWish {
         split: state.split,
         mirror: state.mirrored,
         cookies: cookies(status, state.split),
     };
-    let plan = |state| router.plan(release, shape, &wish(state), objects);
-    match router.state(release, objects) {
+    let plan = |state| router::plan::routes(router, view, &wish(state));
+    match router.state(view) {
         Ok(Some(state)) => match plan(state) {
             Ok(writes) => RoutesSeen::Seen { state, in_place: writes.is_empty() },
             Err(error) => RoutesSeen::Refused(error.to_string()),

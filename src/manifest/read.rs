@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::defaults;
 use super::notes::{Notes, shown};
 use super::{legacy, unknown, validate};
+use crate::api::Provider;
 use crate::api::analysis::Analysis;
-use crate::api::canary::Canary;
-use crate::model::release::{Autoscaler, Reading, Release, ScalerKind, Settings, Target, TargetKind};
+use crate::api::canary::{Canary, ObjectRef};
+use crate::model::release::{
+    Autoscaler, ProviderFacts, Reading, Reference, Release, ScalerKind, Settings, Target, TargetKind,
+};
 use crate::model::traffic::Capabilities;
 
 mod checks;
@@ -17,10 +20,10 @@ mod strategy;
 
 /// What the routers know of providers.
 pub struct Providers<'a> {
-    /// The known, for people.
-    pub known: &'a [&'a str],
-    /// What the release's provider can do; `None` if it is not known.
-    pub capabilities: &'a dyn Fn(&Release) -> Option<Capabilities>,
+    /// The names of those that can be used, for people: `istio, knative or kubernetes`.
+    pub known: &'a str,
+    /// What there is to know of the release's provider; `None` if it cannot be used.
+    pub facts: &'a dyn Fn(&Release) -> Option<ProviderFacts>,
 }
 
 /// Reads a Canary. All that is wrong is reported, not the first only. A Canary that is being deleted is not refused
@@ -40,11 +43,22 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
         validate::names(canary, release.target.kind, &release.apex, &mut notes);
     }
 
-    let capabilities = (providers.capabilities)(&release).unwrap_or_else(|| {
-        notes.refuse("spec.provider", unknown_provider(&release, providers.known));
+    let known = Provider::parse(&release.provider_name).is_some();
+    let facts = Some(&release).filter(|_| known).and_then(|release| (providers.facts)(release));
+    let facts = facts.unwrap_or_else(|| {
+        notes.refuse("spec.provider", unusable_provider(&release, known, providers.known));
         // So that the rest of the manifest is judged all the same.
-        EVERYTHING
+        ProviderFacts { capabilities: EVERYTHING, ..ProviderFacts::default() }
     });
+    let ProviderFacts { capabilities, problems, ignored } = facts;
+    for field in ignored {
+        let message =
+            format!("has no effect: provider {} does not know it, remove it", release.provider_name);
+        notes.warn(&format!("spec.service.{}", field.as_str()), message);
+    }
+    // What no run would use is no reason to refuse a Canary.
+    let unused = if release.skip_analysis { &mut notes.warnings } else { &mut notes.problems };
+    unused.extend(problems);
     if let Some((analysis, path)) = analysis {
         strategy::settle(&mut release, analysis, path, capabilities, &mut notes);
     }
@@ -79,19 +93,29 @@ fn draft(
     let target = spec.target_ref.name.clone();
     let service = spec.service.clone().unwrap_or_default();
     let own_provider = spec.provider.clone().filter(|provider| !provider.is_empty());
+    let provider_name = own_provider.clone().unwrap_or_else(|| settings.mesh_provider.clone());
     let or_target = |name: Option<&String>| defaults::name(name.map(String::as_str), &target).to_owned();
     Release {
         name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
-        provider: own_provider.clone().unwrap_or_else(|| settings.mesh_provider.clone()),
+        // A name that means nothing is refused.
+        provider: Provider::parse(&provider_name).unwrap_or(Provider::Kubernetes),
+        provider_name,
         own_provider,
         metrics_server: defaults::name(spec.metrics_server.as_deref(), &settings.metrics_server).to_owned(),
         apex: or_target(service.name.as_ref()),
         service,
         autoscaler: autoscaler(canary, notes),
-        ingress: or_target(spec.ingress_ref.as_ref().map(|ingress| &ingress.name)),
-        route: or_target(spec.route_ref.as_ref().map(|route| &route.name)),
+        ingress: spec.ingress_ref.as_ref().map(|object| reference(object, &namespace)),
+        route: spec.route_ref.as_ref().map(|object| reference(object, &namespace)),
+        upstream: spec.upstream_ref.as_ref().map(|upstream| Reference {
+            api_version: upstream.api_version.clone(),
+            kind: upstream.kind.clone(),
+            name: upstream.name.clone(),
+            namespace: defaults::name(upstream.namespace.as_deref(), &namespace).to_owned(),
+        }),
+        annotations: metadata.annotations.clone().unwrap_or_default(),
         analysis: analysis.map_or_else(plan::without_analysis, |(analysis, path)| {
             plan::read(analysis, path, &namespace, notes)
         }),
@@ -141,14 +165,21 @@ fn progress_deadline(seconds: Option<i64>, notes: &mut Notes) -> Duration {
     }
 }
 
-fn unknown_provider(release: &Release, known: &[&str]) -> String {
-    let provider = shown(&release.provider);
-    let known = known.join(", ");
+fn unusable_provider(release: &Release, known: bool, usable: &str) -> String {
+    let provider = shown(&release.provider_name);
+    let why = if known { "is not supported yet" } else { "is not known" };
     match release.own_provider {
-        Some(_) => format!("{provider} is not known: write one of {known}"),
-        None => {
-            format!("is not set, and --mesh-provider is {provider}, which is not known: write one of {known}")
-        }
+        Some(_) => format!("{provider} {why}: write {usable}"),
+        None => format!("is not set, and --mesh-provider is {provider}, which {why}: write {usable}"),
+    }
+}
+
+fn reference(object: &ObjectRef, namespace: &str) -> Reference {
+    Reference {
+        api_version: object.api_version.clone(),
+        kind: object.kind.clone(),
+        name: object.name.clone(),
+        namespace: namespace.to_owned(),
     }
 }
 

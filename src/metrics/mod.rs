@@ -14,7 +14,6 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 use url::Url;
 
-pub mod builtin;
 mod prometheus;
 mod registry;
 mod template;
@@ -94,8 +93,6 @@ pub enum Error {
     Credentials { provider: &'static str, problem: String },
     #[error("metrics provider {provider:?} is not known (known are: {known})")]
     Provider { provider: String, known: String },
-    #[error("there are no built-in checks for {provider} (known are: {known}); use a metric template")]
-    Observer { provider: String, known: String },
     #[error("the {provider} query is empty")]
     EmptyQuery { provider: &'static str },
 }

@@ -34,8 +34,8 @@ pub fn variables(release: &Release, check: &MetricCheck) -> Variables {
         namespace: release.namespace.clone(),
         target: release.target.name.clone(),
         service: release.apex.clone(),
-        ingress: release.ingress.clone(),
-        route: release.route.clone(),
+        ingress: release.ingress_name().to_owned(),
+        route: release.route_name().to_owned(),
         interval: check.interval.clone(),
         variables: check.variables.clone(),
     }

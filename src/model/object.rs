@@ -27,10 +27,6 @@ impl Kind {
     pub const HPA: Self =
         Self::new("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
     pub const SCALED_OBJECT: Self = Self::new("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects");
-    pub const VIRTUAL_SERVICE: Self =
-        Self::new("networking.istio.io", "v1beta1", "VirtualService", "virtualservices");
-    pub const DESTINATION_RULE: Self =
-        Self::new("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules");
     pub const KNATIVE_SERVICE: Self = Self::new("serving.knative.dev", "v1", "Service", "services");
     pub const KNATIVE_REVISION: Self = Self::new("serving.knative.dev", "v1", "Revision", "revisions");
     pub const CANARY: Self = Self::new("flagger.app", "v1beta1", "Canary", "canaries");
@@ -56,7 +52,15 @@ impl Kind {
         }
     }
 
-    /// The object `name` of this kind in `namespace`.
+    /// Whether objects of this kind live in the cluster of the workloads, also where a mesh is configured in another
+    /// one (spec 03 §1.2).
+    pub fn is_local(self) -> bool {
+        const LOCAL: [&str; 7] =
+            ["", "apps", "autoscaling", "keda.sh", "networking.k8s.io", "serving.knative.dev", "flagger.app"];
+        LOCAL.contains(&self.group)
+    }
+
+    /// The object `name` of this kind in `namespace`; an empty namespace is the cluster's scope.
     pub fn at(self, namespace: &str, name: &str) -> ObjectId {
         ObjectId { kind: self, namespace: namespace.to_owned(), name: name.to_owned() }
     }
@@ -72,7 +76,8 @@ pub struct ObjectId {
 
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}.{}", self.kind.kind, self.name, self.namespace)
+        write!(f, "{} {}", self.kind.kind, self.name)?;
+        if self.namespace.is_empty() { Ok(()) } else { write!(f, ".{}", self.namespace) }
     }
 }
 

@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::api::analysis::{AnalysisMatch, OnMetricError, OnNoData, SessionAffinity};
 use crate::api::hooks::{AlertRef, HookType};
 use crate::api::service::CanaryService;
+use crate::api::{Provider, ServiceField};
+
+use super::traffic::Capabilities;
 
 /// What a Canary asks for, checked and complete.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,8 +23,10 @@ pub struct Release {
     /// `metadata.generation` of the Canary.
     pub generation: i64,
     pub target: Target,
-    /// Effective provider: `spec.provider`, else the controller's.
-    pub provider: String,
+    /// The provider that shifts the traffic: `spec.provider`, else the controller's.
+    pub provider: Provider,
+    /// That provider as it was written, which can say more than the list of providers (`smi:v1alpha1:istio`).
+    pub provider_name: String,
     /// `spec.provider` as written; the built-in checks are chosen by both (spec 02 §7.2).
     pub own_provider: Option<String>,
     /// Prometheus address for built-in checks and inline queries.
@@ -30,10 +35,14 @@ pub struct Release {
     pub apex: String,
     pub service: CanaryService,
     pub autoscaler: Option<Autoscaler>,
-    /// Name of the referenced Ingress, else the target's (template variable `ingress`).
-    pub ingress: String,
-    /// Name of the referenced route, else the target's (template variable `route`).
-    pub route: String,
+    /// `spec.ingressRef`, the Ingress that leads to the workload.
+    pub ingress: Option<Reference>,
+    /// `spec.routeRef`, the route that leads to the workload.
+    pub route: Option<Reference>,
+    /// `spec.upstreamRef`, the upstream whose settings the generated ones take (Gloo).
+    pub upstream: Option<Reference>,
+    /// Annotations of the Canary.
+    pub annotations: BTreeMap<String, String>,
     pub analysis: Plan,
     /// Also true when there is no analysis.
     pub skip_analysis: bool,
@@ -52,6 +61,16 @@ impl Release {
     /// `target.namespace`, as events write it.
     pub fn target_title(&self) -> String {
         format!("{}.{}", self.target.name, self.namespace)
+    }
+
+    /// What templates call `ingress`: the name of the referenced Ingress, else the target's.
+    pub fn ingress_name(&self) -> &str {
+        self.ingress.as_ref().map_or(&self.target.name, |ingress| &ingress.name)
+    }
+
+    /// What templates call `route`: the name of the referenced route, else the target's.
+    pub fn route_name(&self) -> &str {
+        self.route.as_ref().map_or(&self.target.name, |route| &route.name)
     }
 
     /// Name of the primary workload.
@@ -73,6 +92,18 @@ impl Release {
     pub fn hooks(&self, kind: HookType) -> impl Iterator<Item = &Hook> {
         self.analysis.hooks.iter().filter(move |hook| hook.kind == kind)
     }
+}
+
+/// An object that a Canary refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reference {
+    /// Group and version, as written; empty where the manifest leaves them out.
+    pub api_version: String,
+    /// Kind, as written; empty where the manifest leaves it out.
+    pub kind: String,
+    pub name: String,
+    /// The Canary's own unless the manifest names another.
+    pub namespace: String,
 }
 
 /// The workload under control.
@@ -237,6 +268,12 @@ pub struct Settings {
     pub mesh_provider: String,
     /// `--metrics-server`.
     pub metrics_server: String,
+    /// `--ingress-class`: the class of the ingresses and proxies that are made; empty for none.
+    pub ingress_class: String,
+    /// `--ingress-annotations-prefix`: what the annotations of NGINX ingresses begin with.
+    pub ingress_annotations_prefix: String,
+    /// Whether the routes live in another cluster than the workloads (`--kubeconfig-service-mesh`).
+    pub remote_mesh: bool,
     /// `--no-cross-namespace-refs`.
     pub no_cross_namespace_refs: bool,
     /// `--selector-labels`, in order of preference.
@@ -252,6 +289,9 @@ impl Default for Settings {
         Self {
             mesh_provider: "istio".into(),
             metrics_server: "http://prometheus:9090".into(),
+            ingress_class: String::new(),
+            ingress_annotations_prefix: "nginx.ingress.kubernetes.io".into(),
+            remote_mesh: false,
             no_cross_namespace_refs: false,
             selector_labels: ["app", "name", "app.kubernetes.io/name"].map(Into::into).into(),
             include_label_prefixes: Vec::new(),
@@ -261,7 +301,7 @@ impl Default for Settings {
 }
 
 /// Something in a manifest that is wrong, or that should be written another way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// Path of the field, `spec.analysis.interval`.
     pub field: String,
@@ -274,6 +314,17 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message)
     }
+}
+
+/// What the reading of a manifest has to know of the release's provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderFacts {
+    /// What it can do for this release.
+    pub capabilities: Capabilities,
+    /// What it cannot do with this manifest.
+    pub problems: Vec<Problem>,
+    /// Fields of `spec.service` that are set and that it ignores.
+    pub ignored: Vec<ServiceField>,
 }
 
 /// A Canary as read: the release, or why there cannot be one; and what the user should change in any case.

@@ -55,8 +55,18 @@ pub struct RouteState {
     pub mirrored: bool,
 }
 
+/// Whether the mesh works by the routes that it was told. A route that was written is not yet a route that works.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Acceptance {
+    /// It does, or it never says.
+    #[default]
+    Accepted,
+    /// It does not yet; the text is the mesh's reason, for the user.
+    Pending(String),
+}
+
 /// What a router can do; everything else is refused before a release starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// Split by weight; without it a release is blue/green.
     pub weights: bool,

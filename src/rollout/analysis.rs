@@ -197,8 +197,8 @@ fn query_failed(check: &MetricCheck, why: &str) -> String {
 
 fn provider_label(release: &Release) -> String {
     match release.target.kind {
-        TargetKind::Service => format!("{}:service", release.provider),
-        _ => release.provider.clone(),
+        TargetKind::Service => format!("{}:service", release.provider_name),
+        _ => release.provider_name.clone(),
     }
 }
 

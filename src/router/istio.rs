@@ -4,23 +4,49 @@
 //! `trafficPolicy`; whatever else stands in them, and all metadata of others, stays (P9). A VirtualService that was
 //! there before is taken over, and its old spec kept in an annotation for the day of its return.
 
-use std::collections::BTreeMap;
+use prometheus_http_query::Selector;
+use serde_json::{Value, json};
 
-use serde_json::{Map, Value, json};
-
-use super::live::{edit, same};
-use super::marks::{LAST_APPLIED, ORIGINAL, annotation, cleared, flux};
-use super::owner::{Owner, of_sibling};
-use super::{Error, Router};
-use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
-use crate::model::release::Release;
+use super::checks::Unit;
+use super::owner::Owner;
+use super::promql::{literal, p99, pattern, percentage};
+use super::{Access, Checks, Desired, Error, Items, Mesh, Router, View, right};
+use crate::api::{Provider, ServiceField};
+use crate::model::object::{Kind, ObjectId};
+use crate::model::release::{Problem, Release, Settings};
 use crate::model::traffic::{Capabilities, RouteState, RouteWish, Split};
-use crate::model::workload::TargetShape;
 
 mod matching;
 mod rules;
 
 /// Istio.
+pub static MESH: Mesh = Mesh {
+    providers: &[Provider::Istio],
+    title: "Istio (VirtualService, DestinationRule)",
+    router: &Istio,
+    // The proxies of the canary's pods report.
+    checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
+    honours: &[
+        ServiceField::Hosts,
+        ServiceField::Gateways,
+        ServiceField::Delegation,
+        ServiceField::Match,
+        ServiceField::Rewrite,
+        ServiceField::Retries,
+        ServiceField::Timeout,
+        ServiceField::Headers,
+        ServiceField::CorsPolicy,
+        ServiceField::TrafficPolicy,
+    ],
+    rights: &[right(VIRTUAL_SERVICE, Access::Own), right(DESTINATION_RULE, Access::Own)],
+};
+
+const VIRTUAL_SERVICE: Kind =
+    Kind::new("networking.istio.io", "v1beta1", "VirtualService", "virtualservices");
+const DESTINATION_RULE: Kind =
+    Kind::new("networking.istio.io", "v1beta1", "DestinationRule", "destinationrules");
+
+/// Istio's router.
 pub struct Istio;
 
 impl Router for Istio {
@@ -37,15 +63,20 @@ impl Router for Istio {
         }
     }
 
+    fn problems(&self, release: &Release, _settings: &Settings) -> Vec<Problem> {
+        rules::problems(release)
+    }
+
     fn reads(&self, release: &Release) -> Vec<ObjectId> {
         let mut ids = destination_rules(release).to_vec();
         ids.push(virtual_service(release));
         ids
     }
 
-    fn state(&self, release: &Release, seen: &Objects) -> Result<Option<RouteState>, Error> {
+    fn state(&self, view: &View<'_>) -> Result<Option<RouteState>, Error> {
+        let release = view.release;
         let id = virtual_service(release);
-        let Some(live) = seen.get(&id) else { return Ok(None) };
+        let Some(live) = view.seen.get(&id) else { return Ok(None) };
         let (canary, primary) = (release.canary_service(), release.primary_service());
         let spec = &live["spec"];
         let rule = [&spec["http"], &spec["tcp"]]
@@ -71,165 +102,35 @@ impl Router for Istio {
         }
     }
 
-    fn plan(
-        &self,
-        release: &Release,
-        shape: &TargetShape,
-        wish: &RouteWish,
-        seen: &Objects,
-    ) -> Result<Vec<Write>, Error> {
+    fn desired(&self, view: &View<'_>, wish: &RouteWish) -> Result<Vec<Desired>, Error> {
         // The rules first: if they cannot be made, nothing is written.
-        let routing = rules::routing(release, wish)?;
-        let mut writes = Vec::new();
-        for id in destination_rules(release) {
-            writes.extend(destination_rule(release, id, seen)?);
-        }
-        writes.extend(routed(release, shape, &routing, seen)?);
-        Ok(writes)
+        let routing = rules::routing(view.release, wish)?;
+        let [canary, primary] = destination_rules(view.release).map(|id| destination_rule(view.release, id));
+        let routes = Desired::new(virtual_service(view.release), Value::Object(routing));
+        Ok(vec![canary, primary, routes.apex_metadata(view).keeping_the_original()])
     }
+}
 
-    fn finalize(&self, release: &Release, seen: &Objects) -> Result<Vec<Write>, Error> {
-        let id = virtual_service(release);
-        let Some(live) = seen.get(&id) else { return Ok(Vec::new()) };
-        let Some(Before { spec, annotations }) = before(&id, live)? else { return Ok(Vec::new()) };
-        let changes = json!({
-            "metadata": {"annotations": cleared(live, &annotations)},
-            "spec": merge_patch(&live["spec"], &spec).unwrap_or_else(|| json!({})),
-        });
-        Ok(edit(id, live, &changes).into_iter().collect())
+/// How one side is called; its traffic policy is the manifest's.
+fn destination_rule(release: &Release, id: ObjectId) -> Desired {
+    let policy = release.service.traffic_policy.as_ref().filter(|policy| !policy.is_null());
+    let host = json!({"host": id.name});
+    match policy {
+        Some(policy) => Desired::new(id.clone(), json!({"host": id.name, "trafficPolicy": policy}))
+            .lists(&[("spec.trafficPolicy", Items::Whole)]),
+        // On a rule that was there before, the policy is its user's.
+        None => Desired::new(id, host).spec_if_made_by_us(json!({"trafficPolicy": null})),
     }
 }
 
 fn virtual_service(release: &Release) -> ObjectId {
-    Kind::VIRTUAL_SERVICE.at(&release.namespace, &release.apex)
+    VIRTUAL_SERVICE.at(&release.namespace, &release.apex)
 }
 
 /// Canary first.
 fn destination_rules(release: &Release) -> [ObjectId; 2] {
     [release.canary_service(), release.primary_service()]
-        .map(|service| Kind::DESTINATION_RULE.at(&release.namespace, &service))
-}
-
-/// The write that creates a DestinationRule, or brings it in line.
-fn destination_rule(release: &Release, id: ObjectId, seen: &Objects) -> Result<Option<Write>, Error> {
-    let policy = release.service.traffic_policy.as_ref().filter(|policy| !policy.is_null());
-    let Some(live) = seen.get(&id) else {
-        let mut spec = json!({"host": id.name});
-        if let Some(policy) = policy {
-            spec["trafficPolicy"] = policy.clone();
-        }
-        return Ok(Some(create(release, id, Map::new(), spec)));
-    };
-    let (owner, present) = (Owner::of(release, live), &live["spec"]["trafficPolicy"]);
-    let mut spec = json!({"host": id.name});
-    match policy {
-        Some(policy) if !same(present, policy) => {
-            spec["trafficPolicy"] = merge_patch(present, policy).unwrap_or(Value::Null);
-        }
-        // On a rule that was there before, it is its user's.
-        None if owner == Owner::Ours => spec["trafficPolicy"] = Value::Null,
-        _ => {}
-    }
-    update(release, id, live, &owner, &json!({"spec": spec}))
-}
-
-/// The write that creates the VirtualService, or brings it in line.
-fn routed(
-    release: &Release,
-    shape: &TargetShape,
-    routing: &Map<String, Value>,
-    seen: &Objects,
-) -> Result<Option<Write>, Error> {
-    let id = virtual_service(release);
-    let block = release.service.apex.as_ref();
-    let of = |map: Option<&BTreeMap<String, String>>| -> Map<String, Value> {
-        map.into_iter().flatten().map(|(key, value)| (key.clone(), json!(value))).collect()
-    };
-    let mut labels = of(block.and_then(|block| block.labels.as_ref()));
-    // Flagger's doing: the label of the apex Service comes along with a metadata block, and only then.
-    if block.is_some() && !shape.label_key.is_empty() {
-        labels.insert(shape.label_key.clone(), json!(release.apex));
-    }
-    let mut annotations = of(block.and_then(|block| block.annotations.as_ref()));
-    annotations.extend(flux());
-
-    let Some(live) = seen.get(&id) else {
-        let mut metadata = Map::new();
-        if !labels.is_empty() {
-            metadata.insert("labels".to_owned(), Value::Object(labels));
-        }
-        metadata.insert("annotations".to_owned(), Value::Object(annotations));
-        let spec = routing.iter().filter(|(_, value)| !value.is_null());
-        let spec: Map<_, _> = spec.map(|(key, value)| (key.clone(), value.clone())).collect();
-        return Ok(Some(create(release, id, metadata, Value::Object(spec))));
-    };
-    let owner = Owner::of(release, live);
-    let spec: Map<_, _> = routing
-        .iter()
-        .filter(|(key, value)| !same(&live["spec"][key.as_str()], value))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    if !spec.is_empty() && owner == Owner::Foreign && is_untouched(release, live) {
-        annotations.insert(ORIGINAL.to_owned(), json!(live["spec"].to_string()));
-    }
-    let changes = json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": spec});
-    update(release, id, live, &owner, &changes)
-}
-
-/// Whether a VirtualService is still as its user made it, and nothing yet remembers how that was.
-fn is_untouched(release: &Release, live: &Value) -> bool {
-    let remembered = annotation(live, LAST_APPLIED).or(annotation(live, ORIGINAL)).is_some();
-    !remembered && !mentions(&live["spec"], &release.primary_service())
-}
-
-fn create(release: &Release, id: ObjectId, mut metadata: Map<String, Value>, spec: Value) -> Write {
-    metadata.insert("name".to_owned(), json!(id.name));
-    metadata.insert("namespace".to_owned(), json!(id.namespace));
-    metadata.insert("ownerReferences".to_owned(), owner_references(&release.name, &release.uid));
-    let object = json!({
-        "apiVersion": id.kind.api_version(),
-        "kind": id.kind.kind,
-        "metadata": metadata,
-        "spec": spec,
-    });
-    Write::Create { id, object }
-}
-
-fn update(
-    release: &Release,
-    id: ObjectId,
-    live: &Value,
-    owner: &Owner,
-    changes: &Value,
-) -> Result<Option<Write>, Error> {
-    match (owner, edit(id.clone(), live, changes)) {
-        (Owner::Sibling(canary), Some(_)) => Err(of_sibling(release, &id, canary)),
-        (_, write) => Ok(write),
-    }
-}
-
-/// An object before it was taken over.
-struct Before {
-    spec: Value,
-    annotations: Value,
-}
-
-/// What kubectl applied, else what was kept at the take-over; `None` if nobody knows.
-fn before(id: &ObjectId, live: &Value) -> Result<Option<Before>, Error> {
-    for key in [LAST_APPLIED, ORIGINAL] {
-        let Some(text) = annotation(live, key) else { continue };
-        let unusable =
-            |why: String| Error::Object(format!("{id} failed to unMarshal annotation {key}: {why}"));
-        let value: Value = serde_json::from_str(text).map_err(|error| unusable(error.to_string()))?;
-        // kubectl keeps the whole object, a take-over the spec alone.
-        let spec = if key == LAST_APPLIED { value["spec"].clone() } else { value.clone() };
-        if !spec.is_object() {
-            return Err(unusable("it has no spec".to_owned()));
-        }
-        let annotations = value["metadata"]["annotations"].clone();
-        return Ok(Some(Before { spec, annotations }));
-    }
-    Ok(None)
+        .map(|service| DESTINATION_RULE.at(&release.namespace, &service))
 }
 
 /// Weight of a host in a rule, if the rule leads there. A single destination gets everything.
@@ -256,6 +157,28 @@ fn no_routes(release: &Release) -> Error {
         release.primary_service(),
         release.canary_service()
     ))
+}
+
+fn success_rate(release: &Release, interval: &str) -> String {
+    let (namespace, workload) = names(release);
+    let all = canary(&namespace, &workload);
+    percentage("istio_requests_total", &all.clone().regex_ne("response_code", "5.*"), &all, interval)
+}
+
+fn duration(release: &Release, interval: &str) -> String {
+    let (namespace, workload) = names(release);
+    p99("istio_request_duration_milliseconds_bucket", &canary(&namespace, &workload), interval)
+}
+
+fn names(release: &Release) -> (String, String) {
+    (literal(&release.namespace), pattern(&release.target.name))
+}
+
+fn canary<'a>(namespace: &'a str, workload: &'a str) -> Selector<'a> {
+    Selector::new()
+        .eq("reporter", "destination")
+        .eq("destination_workload_namespace", namespace)
+        .regex_eq("destination_workload", workload)
 }
 
 #[cfg(test)]

@@ -1,27 +1,34 @@
 //! Knative (spec 03 §18): the traffic of one Knative Service between its latest revision, the canary, and the one
 //! that an annotation names, the primary.
 
+use prometheus_http_query::Selector;
 use serde_json::{Map, Value, json};
 
-use super::live::edit;
-use super::{Error, Router};
-use crate::model::object::{Kind, ObjectId, Objects, Write};
+use super::checks::Unit;
+use super::promql::{p99, pattern, percentage};
+use super::{Access, Checks, Desired, Error, Mesh, Router, View, problem, right};
+use crate::api::Provider;
+use crate::model::object::{Kind, ObjectId};
 use crate::model::release::Release;
 use crate::model::traffic::{Capabilities, RouteState, RouteWish, Split};
-use crate::model::workload::TargetShape;
+
+/// Knative Serving.
+pub static MESH: Mesh = Mesh {
+    providers: &[Provider::Knative],
+    title: "Knative (Service)",
+    router: &Knative,
+    // The Envoy of Knative's ingress reports each revision.
+    checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
+    honours: &[],
+    rights: &[right(Kind::KNATIVE_SERVICE, Access::Change), right(Kind::KNATIVE_REVISION, Access::Read)],
+};
 
 /// Knative's own traffic split.
 pub struct Knative;
 
 impl Router for Knative {
     fn capabilities(&self, _release: &Release) -> Capabilities {
-        Capabilities {
-            weights: true,
-            matching: false,
-            mirror_weighted: false,
-            mirror_blue_green: false,
-            session_affinity: false,
-        }
+        Capabilities { weights: true, ..Capabilities::default() }
     }
 
     fn reads(&self, release: &Release) -> Vec<ObjectId> {
@@ -29,7 +36,8 @@ impl Router for Knative {
     }
 
     /// Read by role: right after a promotion both entries lead to one revision (spec 02 E3.9).
-    fn state(&self, release: &Release, seen: &Objects) -> Result<Option<RouteState>, Error> {
+    fn state(&self, view: &View<'_>) -> Result<Option<RouteState>, Error> {
+        let View { release, seen, .. } = view;
         let Some(service) = seen.get(&id(release)) else { return Ok(None) };
         primary(release, service)?;
         let Some(traffic) = service["spec"]["traffic"].as_array() else { return Ok(None) };
@@ -54,19 +62,16 @@ impl Router for Knative {
         }
     }
 
-    fn plan(
-        &self,
-        release: &Release,
-        _shape: &TargetShape,
-        wish: &RouteWish,
-        seen: &Objects,
-    ) -> Result<Vec<Write>, Error> {
-        let id = id(release);
-        let Some(service) = seen.get(&id) else {
-            return Err(Error::Unsupported(format!(
-                "provider knative splits the traffic of Knative Services only, and there is none called {}: set \
-                 spec.provider",
-                release.target_title()
+    fn desired(&self, view: &View<'_>, wish: &RouteWish) -> Result<Vec<Desired>, Error> {
+        let release = view.release;
+        let Some(service) = view.seen.get(&id(release)) else {
+            return Err(Error::Unsupported(problem(
+                "spec.provider",
+                format!(
+                    "provider knative splits the traffic of Knative Services only, and there is none called {}: \
+                     name another provider",
+                    release.target_title()
+                ),
             )));
         };
         let primary = primary(release, service)?;
@@ -77,23 +82,49 @@ impl Router for Knative {
         wanted.extend(tagged(service));
         let live = service["spec"]["traffic"].as_array().map_or(&[][..], Vec::as_slice);
         if live.len() == wanted.len() && live.iter().zip(&wanted).all(|(live, wanted)| same(live, wanted)) {
-            return Ok(Vec::new());
+            wanted = live.to_vec();
         }
-        Ok(edit(id, service, &json!({"spec": {"traffic": wanted}})).into_iter().collect())
+        Ok(vec![Desired::new(id(release), json!({"traffic": wanted})).never_created()])
     }
 
-    /// New revisions get the traffic again, as without a Canary.
-    fn finalize(&self, release: &Release, seen: &Objects) -> Result<Vec<Write>, Error> {
-        let id = id(release);
-        let Some(service) = seen.get(&id) else { return Ok(Vec::new()) };
+    /// The Service is the user's: only its traffic was ours.
+    fn gives_back(&self, _release: &Release) -> Vec<ObjectId> {
+        Vec::new()
+    }
+
+    fn released(&self, view: &View<'_>) -> Result<Vec<Desired>, Error> {
+        let Some(service) = view.seen.get(&id(view.release)) else { return Ok(Vec::new()) };
         let latest = json!({"latestRevision": true, "percent": 100});
         let traffic: Vec<Value> = [latest].into_iter().chain(tagged(service)).collect();
-        let changes = json!({
-            "metadata": {"annotations": {Kind::PRIMARY_REVISION: null}},
-            "spec": {"traffic": traffic},
-        });
-        Ok(edit(id, service, &changes).into_iter().collect())
+        let annotations = Map::from_iter([(Kind::PRIMARY_REVISION.to_owned(), Value::Null)]);
+        let service = Desired::new(id(view.release), json!({"traffic": traffic}));
+        Ok(vec![service.annotated(annotations).never_created()])
     }
+}
+
+fn success_rate(release: &Release, interval: &str) -> String {
+    let cluster = cluster(release);
+    let all = Selector::new().regex_eq("envoy_cluster_name", &cluster);
+    percentage(
+        "envoy_cluster_upstream_rq",
+        &all.clone().regex_ne("envoy_response_code", "5.*"),
+        &all,
+        interval,
+    )
+}
+
+fn duration(release: &Release, interval: &str) -> String {
+    let cluster = cluster(release);
+    p99(
+        "envoy_cluster_upstream_rq_time_bucket",
+        &Selector::new().regex_eq("envoy_cluster_name", &cluster),
+        interval,
+    )
+}
+
+/// The cluster that Envoy has for a revision. The route of the release is the revision's name.
+fn cluster(release: &Release) -> String {
+    pattern(&format!("{}/{}", release.namespace, release.route_name()))
 }
 
 fn id(release: &Release) -> ObjectId {
@@ -137,6 +168,9 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::model::object::{Objects, Write};
+    use crate::model::release::Settings;
+    use crate::router::plan;
     use crate::router::testing::{release, shape};
 
     fn seen(annotated: Option<&str>, traffic: &Value) -> Objects {
@@ -148,8 +182,22 @@ mod tests {
         [(id(&release), Arc::new(service))].into_iter().collect()
     }
 
-    fn split(canary: u32) -> RouteWish {
-        RouteWish { split: Split::canary_gets(canary), ..RouteWish::default() }
+    fn looking<T>(seen: &Objects, look: impl Fn(&View<'_>) -> T) -> T {
+        let (release, shape, settings) = (release(), shape(), Settings::default());
+        look(&View { release: &release, shape: &shape, settings: &settings, seen })
+    }
+
+    fn state(seen: &Objects) -> Result<Option<RouteState>, Error> {
+        looking(seen, |view| Knative.state(view))
+    }
+
+    fn routes(canary: u32, seen: &Objects) -> Result<Vec<Write>, Error> {
+        let wish = RouteWish { split: Split::canary_gets(canary), ..RouteWish::default() };
+        looking(seen, |view| plan::routes(&Knative, view, &wish))
+    }
+
+    fn released(seen: &Objects) -> Result<Vec<Write>, Error> {
+        looking(seen, |view| plan::restoration(&Knative, view))
     }
 
     // spec: 03/KN-03
@@ -159,9 +207,9 @@ mod tests {
             Some("podinfo-00001"),
             &json!([{"latestRevision": true, "percent": 0}, {"revisionName": "podinfo-00001", "percent": 100}, {"tag": "preview", "revisionName": "podinfo-00001"}]),
         );
-        assert_eq!(Knative.state(&release(), &before), Ok(Some(RouteState::default())));
-        assert_eq!(Knative.plan(&release(), &shape(), &split(0), &before), Ok(vec![]));
-        let writes = Knative.plan(&release(), &shape(), &split(90), &before).expect("a write");
+        assert_eq!(state(&before), Ok(Some(RouteState::default())));
+        assert_eq!(routes(0, &before), Ok(vec![]));
+        let writes = routes(90, &before).expect("a write");
         let [Write::Patch { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
         assert_eq!(
             patch["spec"]["traffic"],
@@ -185,20 +233,20 @@ mod tests {
         #[case] traffic: Value,
         #[case] why: &str,
     ) {
-        let error = Knative.state(&release(), &seen(annotated, &traffic)).expect_err("not ours");
+        let error = state(&seen(annotated, &traffic)).expect_err("not ours");
         assert!(error.to_string().contains(why), "{error}");
     }
 
     #[test]
     fn a_target_that_is_no_knative_service_is_refused() {
-        let refused = Knative.plan(&release(), &shape(), &split(0), &Objects::default());
+        let refused = routes(0, &Objects::default());
         assert!(matches!(refused, Err(Error::Unsupported(_))), "{refused:?}");
     }
 
     #[test]
     fn right_after_a_promotion_the_shares_are_still_told_apart() {
         let traffic = json!([{"latestRevision": true, "percent": 60}, {"revisionName": "podinfo-00002", "percent": 40}]);
-        let state = Knative.state(&release(), &seen(Some("podinfo-00002"), &traffic));
+        let state = state(&seen(Some("podinfo-00002"), &traffic));
         assert_eq!(state, Ok(Some(RouteState { split: Split::canary_gets(60), mirrored: false })));
     }
 
@@ -210,13 +258,13 @@ mod tests {
             {"revisionName": "podinfo-00001", "percent": 100},
             {"tag": "preview", "latestRevision": true},
         ]);
-        let writes = Knative.finalize(&release(), &seen(Some("podinfo-00001"), &traffic)).expect("a write");
+        let writes = released(&seen(Some("podinfo-00001"), &traffic)).expect("a write");
         let [Write::Patch { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
         assert_eq!(patch["metadata"]["annotations"][Kind::PRIMARY_REVISION], Value::Null);
         assert_eq!(
             patch["spec"]["traffic"],
             json!([{"latestRevision": true, "percent": 100}, {"tag": "preview", "latestRevision": true}])
         );
-        assert_eq!(Knative.finalize(&release(), &Objects::default()), Ok(vec![]));
+        assert_eq!(released(&Objects::default()), Ok(vec![]));
     }
 }

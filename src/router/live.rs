@@ -26,6 +26,11 @@ pub(super) fn same(one: &Value, other: &Value) -> bool {
     canonical(one) == canonical(other)
 }
 
+/// Whether a value means that nothing is there.
+pub(super) fn is_nothing(value: &Value) -> bool {
+    is_empty(&canonical(value))
+}
+
 fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(fields) => Value::Object(

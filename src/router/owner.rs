@@ -18,8 +18,24 @@ pub(super) enum Owner {
     Foreign,
 }
 
+/// Annotation of an object that no owner reference can bind to its Canary, since that is in another cluster or the
+/// object in no namespace: namespace and name of the Canary that made it.
+pub(super) const MADE_BY: &str = "flagger.app/made-by";
+
+/// The value of [`MADE_BY`] on the objects of a release.
+pub(super) fn made_by(release: &Release) -> String {
+    format!("{}/{}", release.namespace, release.name)
+}
+
 impl Owner {
     pub fn of(release: &Release, object: &Value) -> Self {
+        if let Some(maker) = object["metadata"]["annotations"][MADE_BY].as_str() {
+            return match maker.rsplit_once('/') {
+                _ if maker == made_by(release) => Self::Ours,
+                Some((namespace, name)) if namespace == release.namespace => Self::Sibling(name.to_owned()),
+                _ => Self::Sibling(maker.to_owned()),
+            };
+        }
         let controller = object["metadata"]["ownerReferences"]
             .as_array()
             .and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));

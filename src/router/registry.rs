@@ -1,45 +1,99 @@
 //! Which meshes and ingresses there are. A new one is its file and a line here.
 
-use super::Router;
-use super::istio::Istio;
-use super::knative::Knative;
-use super::kubernetes::Kubernetes;
+use crate::api::{Provider, ServiceField};
+use crate::model::release::{Release, Settings};
 
-/// The providers that can be named, in the order of the alphabet.
-pub const KNOWN: &[&str] = &["istio", "knative", "kubernetes"];
+use super::checks::{self, Checks};
+use super::{Mesh, Router, contour, istio, knative, kubernetes};
 
-/// The router of a provider; `None` if there is none of this name.
-pub fn router(provider: &str) -> Option<&'static dyn Router> {
-    match provider {
-        "istio" => Some(&Istio),
-        "knative" => Some(&Knative),
-        "kubernetes" => Some(&Kubernetes),
-        _ => None,
+/// Every mesh that can be used, in the order of their names.
+pub const MESHES: &[&Mesh] = &[&contour::MESH, &istio::MESH, &knative::MESH, &kubernetes::MESH];
+
+/// The mesh of a provider; `None` while nobody has built it.
+pub fn mesh(provider: Provider) -> Option<&'static Mesh> {
+    MESHES.iter().copied().find(|mesh| mesh.providers.contains(&provider))
+}
+
+/// The router of a provider; `None` while nobody has built it.
+pub fn router(provider: Provider) -> Option<&'static dyn Router> {
+    mesh(provider).map(|mesh| mesh.router)
+}
+
+/// The names that can be written into `spec.provider` and `--mesh-provider`, in the order of the alphabet.
+pub fn known() -> Vec<&'static str> {
+    let mut names: Vec<&str> =
+        MESHES.iter().flat_map(|mesh| mesh.providers).map(|provider| provider.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The names for a sentence: `contour, istio, knative or kubernetes`.
+pub fn known_names() -> String {
+    let names = known();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
     }
+}
+
+/// What the reading of a manifest has to know of the release's provider; `None` while nobody has built it.
+pub fn facts(release: &Release, settings: &Settings) -> Option<Facts> {
+    let mesh = mesh(release.provider)?;
+    let mut problems = mesh.router.problems(release, settings);
+    problems.sort();
+    Some(Facts {
+        capabilities: mesh.router.capabilities(release),
+        problems,
+        ignored: ServiceField::ALL
+            .into_iter()
+            .filter(|field| field.is_set(&release.service) && !mesh.honours.contains(field))
+            .collect(),
+    })
+}
+
+/// What the reading of a manifest has to know of a provider.
+pub use crate::model::release::ProviderFacts as Facts;
+
+/// The built-in checks of a release, by the provider whose metrics tell of it (spec 04 §1.2).
+///
+/// # Errors
+/// If that provider has none that are built.
+pub fn checks(release: &Release, settings: &Settings) -> Result<&'static Checks, checks::Error> {
+    let observed = checks::observed(release, settings);
+    let found = match observed {
+        Some(provider) => mesh(provider).map(|mesh| mesh.checks),
+        // What nobody knows is looked for in Istio's metrics, as the reference does.
+        None => Some(istio::MESH.checks),
+    };
+    found.ok_or_else(|| checks::Error {
+        provider: observed.map_or_else(String::new, |provider| provider.to_string()),
+        known: known().join(", "),
+    })
+}
+
+/// What is wrong with naming a provider that nobody has built.
+pub fn not_built(provider: Provider) -> String {
+    format!("\"{provider}\" is not supported yet: write {}", known_names())
 }
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
+    use std::collections::BTreeSet;
 
     use super::*;
 
     #[test]
-    fn every_known_provider_has_a_router() {
-        for provider in KNOWN {
-            assert!(router(provider).is_some(), "{provider}");
-        }
-        assert!(KNOWN.is_sorted());
+    fn a_provider_has_one_mesh() {
+        let all: Vec<Provider> = MESHES.iter().flat_map(|mesh| mesh.providers).copied().collect();
+        let different: BTreeSet<Provider> = all.iter().copied().collect();
+        assert_eq!(all.len(), different.len());
+        assert!(all.iter().all(|provider| mesh(*provider).is_some()));
     }
 
-    // spec: 03/SEL-05
-    #[rstest]
-    #[case("foo")]
-    #[case("")]
-    #[case("Istio")]
-    #[case("istio:v1")]
-    #[case("none")]
-    fn an_unknown_provider_is_not_taken_for_istio(#[case] provider: &str) {
-        assert!(router(provider).is_none());
+    #[test]
+    fn the_names_are_told_in_a_sentence() {
+        let sentence = known_names();
+        assert!(known().iter().all(|name| sentence.contains(name)), "{sentence}");
+        assert!(sentence.contains(" or "), "{sentence}");
     }
 }

@@ -1,15 +1,21 @@
 //! Fixtures of this room: the `frontend` of an online shop, as a cluster holds it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::api::Provider;
 use crate::api::analysis::{OnMetricError, OnNoData};
 use crate::api::service::CanaryService;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::Settings;
 use crate::model::release::{Plan, Release, Steps, Strategy, Target, TargetKind};
+use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::TargetShape;
+use crate::router::registry::MESHES;
+use crate::router::{Error, Router, View, plan};
 
 pub fn release() -> Release {
     serving(CanaryService { port: 80, ..CanaryService::default() })
@@ -22,14 +28,17 @@ pub fn serving(service: CanaryService) -> Release {
         uid: "c-1".into(),
         generation: 1,
         target: Target { kind: TargetKind::Deployment, name: "frontend".into() },
-        provider: "istio".into(),
+        provider: Provider::Istio,
+        provider_name: "istio".into(),
         own_provider: None,
         metrics_server: "http://prometheus:9090".into(),
         apex: service.name.clone().unwrap_or_else(|| "frontend".into()),
         service,
         autoscaler: None,
-        ingress: "frontend".into(),
-        route: "frontend".into(),
+        ingress: None,
+        route: None,
+        upstream: None,
+        annotations: BTreeMap::new(),
         analysis: Plan {
             interval: Duration::from_secs(30),
             threshold: 5,
@@ -63,14 +72,44 @@ pub fn shape() -> TargetShape {
     TargetShape { label_key: "app".into(), label_value: "frontend".into(), ports: Vec::new() }
 }
 
+/// The writes that a router's wish for the traffic takes.
+pub fn plan(
+    router: &dyn Router,
+    release: &Release,
+    wish: &RouteWish,
+    objects: &[Value],
+) -> Result<Vec<Write>, Error> {
+    looking(release, objects, |view| plan::routes(router, view, wish))
+}
+
+/// What the mesh is told now.
+pub fn state(router: &dyn Router, release: &Release, objects: &[Value]) -> Result<Option<RouteState>, Error> {
+    looking(release, objects, |view| router.state(view))
+}
+
+/// The writes that give everything back.
+pub fn finalize(router: &dyn Router, release: &Release, objects: &[Value]) -> Result<Vec<Write>, Error> {
+    looking(release, objects, |view| plan::restoration(router, view))
+}
+
+/// What `look` finds when these objects are all there is.
+pub fn looking<T>(release: &Release, objects: &[Value], look: impl Fn(&View<'_>) -> T) -> T {
+    let (shape, settings, seen) = (shape(), Settings::default(), seen(objects.to_vec()));
+    look(&View { release, shape: &shape, settings: &settings, seen: &seen })
+}
+
 /// What the caches hold if these objects are all there is.
 pub fn seen(objects: impl IntoIterator<Item = Value>) -> Objects {
     objects.into_iter().map(|object| (id_of(&object), Arc::new(object))).collect()
 }
 
 fn id_of(object: &Value) -> ObjectId {
-    let kinds = [Kind::SERVICE, Kind::VIRTUAL_SERVICE, Kind::DESTINATION_RULE];
-    let kind = kinds.into_iter().find(|kind| object["kind"] == kind.kind).expect("a known kind");
+    let registered = MESHES.iter().flat_map(|mesh| mesh.rights).map(|right| right.kind);
+    let mut kinds = [Kind::SERVICE].into_iter().chain(registered);
+    let version = &object["apiVersion"];
+    let is =
+        |kind: &Kind| object["kind"] == kind.kind && (version.is_null() || *version == kind.api_version());
+    let kind = kinds.find(is).expect("a known kind");
     let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
     kind.at(&text("namespace"), &text("name"))
 }

@@ -176,7 +176,7 @@ mod tests {
 
     fn release() -> Release {
         let target = Target { kind: TargetKind::Knative, name: "podinfo".into() };
-        Release { target, provider: "knative".into(), ..frontend() }
+        Release { target, provider: crate::api::Provider::Knative, ..frontend() }
     }
 
     fn service(annotated: Option<&str>, latest: &str) -> Value {

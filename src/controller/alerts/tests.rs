@@ -20,6 +20,7 @@ use crate::controller::clock::Clock;
 use crate::controller::logging;
 use crate::http::{Cause, Limits, Request, Response, Transport};
 use crate::manifest::read::{self, Providers};
+use crate::model::release::ProviderFacts;
 use crate::model::traffic::Capabilities;
 
 /// A cluster that has these objects, by path, and a network that answers as told. Clones are the same.
@@ -307,8 +308,8 @@ fn release() -> Release {
         mirror_blue_green: true,
         session_affinity: true,
     };
-    let capabilities = |_: &Release| Some(all);
-    let providers = Providers { known: &["istio"], capabilities: &capabilities };
+    let facts = |_: &Release| Some(ProviderFacts { capabilities: all, ..ProviderFacts::default() });
+    let providers = Providers { known: "istio", facts: &facts };
     let canary = decode::canary(&manifest()).expect("a Canary");
     *read::release(&canary, &Default::default(), &providers).release.expect("valid")
 }

@@ -31,7 +31,7 @@ pub(super) fn settle(
 
 /// Without weights a release is blue/green (spec 01 §8.3 W8–W10, whose texts these are).
 fn without_weights(release: &mut Release, notes: &mut Notes) {
-    let provider = &release.provider;
+    let provider = &release.provider_name;
     let mut say = |message: String| {
         if !release.skip_analysis {
             notes.warn("spec.analysis", message);
@@ -54,7 +54,7 @@ fn without_weights(release: &mut Release, notes: &mut Notes) {
 }
 
 fn take_out_unsupported(release: &mut Release, path: &str, capabilities: Capabilities, notes: &mut Notes) {
-    let provider = &release.provider;
+    let provider = &release.provider_name;
     let plan = &mut release.analysis;
     if !plan.matches.is_empty() && !capabilities.matching {
         let field = format!("{path}.match");

@@ -4,22 +4,16 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::Provider;
 use crate::manifest::decode;
-use crate::model::release::{Problem, Steps, Strategy};
+use crate::model::release::{Problem, ProviderFacts, Steps, Strategy};
+use crate::model::traffic::Capabilities;
 
 mod defaults;
 mod metrics;
 mod old_forms;
 mod refused;
 mod strategy;
-
-const NOTHING: Capabilities = Capabilities {
-    weights: false,
-    matching: false,
-    mirror_weighted: false,
-    mirror_blue_green: false,
-    session_affinity: false,
-};
 
 /// A manifest in today's form.
 fn frontend() -> Value {
@@ -51,19 +45,23 @@ fn set(manifest: &mut Value, path: &str, value: Value) {
     };
 }
 
-/// As a provider that can do everything, or `kubernetes`, which can do nothing, or `ingress`, which has weights only.
+/// Reads with providers that can do everything, but for `kubernetes`, which can do nothing, and `nginx`, which has
+/// weights only.
 fn read(manifest: &Value) -> Reading {
     read_with(manifest, &Settings::default())
 }
 
 fn read_with(manifest: &Value, settings: &Settings) -> Reading {
-    let capabilities = |release: &Release| match release.provider.as_str() {
-        "istio" | "knative" => Some(EVERYTHING),
-        "ingress" => Some(Capabilities { weights: true, ..NOTHING }),
-        "kubernetes" => Some(NOTHING),
-        _ => None,
+    let facts = |release: &Release| {
+        let capabilities = match release.provider {
+            Provider::Istio | Provider::Knative => EVERYTHING,
+            Provider::Nginx => Capabilities { weights: true, ..Capabilities::default() },
+            Provider::Kubernetes => Capabilities::default(),
+            _ => return None,
+        };
+        Some(ProviderFacts { capabilities, ..ProviderFacts::default() })
     };
-    let providers = Providers { known: &["istio", "knative", "kubernetes"], capabilities: &capabilities };
+    let providers = Providers { known: "istio, knative or kubernetes", facts: &facts };
     release(&decode::canary(manifest).expect("can be decoded"), settings, &providers)
 }
 

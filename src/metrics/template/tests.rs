@@ -5,6 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::metrics::testing::{check, podinfo};
+use crate::model::release::Reference;
 
 fn values() -> Variables {
     Variables {
@@ -31,7 +32,11 @@ fn a_check_fills_in_the_names_of_its_release() {
     let mut release = podinfo();
     release.name = "a".into();
     release.target.name = "b".into();
-    (release.apex, release.ingress, release.route) = ("c".into(), "d".into(), "e".into());
+    let named = |name: &str| {
+        let (api_version, kind, namespace) = Default::default();
+        Some(Reference { api_version, kind, name: name.into(), namespace })
+    };
+    (release.apex, release.ingress, release.route) = ("c".into(), named("d"), named("e"));
     let mut check = check();
     check.interval = "90s".into();
     check.variables.insert("x".into(), "f".into());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::analysis::AnalysisMatch;
 use crate::api::service::StringMatch;
 use crate::model::release::Release;
-use crate::router::Error;
+use crate::router::{Error, problem};
 
 /// The matches of the canary's rule: each entry of the analysis with each of the service.
 ///
@@ -58,9 +58,10 @@ fn translated(entry: &AnalysisMatch, path: &str) -> Result<Value, Error> {
         condition["sourceLabels"] = json!(labels);
     }
     if condition.as_object().is_none_or(serde_json::Map::is_empty) {
-        return Err(Error::Unsupported(format!(
-            "{path} has no condition, so every request would go to the canary: give it headers, queryParams or \
-             sourceLabels"
+        return Err(Error::Unsupported(problem(
+            path,
+            "has no condition, so every request would go to the canary: give it headers, queryParams or \
+             sourceLabels",
         )));
     }
     Ok(condition)
@@ -70,8 +71,10 @@ fn strings(map: &BTreeMap<String, StringMatch>, path: &str) -> Result<Value, Err
     let mut conditions = serde_json::Map::new();
     for (name, text) in map {
         if text.suffix.is_some() {
-            return Err(Error::Unsupported(format!(
-                "{path}.{name}.suffix cannot be checked by Istio, use regex \".*…\" instead"
+            let field = format!("{path}.{name}.suffix");
+            return Err(Error::Unsupported(problem(
+                field,
+                "cannot be checked by Istio: write regex \".*…\" instead",
             )));
         }
         conditions.insert(name.clone(), json!(text));

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::matching;
-use crate::model::release::Release;
+use crate::model::release::{Problem, Release};
 use crate::model::traffic::RouteWish;
-use crate::router::{Error, affinity};
+use crate::router::{Error, affinity, problem};
 
 /// The fields of the spec that are ours; null where there must be none.
 ///
@@ -22,6 +22,16 @@ pub(super) fn routing(release: &Release, wish: &RouteWish) -> Result<Map<String,
         .collect())
 }
 
+/// What of the manifest Istio cannot do.
+pub(super) fn problems(release: &Release) -> Vec<Problem> {
+    match routing(release, &RouteWish::default()) {
+        // That connections cannot be matched follows from the capabilities.
+        _ if is_tcp(release) => Vec::new(),
+        Err(Error::Unsupported(problem)) => vec![problem],
+        _ => Vec::new(),
+    }
+}
+
 /// Whether the traffic is routed by connection, not by request.
 pub(super) fn is_tcp(release: &Release) -> bool {
     release.service.app_protocol.as_deref().is_some_and(|protocol| protocol.eq_ignore_ascii_case("tcp"))
@@ -33,10 +43,13 @@ fn exposure(release: &Release) -> Result<(Value, Value), Error> {
     let gateways = gateways(release);
     if is_delegate(release) {
         if !hosts.is_empty() || !gateways.is_empty() {
-            return Err(Error::Unsupported(format!(
-                "VirtualService {}.{} cannot be a delegate and have hosts or gateways of its own, remove \
-                 spec.service.hosts and spec.service.gateways or turn spec.service.delegation off",
-                release.apex, release.namespace
+            return Err(Error::Unsupported(problem(
+                "spec.service.delegation",
+                format!(
+                    "VirtualService {}.{} cannot be a delegate and have hosts or gateways of its own: remove \
+                     spec.service.hosts and spec.service.gateways or turn delegation off",
+                    release.apex, release.namespace
+                ),
             )));
         }
         return Ok((json!([]), Value::Null));
@@ -74,11 +87,11 @@ impl Rules<'_> {
 
     fn tcp(&self) -> Result<Value, Error> {
         if !self.release.analysis.matches.is_empty() {
-            return Err(Error::Unsupported(
-                "spec.analysis.match asks for requests, but spec.service.appProtocol is tcp and connections have \
-                 none: remove one of them"
-                    .into(),
-            ));
+            return Err(Error::Unsupported(problem(
+                "spec.analysis.match",
+                "asks for requests, but spec.service.appProtocol is tcp and connections have none: remove one of \
+                 them",
+            )));
         }
         let ports = self.service_matches().iter().filter_map(|entry| entry.get("port"));
         let ports: Vec<Value> = ports.map(|port| json!({"port": port})).collect();

@@ -15,7 +15,7 @@ fn what_is_not_written_has_its_documented_default() {
     let release = accepted(&manifest);
     assert_eq!(release.progress_deadline, Duration::from_secs(600));
     assert_eq!((release.apex.as_str(), release.primary_service()), ("frontend", "frontend-primary".into()));
-    assert_eq!((release.ingress.as_str(), release.route.as_str()), ("frontend", "frontend"));
+    assert_eq!((release.ingress_name(), release.route_name()), ("frontend", "frontend"));
     assert_eq!((release.provider.as_str(), release.own_provider.clone()), ("istio", None));
     assert_eq!(release.metrics_server, "http://prometheus:9090");
     assert!(!release.skip_analysis && !release.suspend && !release.revert_on_deletion);

@@ -16,7 +16,7 @@ use super::*;
 )]
 #[case("/spec/service/port", json!(0), "spec.service.port: is missing: write the port that the Services are to have")]
 #[case("/spec/service/port", json!(70000), "spec.service.port: 70000 is not a port: write one from 1 to 65535")]
-#[case("/spec/provider", json!("istoi"), "spec.provider: \"istoi\" is not known: write one of istio, knative, kubernetes")]
+#[case("/spec/provider", json!("istoi"), "spec.provider: \"istoi\" is not known: write istio, knative or kubernetes")]
 #[case("/spec/analysis/alerts", json!([{"name": "a", "providerRef": {"name": ""}}]), "spec.analysis.alerts[0].providerRef.name: is empty: write a name")]
 #[case("/spec/analysis/sessionAffinity", json!({"cookieName": ""}), "spec.analysis.sessionAffinity.cookieName: is empty: write a name")]
 #[case("/spec/analysis/webhooks", json!([{"name": "a", "url": "load.test:80"}]), "spec.analysis.webhooks[0].url: \"load.test:80\" is not an address: write one like http://gate.test/check")]
@@ -95,7 +95,7 @@ fn an_unknown_provider_of_the_controller_is_told_as_such() {
     assert_eq!(
         refusals(read_with(&frontend(), &settings)),
         [
-            "spec.provider: is not set, and --mesh-provider is \"typo\", which is not known: write one of istio, knative, kubernetes",
+            "spec.provider: is not set, and --mesh-provider is \"typo\", which is not known: write istio, knative or kubernetes",
         ]
     );
 }

@@ -96,13 +96,13 @@ fn without_weights_every_release_is_blue_green(
 
 // spec: 02/C47 01/API-137
 #[rstest]
-#[case(json!({"stepWeight": 10, "mirror": true}), "spec.analysis.mirror: is ignored: provider ingress cannot copy requests in a canary release")]
-#[case(json!({"iterations": 2, "mirror": true}), "spec.analysis.mirror: is ignored: provider ingress cannot copy requests in a blue-green release")]
-#[case(json!({"stepWeight": 10, "match": matching()}), "spec.analysis.match: is ignored: provider ingress cannot tell requests apart")]
-#[case(json!({"stepWeight": 10, "sessionAffinity": {"cookieName": "side"}}), "spec.analysis.sessionAffinity: is ignored: provider ingress cannot keep clients on a side")]
+#[case(json!({"stepWeight": 10, "mirror": true}), "spec.analysis.mirror: is ignored: provider nginx cannot copy requests in a canary release")]
+#[case(json!({"iterations": 2, "mirror": true}), "spec.analysis.mirror: is ignored: provider nginx cannot copy requests in a blue-green release")]
+#[case(json!({"stepWeight": 10, "match": matching()}), "spec.analysis.match: is ignored: provider nginx cannot tell requests apart")]
+#[case(json!({"stepWeight": 10, "sessionAffinity": {"cookieName": "side"}}), "spec.analysis.sessionAffinity: is ignored: provider nginx cannot keep clients on a side")]
 fn what_the_provider_cannot_do_is_left_out_with_a_warning(#[case] fields: Value, #[case] warning: &str) {
     let mut manifest = analysis(fields);
-    manifest["spec"]["provider"] = json!("ingress");
+    manifest["spec"]["provider"] = json!("nginx");
     assert_eq!(warnings(&manifest), [warning]);
     let plan = accepted(&manifest).analysis;
     assert!(!plan.mirror && plan.matches.is_empty() && plan.session_affinity.is_none());
@@ -111,8 +111,8 @@ fn what_the_provider_cannot_do_is_left_out_with_a_warning(#[case] fields: Value,
 #[test]
 fn ab_testing_is_refused_where_every_request_would_match() {
     let mut manifest = analysis(json!({"iterations": 2, "match": matching()}));
-    manifest["spec"]["provider"] = json!("ingress");
-    let message = "spec.analysis.match: provider ingress cannot tell requests apart: remove match or use another provider";
+    manifest["spec"]["provider"] = json!("nginx");
+    let message = "spec.analysis.match: provider nginx cannot tell requests apart: remove match or use another provider";
     assert_eq!(refusals(read(&manifest)), [message]);
 }
 
@@ -131,7 +131,7 @@ proptest! {
         list in proptest::option::of(proptest::collection::vec(-10..250_i64, 0..5)),
         max in proptest::option::of(any::<i32>()),
         iterations in proptest::option::of(-2..3_i64),
-        provider in prop_oneof![Just("istio"), Just("ingress"), Just("kubernetes")],
+        provider in prop_oneof![Just("istio"), Just("nginx"), Just("kubernetes")],
     ) {
         let mut manifest = frontend();
         manifest["spec"]["provider"] = json!(provider);

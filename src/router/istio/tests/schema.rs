@@ -1,5 +1,6 @@
 //! What we write is what Istio's own schema accepts, without a field that the API server would drop in silence.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::*;

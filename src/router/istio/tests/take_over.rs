@@ -57,7 +57,7 @@ fn the_virtual_service_of_another_canary_is_refused() {
     let owners = json!([{"kind": "Canary", "name": "other", "controller": true}]);
     let live = with(&users_own(), json!({"metadata": {"ownerReferences": owners}}));
     assert_eq!(
-        Istio.plan(&shop(json!({})), &shape(), &wish(0), &seen([live])),
+        testing::plan(&Istio, &shop(json!({})), &wish(0), &[live]),
         Err(Error::Object(
             "VirtualService frontend.shop belongs to Canary other.shop, delete that one or give frontend.shop \
              another spec.service.name"
@@ -67,7 +67,7 @@ fn the_virtual_service_of_another_canary_is_refused() {
 }
 
 fn finalize(live: &[Value]) -> Result<Vec<Write>, Error> {
-    Istio.finalize(&shop(json!({})), &seen(live.to_vec()))
+    testing::finalize(&Istio, &shop(json!({})), live)
 }
 
 // spec: 03/IST-26
