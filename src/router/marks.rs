@@ -13,6 +13,10 @@ pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-config
 /// The spec of an object before it was taken over, as JSON.
 pub(super) const ORIGINAL: &str = "flagger.kubernetes.io/original-configuration";
 
+/// The labels and annotations of an object before `spec.service.apex` was laid over them: a merge patch as JSON, with
+/// nulls for those that it did not have.
+pub(super) const ORIGINAL_METADATA: &str = "flagger.app/original-metadata";
+
 /// The annotations that Flux looks for.
 pub(super) fn flux() -> Map<String, Value> {
     FLUX.iter().map(|key| ((*key).to_owned(), json!("disabled"))).collect()

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::live::same;
-use super::marks::{LAST_APPLIED, ORIGINAL, annotation, cleared};
+use super::live::{is_nothing, same};
+use super::marks::{FLUX, LAST_APPLIED, ORIGINAL, ORIGINAL_METADATA, annotation, cleared};
 use super::overlay::{fresh, laid_over};
 use super::owner::{MADE_BY, Owner, made_by, of_sibling};
 use super::{Desired, Error, Router, View};
@@ -116,6 +116,12 @@ fn brought_in_line(view: &View<'_>, wanted: &Desired, live: &Value) -> Result<Op
     if changes && owner == Owner::Foreign && wanted.keeps_original && is_untouched(view, live) {
         annotations.insert(ORIGINAL.to_owned(), json!(live["spec"].to_string()));
     }
+    let first = annotation(live, ORIGINAL_METADATA).is_none()
+        && !mentions(&live["spec"], &view.release.primary_service());
+    if changes && owner == Owner::Foreign && wanted.keeps_original && first {
+        let past = past_metadata(wanted, live);
+        annotations.extend(past.map(|past| (ORIGINAL_METADATA.to_owned(), json!(past.to_string()))));
+    }
     let mut metadata = Map::new();
     for (key, map) in [("labels", &wanted.labels), ("annotations", &annotations)] {
         if !map.is_empty() {
@@ -128,6 +134,18 @@ fn brought_in_line(view: &View<'_>, wanted: &Desired, live: &Value) -> Result<Op
         (Owner::Sibling(canary), Some(_)) => Err(of_sibling(view.release, &wanted.id, &canary)),
         (_, write) => Ok(write),
     }
+}
+
+/// What the labels and annotations that we lay over an object were before, but for our marks; `None` if there are none.
+fn past_metadata(wanted: &Desired, live: &Value) -> Option<Value> {
+    let before = |field: &str, ours: &Map<String, Value>| -> Map<String, Value> {
+        let keys = ours.keys().filter(|key| !FLUX.contains(&key.as_str()));
+        keys.map(|key| (key.clone(), live["metadata"][field][key].clone())).collect()
+    };
+    let labels = before("labels", &wanted.labels);
+    let annotations = before("annotations", &wanted.annotations);
+    (!labels.is_empty() || !annotations.is_empty())
+        .then(|| json!({"labels": labels, "annotations": annotations}))
 }
 
 /// Whether the cluster collects the object with its Canary: both are in one namespace of one cluster.
@@ -157,8 +175,23 @@ fn given_back(id: ObjectId, live: &Value) -> Result<Option<Write>, Error> {
     if !same(&live["spec"], &spec) {
         desired["spec"] = spec;
     }
+    if let Some(past) = annotation(live, ORIGINAL_METADATA) {
+        // Ours to write; one that cannot be read any more is dropped.
+        let past: Value = serde_json::from_str(past).unwrap_or_default();
+        json_patch::merge(&mut desired, &json!({"metadata": {"annotations": {ORIGINAL_METADATA: null}}}));
+        for field in ["labels", "annotations"] {
+            json_patch::merge(
+                &mut desired["metadata"],
+                &json!({field: past.get(field).filter(|fields| fields.is_object())}),
+            );
+        }
+    }
     let marks = json!({"metadata": {"annotations": cleared(live, &annotations)}});
     json_patch::merge(&mut desired, &marks);
+    if let Some(metadata) = desired["metadata"].as_object_mut() {
+        metadata
+            .retain(|key, value| !["labels", "annotations"].contains(&key.as_str()) || !is_nothing(value));
+    }
     Ok(Write::update(id, live, &desired))
 }
 

@@ -15,6 +15,7 @@ mod lifecycle;
 mod metric_templates;
 mod promises;
 mod releases;
+mod routers;
 mod story;
 mod strategies;
 mod targets;

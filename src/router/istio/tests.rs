@@ -11,7 +11,6 @@ use crate::router::marks::{LAST_APPLIED, ORIGINAL};
 use crate::router::testing::{self, applied, foreign, patched, service, serving, with};
 
 mod affinity;
-mod schema;
 mod take_over;
 
 /// The shop's frontend with a service as the manifest says.

@@ -1,0 +1,286 @@
+//! The laws of the routers: one suite over every mesh that is registered, and over every case that its folder under
+//! `tests/data/routers` holds. A case is what a user of that mesh can review: `<case>.in.yaml` has a Canary, what the
+//! traffic should be, and the objects that are there before; `<case>.out.yaml` the objects that are there afterwards.
+//! `UPDATE=1 cargo test --test it routers` writes the latter.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use vexil::model::object::Write;
+use vexil::model::traffic::{RouteWish, Split};
+use vexil::router::registry::MESHES;
+use vexil::router::{Access, Error, Items, plan};
+
+use self::case::{Case, applied, cases, title};
+
+mod case;
+mod cluster;
+
+/// Runs `law` over all cases, and reports all that break it.
+fn holds(law: impl Fn(&Case) -> Result<(), String>) {
+    let all = cases();
+    assert!(!all.is_empty(), "no cases under tests/data/routers");
+    let broken: Vec<String> =
+        all.iter().filter_map(|case| law(case).err().map(|why| format!("{}: {why}", case.title))).collect();
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+fn equal(what: &str, found: &[Value], expected: &[Value]) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{what}\n{}\nbut should be\n{}", case::yaml(found), case::yaml(expected)))
+}
+
+#[test]
+fn every_mesh_with_objects_has_cases() {
+    let with_cases: BTreeSet<&str> = cases().iter().map(|case| case.mesh.title).collect();
+    for mesh in MESHES.iter().filter(|mesh| !mesh.rights.is_empty()) {
+        assert!(
+            with_cases.contains(mesh.title),
+            "{} has no cases: add tests/data/routers/{}/weighted.in.yaml and run with UPDATE=1",
+            mesh.title,
+            mesh.providers[0]
+        );
+    }
+}
+
+#[test]
+fn the_objects_are_those_that_users_of_the_mesh_have_reviewed() {
+    holds(|case| {
+        let after = case.after();
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&case.expected_at, case::yaml(&after)).expect("writable");
+        }
+        let text = std::fs::read_to_string(&case.expected_at)
+            .map_err(|error| format!("{}: {error}, run with UPDATE=1", case.expected_at.display()))?;
+        equal("the objects are", &after, &case::documents(&text))
+    });
+}
+
+#[test]
+fn what_is_planned_is_what_is_read() {
+    holds(|case| {
+        let state = case.looking(&case.after(), |view| case.mesh.router.state(view));
+        match state {
+            Ok(Some(state)) if state.split == case.wish.split && state.mirrored == case.wish.mirror => Ok(()),
+            other => Err(format!("{:?} was wished, {other:?} is read", case.wish)),
+        }
+    });
+}
+
+#[test]
+fn a_second_plan_is_empty() {
+    holds(|case| match case.plan(&case.wish, &case.after()) {
+        Ok(writes) if writes.is_empty() => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn a_crash_between_any_two_writes_converges() {
+    holds(|case| {
+        let writes = case.plan(&case.wish, &case.before).map_err(|error| error.to_string())?;
+        for done in 0..writes.len() {
+            let halfway = applied(&case.before, &writes[..done]);
+            let rest = case.plan(&case.wish, &halfway).map_err(|error| error.to_string())?;
+            let mut found = applied(&halfway, &rest);
+            let mut expected = case.after();
+            found.sort_by_key(title);
+            expected.sort_by_key(title);
+            equal(&format!("after a crash behind write {done} there are"), &found, &expected)?;
+        }
+        Ok(())
+    });
+}
+
+/// Every wish that may follow: other weights, and back to the primary.
+fn next_wishes() -> [RouteWish; 3] {
+    [0, 35, 100].map(|canary| RouteWish { split: Split::canary_gets(canary), ..RouteWish::default() })
+}
+
+#[test]
+fn what_is_not_ours_survives_also_inside_list_items() {
+    holds(|case| {
+        let strangers = case.looking(&case.after(), |view| {
+            let desired = case.mesh.router.desired(view, &case.wish).expect("planned before");
+            let mut objects = case.after();
+            for wanted in desired {
+                let Some(object) = objects.iter_mut().find(|object| title(object) == wanted.id.to_string())
+                else {
+                    continue;
+                };
+                json_patch::merge(
+                    object,
+                    &json!({
+                        "metadata": {"labels": {"team": "web"}, "annotations": {"team": "web"}},
+                        "spec": {"x-foreign": {"a": 1}},
+                    }),
+                );
+                for (path, _) in wanted.lists.iter().filter(|(_, items)| *items != Items::Whole) {
+                    mark(object, &path.split('.').collect::<Vec<_>>());
+                }
+            }
+            objects
+        });
+        if !case.plan(&case.wish, &strangers).map_err(|error| error.to_string())?.is_empty() {
+            return Err("what others add counts as drift".to_owned());
+        }
+        let marks = |objects: &[Value]| json!(objects).to_string().matches("x-foreign").count();
+        for wish in next_wishes() {
+            let writes = case.plan(&wish, &strangers).map_err(|error| error.to_string())?;
+            let objects = applied(&strangers, &writes);
+            let kept = objects.iter().filter(|object| object["metadata"]["labels"]["team"] == "web").count();
+            let had = strangers.iter().filter(|object| object["metadata"]["labels"]["team"] == "web").count();
+            // A wish of another shape may need fewer items than before; the weights alone never do.
+            let same_shape = case.wish.cookies == wish.cookies && case.wish.mirror == wish.mirror;
+            if kept != had || (same_shape && marks(&objects) != marks(&strangers)) {
+                return Err(format!("something is lost at {wish:?}:\n{}", case::yaml(&objects)));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Puts a field that is nobody's into each item of the list at `path`.
+fn mark(value: &mut Value, path: &[&str]) {
+    let Some((first, rest)) = path.split_first() else {
+        for item in value.as_array_mut().into_iter().flatten().filter(|item| item.is_object()) {
+            item["x-foreign"] = json!(1);
+        }
+        return;
+    };
+    match first.strip_suffix("[]") {
+        Some(list) => {
+            for item in value[list].as_array_mut().into_iter().flatten() {
+                mark(item, rest);
+            }
+        }
+        None if value.get(first).is_some() => mark(&mut value[*first], rest),
+        None => {}
+    }
+}
+
+#[test]
+fn the_objects_of_another_canary_are_refused() {
+    holds(|case| {
+        let mut objects = case.after();
+        for object in &mut objects {
+            object["metadata"]["ownerReferences"] = json!([{
+                "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "another", "uid": "u-2",
+                "controller": true,
+            }]);
+        }
+        // Some wish changes something.
+        for wish in next_wishes().iter().filter(|wish| wish.split != case.wish.split) {
+            match case.plan(wish, &objects) {
+                Err(Error::Object(why)) if why.contains("another") => {}
+                other => return Err(format!("not refused at {wish:?}: {other:?}")),
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn restoration_undoes_the_take_over() {
+    // spec: 03/FIN-01
+    holds(|case| {
+        // What a user had there before.
+        let wanted = case.looking(&case.before, |view| case.mesh.router.desired(view, &case.wish));
+        let wanted = wanted.map_err(|error| error.to_string())?;
+        let users: Vec<Value> = wanted
+            .iter()
+            .filter(|wanted| wanted.keeps_original)
+            .map(|wanted| {
+                json!({
+                    "apiVersion": wanted.id.kind.api_version(),
+                    "kind": wanted.id.kind.kind,
+                    "metadata": {
+                        "name": wanted.id.name, "namespace": wanted.id.namespace, "resourceVersion": "1",
+                        "annotations": {"team": "web"},
+                    },
+                    "spec": {"own": {"a": [1, {"b": 2}]}},
+                })
+            })
+            .collect();
+        if users.is_empty() {
+            return Ok(());
+        }
+        let taken = applied(&users, &case.plan(&case.wish, &users).map_err(|error| error.to_string())?);
+        for wish in next_wishes() {
+            let stepped = applied(&taken, &case.plan(&wish, &taken).map_err(|error| error.to_string())?);
+            let back = case.looking(&stepped, |view| plan::restoration(case.mesh.router, view));
+            let back = applied(&stepped, &back.map_err(|error| error.to_string())?);
+            let left: Vec<Value> = back
+                .into_iter()
+                .filter(|object| users.iter().any(|user| title(user) == title(object)))
+                .collect();
+            equal("the user gets back", &left, &users)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn no_owner_is_named_in_another_cluster_and_deletion_removes_what_was_made() {
+    // spec: 03/OWN-02
+    holds(|case| {
+        let case = case.clone().with_remote_mesh();
+        if !case.before.is_empty() {
+            return Ok(());
+        }
+        let objects = case.after();
+        let remote: Vec<&Value> = objects.iter().filter(|object| !is_local(object)).collect();
+        for object in &remote {
+            if !object["metadata"]["ownerReferences"].is_null() {
+                return Err(format!("{} names an owner", title(object)));
+            }
+        }
+        if !case.plan(&case.wish, &objects).map_err(|error| error.to_string())?.is_empty() {
+            return Err("a second plan is not empty".to_owned());
+        }
+        let needed = plan::needs_cleanup(case.mesh.router, &case.release, &case.settings);
+        if needed == remote.is_empty() {
+            return Err(format!("cleanup needed: {needed}"));
+        }
+        let removal = case.looking(&objects, |view| plan::removal(case.mesh.router, view));
+        let left = applied(&objects, &removal);
+        if left.iter().any(|object| !is_local(object)) {
+            return Err(format!("is left behind:\n{}", case::yaml(&left)));
+        }
+        Ok(())
+    });
+}
+
+fn is_local(object: &Value) -> bool {
+    let group = object["apiVersion"]
+        .as_str()
+        .and_then(|version| version.split_once('/'))
+        .map_or("", |(group, _)| group);
+    ["", "networking.k8s.io", "serving.knative.dev"].contains(&group)
+}
+
+#[test]
+fn every_kind_is_in_the_rights() {
+    holds(|case| {
+        let allowed = |write: &Write| {
+            let access =
+                case.mesh.rights.iter().find(|right| right.kind == write.id().kind).map(|right| right.access);
+            match write {
+                Write::Create { .. } | Write::Delete { .. } => access == Some(Access::Own),
+                Write::Patch { .. } => matches!(access, Some(Access::Own | Access::Change)),
+            }
+        };
+        let writes = case.plan(&case.wish, &case.before).map_err(|error| error.to_string())?;
+        if let Some(write) = writes.iter().find(|write| !allowed(write)) {
+            return Err(format!("no right for {}", write.id()));
+        }
+        for id in case.mesh.router.reads(&case.release) {
+            if !case.mesh.rights.iter().any(|right| right.kind == id.kind) {
+                return Err(format!("no right to read {id}"));
+            }
+        }
+        Ok(())
+    });
+}
