@@ -128,6 +128,8 @@ pub enum BlockerKind {
     Gate,
     /// Proxies are given the time to hear of the last change.
     Settling,
+    /// The mesh has not accepted the last route.
+    Route,
     /// Somebody has to change something first.
     Blocked,
     /// `spec.suspend`.

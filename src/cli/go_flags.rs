@@ -11,6 +11,7 @@ use crate::alert::{self, Channel};
 use crate::controller::client::Limit;
 use crate::controller::logging::{Encoding, Verbosity};
 use crate::model::release::Settings;
+use crate::router::registry;
 
 mod catalogue;
 
@@ -256,6 +257,9 @@ pub fn usage() -> String {
         let _ = write!(text, "  -{}{}\n    \t{}", flag.name, flag.kind.usage(), flag.help);
         if let Some(variable) = flag.env {
             let _ = write!(text, "; the variable {variable} wins");
+        }
+        if flag.name == "mesh-provider" {
+            let _ = write!(text, ": {}", registry::known_names());
         }
         match (flag.default, flag.kind.quotes_default()) {
             ("" | "false", _) => {}

@@ -185,6 +185,8 @@ impl Writer<'_> {
             Effect::RevertService => {
                 services::finalize(release, shape, objects).map_err(|error| refused(&error))
             }
+            Effect::Groundwork => plan::groundwork(*router, &view).map_err(|error| refused(&error)),
+            Effect::RemoveRoutes => Ok(plan::removal(*router, &view)),
             Effect::RevertRoutes => plan::restoration(*router, &view).map_err(|error| refused(&error)),
         }
     }

@@ -170,7 +170,15 @@ pub fn observe(
     let snapshot = Snapshot {
         now,
         warnings: reading.warnings.iter().map(warning).collect(),
-        lifecycle: lifecycle(&object),
+        lifecycle: Lifecycle {
+            needs_cleanup: router::plan::needs_cleanup(router, &release, settings),
+            ..lifecycle(&object)
+        },
+        acceptance: router.acceptance(&view),
+        groundwork: match router::plan::groundwork(router, &view) {
+            Ok(writes) => Presence::of(&writes),
+            Err(error) => Presence::Refused(error.to_string()),
+        },
         capabilities: router.capabilities(&release),
         primary: workload.primary(&release, settings, &objects, now),
         services: ServicesSeen {
@@ -299,6 +307,7 @@ fn lifecycle(canary: &Value) -> Lifecycle {
     let finalizers = canary["metadata"]["finalizers"].as_array();
     Lifecycle {
         deleting: canary["metadata"]["deletionTimestamp"].is_string(),
+        needs_cleanup: false,
         has_finalizer: finalizers.is_some_and(|all| all.iter().any(|name| name == FINALIZER)),
     }
 }

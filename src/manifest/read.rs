@@ -48,7 +48,7 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
     let facts = facts.unwrap_or_else(|| {
         notes.refuse("spec.provider", unusable_provider(&release, known, providers.known));
         // So that the rest of the manifest is judged all the same.
-        ProviderFacts { capabilities: EVERYTHING, ..ProviderFacts::default() }
+        ProviderFacts { capabilities: Capabilities::ALL, ..ProviderFacts::default() }
     });
     let ProviderFacts { capabilities, problems, ignored } = facts;
     for field in ignored {
@@ -182,14 +182,6 @@ fn reference(object: &ObjectRef, namespace: &str) -> Reference {
         namespace: namespace.to_owned(),
     }
 }
-
-const EVERYTHING: Capabilities = Capabilities {
-    weights: true,
-    matching: true,
-    mirror_weighted: true,
-    mirror_blue_green: true,
-    session_affinity: true,
-};
 
 /// A century. Longer ones would not fit into a date.
 const LONGEST_DEADLINE: u64 = 100 * 365 * 24 * 3600;

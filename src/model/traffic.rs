@@ -78,3 +78,32 @@ pub struct Capabilities {
     pub mirror_blue_green: bool,
     pub session_affinity: bool,
 }
+
+impl Capabilities {
+    /// A split by weight, and nothing else.
+    pub const WEIGHTS: Self = Self {
+        weights: true,
+        matching: false,
+        mirror_weighted: false,
+        mirror_blue_green: false,
+        session_affinity: false,
+    };
+
+    /// Everything that a router can do.
+    pub const ALL: Self = Self {
+        weights: true,
+        matching: true,
+        mirror_weighted: true,
+        mirror_blue_green: true,
+        session_affinity: true,
+    };
+
+    /// No share of the traffic can be moved.
+    pub const NONE: Self = Self {
+        weights: false,
+        matching: false,
+        mirror_weighted: false,
+        mirror_blue_green: false,
+        session_affinity: false,
+    };
+}

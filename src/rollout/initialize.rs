@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::api::hooks::Severity;
 use crate::api::status::Phase;
-use crate::model::traffic::Split;
+use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
@@ -30,7 +30,7 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     });
     let Some(primary) = &world.primary else {
         let probed = probe(world)?;
-        let effects = services.into_iter().chain([Effect::CreatePrimary]);
+        let effects = services.into_iter().chain(groundwork(world)?).chain([Effect::CreatePrimary]);
         return stop(Plan::status(status::touched_if_stalled(world)).effects(effects).events(probed));
     };
     if !services.is_empty() {
@@ -39,6 +39,15 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     ready(world, primary)?;
     traffic(world, target)?;
     initialized(world, target, primary)
+}
+
+/// What the mesh needs before the primary's pods start.
+fn groundwork(world: &Snapshot) -> Flow<Option<Effect>> {
+    match &world.groundwork {
+        Presence::InPlace => Ok(None),
+        Presence::Absent | Presence::Drifted => Ok(Some(Effect::Groundwork)),
+        Presence::Refused(why) => blocked(world, "RoutesRefused", why),
+    }
 }
 
 /// Waits for the primary; past its deadline that is reported and nothing else.
@@ -72,6 +81,11 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
                 let until = since + SETTLE;
                 if world.now < until {
                     return Err(Box::new(Wait::until(until, Reason::Settling(until)).into()));
+                }
+                // The target keeps its pods as long as the mesh may still send it requests.
+                if let Acceptance::Pending(why) = &world.acceptance {
+                    let wait = Wait::for_change(Reason::NotAccepted(why.clone()));
+                    return Err(Box::new(wait.into()));
                 }
             }
             _ => {

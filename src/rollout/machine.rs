@@ -43,7 +43,8 @@ fn decide(world: &Snapshot) -> Flow<Step> {
 
 /// The finalizer is there exactly while it is wanted (spec 02 E9.3).
 fn finalizer(world: &Snapshot) -> Flow<()> {
-    let effect = match (world.release.revert_on_deletion, world.lifecycle.has_finalizer) {
+    let wanted = world.release.revert_on_deletion || world.lifecycle.needs_cleanup;
+    let effect = match (wanted, world.lifecycle.has_finalizer) {
         (true, false) => Effect::AddFinalizer,
         (false, true) => Effect::RemoveFinalizer,
         _ => return Ok(()),

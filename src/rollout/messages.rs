@@ -86,6 +86,11 @@ pub fn waiting_for_approval(release: &Release, hook: &str) -> String {
     format!("Halt {} advancement waiting for approval {hook}", release.title())
 }
 
+/// The route of the last step does not work yet.
+pub fn route_not_accepted(release: &Release, why: &str) -> String {
+    format!("Halt {} advancement the route is not accepted: {why}", release.title())
+}
+
 pub fn pre_rollout_passed(hook: &str) -> String {
     format!("Pre-rollout check {hook} passed")
 }

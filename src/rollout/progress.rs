@@ -3,7 +3,7 @@
 use crate::api::hooks::{HookType, Severity};
 use crate::api::status::{APPROVED, Blocker, CanaryStatus, Measurement, Phase};
 use crate::model::release::Strategy;
-use crate::model::traffic::Split;
+use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::analysis::{self, Judgement};
@@ -37,6 +37,7 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     }
     primary_ready(world, primary)?;
     canary_ready(world, target)?;
+    accepted(world)?;
     if world.release.skip_analysis {
         return promote::skip(world);
     }
@@ -168,6 +169,20 @@ fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
             rollback::begin(world, &Cause::Deadline { why }, Vec::new()).and_then(|step| Err(Box::new(step)))
         }
     }
+}
+
+/// A step counts from the moment that the mesh works by its route: before it nothing is measured. A mesh that is late
+/// by an interval costs a failed check.
+fn accepted(world: &Snapshot) -> Flow<()> {
+    let Acceptance::Pending(why) = &world.acceptance else { return Ok(()) };
+    let until = world.due() + world.release.analysis.interval;
+    if world.now < until {
+        return Err(Box::new(Wait::until(until, Reason::NotAccepted(why.clone())).into()));
+    }
+    let mut status = status::checked(status::touched(world), world);
+    status.failed_checks += 1;
+    let event = messages::warning(world.status.phase, messages::route_not_accepted(&world.release, why));
+    stop(Plan::status(status).events([event]))
 }
 
 /// Waits for pods; the wait ends with the watch, not with the clock.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::api::status::CanaryStatus;
 use crate::model::by_hand::Request;
 use crate::model::release::{Release, TargetKind};
-use crate::model::traffic::{Capabilities, RouteState, Split};
+use crate::model::traffic::{Acceptance, Capabilities, RouteState, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::step::{Answer, Question};
@@ -29,6 +29,10 @@ pub struct Snapshot {
     /// The primary's autoscaler; in place when none is wanted.
     pub scaler: Presence,
     pub routes: RoutesSeen,
+    /// Whether the mesh works by the routes that it was told.
+    pub acceptance: Acceptance,
+    /// The mesh's objects that have to stand before the primary's pods start; in place where there are none.
+    pub groundwork: Presence,
     /// Answers to the questions of this step.
     pub answers: Answers,
     /// When the last step was decided that left nothing in the status (a gate that stays closed).
@@ -49,6 +53,8 @@ pub struct Lifecycle {
     pub deleting: bool,
     /// Whether `finalizer.flagger.app` is set.
     pub has_finalizer: bool,
+    /// Whether there are objects that only we can delete: the cluster does not collect them with the Canary.
+    pub needs_cleanup: bool,
 }
 
 /// The three Services of a release.

@@ -132,7 +132,11 @@ pub enum Effect {
     Promote,
     /// Delete copies of ConfigMaps and Secrets that the primary does not refer to any more.
     Prune,
+    /// Create what has to stand before the primary's pods start, or bring it in line.
+    Groundwork,
     Route(Cleared),
+    /// Delete the mesh's objects of ours that the cluster does not collect with the Canary.
+    RemoveRoutes,
     AddFinalizer,
     RemoveFinalizer,
     RevertTarget,
@@ -231,6 +235,8 @@ pub enum Reason {
     Gate(String),
     /// Proxies are given the time to hear of the last change.
     Settling(DateTime<Utc>),
+    /// The mesh has not accepted the last route; the text is the mesh's reason.
+    NotAccepted(String),
     /// Paused by hand; the text says by whom.
     Paused(String),
     /// Cannot go on before somebody changes something; the text says what.
@@ -245,7 +251,9 @@ impl fmt::Display for Reason {
             Self::AtRest => write!(f, "no new revision"),
             Self::Suspended => write!(f, "suspended by spec.suspend"),
             Self::NextCheck(at) => write!(f, "next check at {}", at.format("%H:%M:%S")),
-            Self::Readiness(why) | Self::Blocked(why) | Self::Paused(why) => f.write_str(why),
+            Self::Readiness(why) | Self::Blocked(why) | Self::Paused(why) | Self::NotAccepted(why) => {
+                f.write_str(why)
+            }
             Self::Gate(hook) => write!(f, "waiting for approval by {hook}"),
             Self::Settling(until) => {
                 write!(f, "traffic has moved, pods stay until {}", until.format("%H:%M:%S"))

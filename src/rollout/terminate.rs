@@ -1,5 +1,5 @@
 //! Deletion with `revertOnDeletion`: the target gets its pods back, then the traffic, then the Canary may go
-//! (spec 02 §9.1). Without it there is nothing to do: everything that is owned is collected.
+//! (spec 02 §9.1). Without it only those objects are deleted that the cluster does not collect with the Canary.
 
 use crate::api::status::Phase;
 use crate::model::workload::Readiness;
@@ -15,7 +15,9 @@ pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
         return Ok(wait(Reason::Deleting, []));
     }
     if !world.release.revert_on_deletion {
-        return Ok(Plan::status(world.status.clone()).effects([Effect::RemoveFinalizer]).into());
+        let cleanup = world.lifecycle.needs_cleanup.then_some(Effect::RemoveRoutes);
+        let effects = cleanup.into_iter().chain([Effect::RemoveFinalizer]);
+        return Ok(Plan::status(world.status.clone()).effects(effects).into());
     }
     if world.status.phase != Phase::Terminating {
         let status = status::phase(world, Phase::Terminating);

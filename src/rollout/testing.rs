@@ -11,7 +11,7 @@ use crate::model::answer::{Measured, Verdict};
 use crate::model::release::{
     Hook, MetricCheck, MetricSource, Plan as ReleasePlan, Release, Steps, Strategy, Target, TargetKind,
 };
-use crate::model::traffic::{Capabilities, Cookies, RouteState, RouteWish, Split};
+use crate::model::traffic::{Acceptance, Capabilities, Cookies, RouteState, RouteWish, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::step::{Alert, Answer, Ask, Effect, Event, Outcome, Question, Reason, Side, Step};
@@ -149,6 +149,8 @@ impl Stage {
             },
             scaler: Presence::InPlace,
             routes: RoutesSeen::Absent,
+            acceptance: Acceptance::Accepted,
+            groundwork: Presence::InPlace,
             answers: Answers::default(),
             polled_at: None,
             noted_at: None,
@@ -352,7 +354,9 @@ impl Stage {
             Effect::AddFinalizer => self.world.lifecycle.has_finalizer = true,
             Effect::RemoveFinalizer => self.world.lifecycle.has_finalizer = false,
             Effect::Scaler => self.world.scaler = Presence::InPlace,
+            Effect::Groundwork => self.world.groundwork = Presence::InPlace,
             Effect::Prune
+            | Effect::RemoveRoutes
             | Effect::PauseScaler
             | Effect::ResumeScaler
             | Effect::RevertService

@@ -19,12 +19,15 @@ pub static MESH: Mesh = Mesh {
     providers: &[Provider::Contour],
     title: "Contour (HTTPProxy)",
     router: &Contour,
+    abilities: ABILITIES,
     checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
     honours: &[ServiceField::Match, ServiceField::Retries, ServiceField::Timeout],
     rights: &[right(HTTP_PROXY, Access::Own)],
 };
 
 const HTTP_PROXY: Kind = Kind::new("projectcontour.io", "v1", "HTTPProxy", "httpproxies");
+
+const ABILITIES: Capabilities = Capabilities { matching: true, ..Capabilities::WEIGHTS };
 
 const LISTS: Lists = &[
     ("spec.routes", Items::Ordered),
@@ -37,7 +40,7 @@ pub struct Contour;
 
 impl Router for Contour {
     fn capabilities(&self, _release: &Release) -> Capabilities {
-        Capabilities { weights: true, matching: true, ..Capabilities::default() }
+        ABILITIES
     }
 
     fn problems(&self, release: &Release, _settings: &Settings) -> Vec<Problem> {

@@ -24,6 +24,7 @@ pub static MESH: Mesh = Mesh {
     providers: &[Provider::Istio],
     title: "Istio (VirtualService, DestinationRule)",
     router: &Istio,
+    abilities: Capabilities::ALL,
     // The proxies of the canary's pods report.
     checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
     honours: &[

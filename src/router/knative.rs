@@ -17,6 +17,7 @@ pub static MESH: Mesh = Mesh {
     providers: &[Provider::Knative],
     title: "Knative (Service)",
     router: &Knative,
+    abilities: Capabilities::WEIGHTS,
     // The Envoy of Knative's ingress reports each revision.
     checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
     honours: &[],
@@ -28,7 +29,7 @@ pub struct Knative;
 
 impl Router for Knative {
     fn capabilities(&self, _release: &Release) -> Capabilities {
-        Capabilities { weights: true, ..Capabilities::default() }
+        Capabilities::WEIGHTS
     }
 
     fn reads(&self, release: &Release) -> Vec<ObjectId> {

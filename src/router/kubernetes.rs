@@ -16,6 +16,7 @@ pub static MESH: Mesh = Mesh {
     providers: &[Provider::Kubernetes],
     title: "Kubernetes Services (blue/green)",
     router: &Kubernetes,
+    abilities: Capabilities::NONE,
     checks: &APPLICATION,
     honours: &[],
     rights: &[],
@@ -30,7 +31,7 @@ pub struct Kubernetes;
 
 impl Router for Kubernetes {
     fn capabilities(&self, _release: &Release) -> Capabilities {
-        Capabilities::default()
+        Capabilities::NONE
     }
 
     fn reads(&self, _release: &Release) -> Vec<ObjectId> {

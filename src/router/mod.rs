@@ -52,6 +52,8 @@ pub struct Mesh {
     pub title: &'static str,
     /// The translation.
     pub router: &'static dyn Router,
+    /// All that it can do; what of it a release may use is [`Router::capabilities`]'s to say.
+    pub abilities: Capabilities,
     /// The built-in checks that ask its metrics.
     pub checks: &'static Checks,
     /// The fields of `spec.service` that its routes honour. A Canary that sets another one is warned.

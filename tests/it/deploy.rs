@@ -1,11 +1,13 @@
 //! What is installed: that the copies of the CRDs and of the rights agree, and what the chart and the overlays render.
 //! The rendering runs where Helm and kubectl are at hand (`HELM`, the PATH, or what the end-to-end run has built).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rstest::rstest;
 use serde_json::Value;
+use vexil::router::{Access, registry};
 
 #[test]
 fn the_copies_of_the_crds_are_up_to_date() {
@@ -15,6 +17,93 @@ fn the_copies_of_the_crds_are_up_to_date() {
     for (name, text) in ["alertprovider", "canary", "metrictemplate"].iter().zip(&all) {
         holds(&format!("deploy/charts/vexil/crds/{name}.yaml"), text);
     }
+}
+
+// What follows from the registry of routers stands between two marks.
+
+#[test]
+fn the_rights_are_those_that_the_routers_need() {
+    // spec: 01/API-109
+    let mut rules = String::from("  # Meshes and ingresses.\n");
+    for (resources, verbs) in [
+        (Access::Own, "get, list, watch, create, update, patch, delete"),
+        (Access::Change, "get, list, watch, update, patch"),
+        (Access::Read, "get, list, watch"),
+    ]
+    .map(|(access, verbs)| (resources(access), verbs))
+    {
+        for (group, plurals) in resources {
+            rules += &rule(&group, &plurals, verbs);
+        }
+    }
+    for (group, plurals) in resources(Access::Own) {
+        let finalizers: BTreeSet<String> =
+            plurals.iter().map(|plural| format!("{plural}/finalizers")).collect();
+        rules += &rule(&group, &finalizers, "update");
+    }
+    for path in ["deploy/charts/vexil/templates/rbac.yaml", "deploy/kustomize/base/vexil/account.yaml"] {
+        holds_between(path, "  # meshes: begin", "  # meshes: end", &rules);
+    }
+}
+
+#[test]
+fn the_providers_are_listed_for_users_of_the_chart_and_readers_of_the_readme() {
+    let names: Vec<String> = registry::known().iter().map(|name| format!("#   {name}\n")).collect();
+    holds_between("deploy/charts/vexil/values.yaml", "# meshes: begin", "# meshes: end", &names.concat());
+
+    let mut table = String::from(
+        "\n| `spec.provider`, `--mesh-provider` | mesh or ingress | weighted | A/B | mirroring | session affinity |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for mesh in registry::MESHES {
+        let names: Vec<String> = mesh.providers.iter().map(|name| format!("`{name}`")).collect();
+        let can = mesh.abilities;
+        let mark = |able: bool| if able { "yes" } else { "" };
+        table += &format!(
+            "| {} | {} | {} | {} | {} | {} |\n",
+            names.join(", "),
+            mesh.title,
+            mark(can.weights),
+            mark(can.matching),
+            mark(can.mirror_weighted || can.mirror_blue_green),
+            mark(can.session_affinity),
+        );
+    }
+    holds_between("README.md", "<!-- meshes: begin", "<!-- meshes: end", &(table + "\n"));
+}
+
+/// The plurals that routers access in this way, by their API group.
+fn resources(access: Access) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let rights = registry::MESHES.iter().flat_map(|mesh| mesh.rights);
+    for right in rights.filter(|right| right.access == access) {
+        found.entry(right.kind.group.to_owned()).or_default().insert(right.kind.plural.to_owned());
+    }
+    found
+}
+
+fn rule(group: &str, resources: &BTreeSet<String>, verbs: &str) -> String {
+    let resources: Vec<&str> = resources.iter().map(String::as_str).collect();
+    let resources = resources.join(", ");
+    format!("  - apiGroups: [{group}]\n    resources: [{resources}]\n    verbs: [{verbs}]\n")
+}
+
+/// Fails unless `expected` stands in the file between the lines that begin with these marks; writes it with
+/// `UPDATE_DEPLOY=1`.
+fn holds_between(path: &str, begin: &str, end: &str, expected: &str) {
+    let text = read(path);
+    let start = text.find(begin).unwrap_or_else(|| panic!("{path} has no {begin}"));
+    let start = start + text[start..].find('\n').expect("a line") + 1;
+    let stop = start + text[start..].find(end).unwrap_or_else(|| panic!("{path} has no {end}"));
+    let whole = format!("{}{expected}{}", &text[..start], &text[stop..]);
+    if std::env::var_os("UPDATE_DEPLOY").is_some() {
+        std::fs::write(root().join(path), &whole).expect("writable");
+    }
+    let found = read(path);
+    assert!(
+        found == whole,
+        "{path} differs from the registry of routers: run the tests once with UPDATE_DEPLOY=1"
+    );
 }
 
 #[test]

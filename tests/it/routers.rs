@@ -46,6 +46,21 @@ fn every_mesh_with_objects_has_cases() {
 }
 
 #[test]
+fn no_release_is_promised_more_than_the_mesh_can() {
+    holds(|case| {
+        let (can, abilities) = (case.mesh.router.capabilities(&case.release), case.mesh.abilities);
+        let beyond = [
+            can.weights && !abilities.weights,
+            can.matching && !abilities.matching,
+            can.mirror_weighted && !abilities.mirror_weighted,
+            can.mirror_blue_green && !abilities.mirror_blue_green,
+            can.session_affinity && !abilities.session_affinity,
+        ];
+        if beyond.contains(&true) { Err(format!("{can:?} is more than {abilities:?}")) } else { Ok(()) }
+    });
+}
+
+#[test]
 fn the_objects_are_those_that_users_of_the_mesh_have_reviewed() {
     holds(|case| {
         let after = case.after();

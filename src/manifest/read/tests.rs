@@ -7,7 +7,6 @@ use super::*;
 use crate::api::Provider;
 use crate::manifest::decode;
 use crate::model::release::{Problem, ProviderFacts, Steps, Strategy};
-use crate::model::traffic::Capabilities;
 
 mod defaults;
 mod metrics;
@@ -54,8 +53,8 @@ fn read(manifest: &Value) -> Reading {
 fn read_with(manifest: &Value, settings: &Settings) -> Reading {
     let facts = |release: &Release| {
         let capabilities = match release.provider {
-            Provider::Istio | Provider::Knative => EVERYTHING,
-            Provider::Nginx => Capabilities { weights: true, ..Capabilities::default() },
+            Provider::Istio | Provider::Knative => Capabilities::ALL,
+            Provider::Nginx => Capabilities::WEIGHTS,
             Provider::Kubernetes => Capabilities::default(),
             _ => return None,
         };

@@ -1,5 +1,6 @@
 //! The tables of spec 02, told on a stage: no runtime, no cluster.
 
+mod acceptance;
 mod account;
 mod by_hand;
 mod change;
