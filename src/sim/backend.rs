@@ -9,7 +9,12 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::http::{Cause, Request, Response, Transport};
+use crate::model::release::{MetricCheck, Release, Settings};
+use crate::router::checks::{Builtin, Checks, Unit};
+use crate::router::registry;
 use kubesim::KubeSim;
+
+use super::routes::Routes;
 
 /// How a version of an application behaves under traffic.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +73,8 @@ pub struct HookCall {
 #[derive(Clone)]
 pub struct Backend {
     kube: KubeSim,
+    routes: Routes,
+    settings: Settings,
     state: Arc<Mutex<State>>,
 }
 
@@ -88,8 +95,9 @@ struct State {
 }
 
 impl Backend {
-    pub fn new(kube: KubeSim) -> Self {
-        Self { kube, state: Arc::default() }
+    pub fn new(kube: KubeSim, settings: Settings) -> Self {
+        let routes = Routes::new(kube.clone(), settings.clone());
+        Self { kube, routes, settings, state: Arc::default() }
     }
 
     /// Versions whose image contains `image` behave so.
@@ -177,50 +185,50 @@ impl Backend {
         if custom.is_some() {
             return custom;
         }
-        let (namespace, target) = subject(query)?;
-        let version = self.running(&namespace, &target);
-        let (metric, value, unit) = if query.contains("histogram_quantile") {
-            let unit = if query.contains("milliseconds") { 1.0 } else { 1000.0 };
-            ("request-duration", version.map(|version| version.p99_millis), unit)
-        } else {
-            ("request-success-rate", version.map(|version| version.success_rate), 1.0)
+        let (release, checks, check) = self.subject(query)?;
+        let version = self.running(&release);
+        let (metric, value, unit) = match check {
+            Builtin::Duration => {
+                let unit = if checks.unit == Unit::Seconds { 1000.0 } else { 1.0 };
+                ("request-duration", version.map(|version| version.p99_millis), unit)
+            }
+            Builtin::SuccessRate => {
+                ("request-success-rate", version.map(|version| version.success_rate), 1.0)
+            }
         };
         let observer = self.state().observer.clone();
         if let Some(observer) = observer {
-            observer(&Sample { namespace, target, metric, value });
+            observer(&Sample { namespace: release.namespace, target: release.target.name, metric, value });
         }
         value.map(|value| value / unit)
     }
 
-    /// The behaviour of what `target` runs, if it has pods and gets requests.
-    fn running(&self, namespace: &str, target: &str) -> Option<Version> {
-        let deployment = self.kube.get("deployments.apps", namespace, target)?;
+    /// The release that a built-in query asks about: the one whose checks ask just that.
+    fn subject(&self, query: &str) -> Option<(Release, &'static Checks, Builtin)> {
+        self.routes.releases().into_iter().find_map(|release| {
+            let checks = registry::checks(&release, &self.settings).ok()?;
+            let asks = |check: &MetricCheck| {
+                let builtin = Builtin::of(&check.source)?;
+                (checks.query(builtin, &release, &check.interval) == query).then_some(builtin)
+            };
+            let builtin = release.analysis.metrics.iter().find_map(asks)?;
+            Some((release, checks, builtin))
+        })
+    }
+
+    /// The behaviour of what the target runs, if it has pods and gets requests.
+    fn running(&self, release: &Release) -> Option<Version> {
+        let deployment = self.kube.get("deployments.apps", &release.namespace, &release.target.name)?;
         deployment["status"]["readyReplicas"].as_i64().filter(|ready| *ready > 0)?;
-        if !self.gets_requests(namespace, target) {
+        // Without routes a load test sends requests.
+        let routed = self.routes.of(release).is_none_or(|state| state.split.canary() > 0 || state.mirrored);
+        if !routed {
             return None;
         }
         let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?.to_owned();
         let state = self.state();
         let known = state.versions.iter().find(|(part, _)| image.contains(part.as_str()));
         Some(known.map(|(_, version)| *version).unwrap_or_default())
-    }
-
-    /// Whether the mesh sends anything there. Without routes a load test does.
-    fn gets_requests(&self, namespace: &str, target: &str) -> bool {
-        let Some(service) = self.kube.get("virtualservices.networking.istio.io", namespace, target) else {
-            return true;
-        };
-        let canary = format!("{target}-canary");
-        let rules = service["spec"]["http"].as_array().cloned().unwrap_or_default();
-        rules.iter().any(|rule| {
-            let routed = rule["route"].as_array().is_some_and(|routes| {
-                routes.iter().any(|route| {
-                    route["destination"]["host"] == canary.as_str()
-                        && route["weight"].as_i64().unwrap_or(100) > 0
-                })
-            });
-            routed || rule["mirror"]["host"] == canary.as_str()
-        })
     }
 
     fn hook(&self, request: &Request) -> Response {
@@ -265,32 +273,4 @@ fn vector(value: Option<String>) -> Response {
         value.into_iter().map(|value| json!({"metric": {}, "value": [1_545_905_245.458, value]})).collect();
     let body = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
     Response::new(200, body.to_string())
-}
-
-/// Namespace and workload that a built-in query asks about.
-fn subject(query: &str) -> Option<(String, String)> {
-    let label = |name: &str| {
-        let start = query.find(name)? + name.len();
-        let rest = query[start..].trim_start_matches(['=', '~']).strip_prefix('"')?;
-        Some(rest[..rest.find('"')?].to_owned())
-    };
-    if let Some(workload) = label("destination_workload=") {
-        return Some((label("destination_workload_namespace=")?, workload));
-    }
-    let pods = label("kubernetes_pod_name=")?;
-    Some((label("kubernetes_namespace=")?, pods[..pods.find("-[")?].to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_subject_of_a_query_is_its_workload() {
-        let istio = r#"rate(istio_requests_total{reporter="destination",destination_workload_namespace="shop",destination_workload=~"frontend"}[1m])"#;
-        assert_eq!(subject(istio), Some(("shop".into(), "frontend".into())));
-        let plain =
-            r#"{kubernetes_namespace="shop",kubernetes_pod_name=~"frontend-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}"#;
-        assert_eq!(subject(plain), Some(("shop".into(), "frontend".into())));
-    }
 }

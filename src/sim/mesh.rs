@@ -1,31 +1,35 @@
 //! The kinds of a mesh, as far as an embedded cluster needs them: any spec is kept as it is.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-/// `VirtualService`, `DestinationRule` and `Gateway` of Istio.
-pub fn istio_crds() -> Vec<Value> {
-    let kinds = [
-        ("VirtualService", "virtualservices", "vs"),
-        ("DestinationRule", "destinationrules", "dr"),
-        ("Gateway", "gateways", "gw"),
-    ];
-    let versions = ["v1", "v1beta1", "v1alpha3"];
-    kinds.into_iter().map(|kind| crd("networking.istio.io", &versions, kind)).collect()
+use crate::api::Provider;
+use crate::router::registry;
+
+/// The CRDs of the kinds that a mesh's router looks at, and of those that its users apply beside them.
+pub fn crds(provider: Provider) -> Vec<Value> {
+    let rights = registry::mesh(provider).map_or(&[][..], |mesh| mesh.rights);
+    let mut kinds: BTreeSet<(&str, &str, &str, &str)> = rights
+        .iter()
+        .map(|right| (right.kind.group, right.kind.plural, right.kind.kind, right.kind.version))
+        // The API server has its own kinds without our help.
+        .filter(|(group, ..)| group.contains('.') && !group.ends_with(".k8s.io"))
+        .collect();
+    if provider == Provider::Istio {
+        kinds.insert((ISTIO, "gateways", "Gateway", "v1beta1"));
+    }
+    kinds.into_iter().map(|(group, plural, kind, version)| crd(group, plural, kind, version)).collect()
 }
 
-/// `Service` and `Revision` of Knative. Nobody makes revisions here: that is left to whoever needs some.
-pub fn knative_crds() -> Vec<Value> {
-    let kinds = [("Service", "services", "ksvc"), ("Revision", "revisions", "rev")];
-    kinds.into_iter().map(|kind| crd("serving.knative.dev", &["v1"], kind)).collect()
-}
-
-/// A kind with these versions, the first of which is stored.
-fn crd(group: &str, versions: &[&str], (kind, plural, short): (&str, &str, &str)) -> Value {
-    let version = |name: &str| {
+/// A kind that keeps any spec. Istio serves its kinds in three versions, the first of which is stored.
+fn crd(group: &str, plural: &str, kind: &str, version: &str) -> Value {
+    let versions = if group == ISTIO { vec!["v1", "v1beta1", "v1alpha3"] } else { vec![version] };
+    let served = |name: &&str| {
         json!({
             "name": name,
             "served": true,
-            "storage": versions.first() == Some(&name),
+            "storage": versions.first() == Some(name),
             "subresources": {"status": {}},
             "schema": {"openAPIV3Schema": {
                 "type": "object",
@@ -47,10 +51,11 @@ fn crd(group: &str, versions: &[&str], (kind, plural, short): (&str, &str, &str)
                 "listKind": format!("{kind}List"),
                 "plural": plural,
                 "singular": kind.to_lowercase(),
-                "shortNames": [short],
             },
             "scope": "Namespaced",
-            "versions": versions.iter().map(|name| version(name)).collect::<Vec<_>>(),
+            "versions": versions.iter().map(served).collect::<Vec<_>>(),
         },
     })
 }
+
+const ISTIO: &str = "networking.istio.io";

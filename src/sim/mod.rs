@@ -3,8 +3,10 @@
 
 mod backend;
 mod mesh;
+mod routes;
 mod world;
 
 pub use backend::{Backend, Fault, HookCall, Sample, Version};
-pub use mesh::{istio_crds, knative_crds};
-pub use world::{Running, World, WorldBuilder, weights_of};
+pub use mesh::crds;
+pub use routes::Routes;
+pub use world::{Running, World, WorldBuilder};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::crds;
+use crate::api::{Provider, crds};
 use crate::controller::client::{Layers, layered};
 use crate::controller::clock::Clock;
 use crate::controller::fence::{Claim, Fence};
@@ -20,7 +20,8 @@ use crate::model::release::Settings;
 use kubesim::KubeSim;
 
 use super::backend::Backend;
-use super::mesh::istio_crds;
+use super::mesh;
+use super::routes::Routes;
 
 /// The simulated world. Cheap to clone.
 #[derive(Clone)]
@@ -36,7 +37,7 @@ pub struct World {
 pub struct WorldBuilder {
     start: DateTime<Utc>,
     settings: Settings,
-    mesh: bool,
+    mesh: Option<Provider>,
     older_crds: bool,
     event_webhook: String,
 }
@@ -54,7 +55,7 @@ impl World {
         WorldBuilder {
             start: Utc.with_ymd_and_hms(2026, 1, 1, 9, 0, 0).single().unwrap_or_default(),
             settings: Settings::default(),
-            mesh: true,
+            mesh: Some(Provider::Istio),
             older_crds: false,
             event_webhook: String::new(),
         }
@@ -138,7 +139,16 @@ impl World {
 
     /// Weights of primary and canary as the mesh has them.
     pub fn weights(&self, namespace: &str, apex: &str) -> Option<(i64, i64)> {
-        weights_of(&self.kube.get("virtualservices.networking.istio.io", namespace, apex)?)
+        let routes = self.routes();
+        let releases = routes.releases().into_iter();
+        let mut those = releases.filter(|release| release.namespace == namespace && release.apex == apex);
+        let split = those.find_map(|release| routes.of(&release))?.split;
+        Some((i64::from(split.primary()), i64::from(split.canary())))
+    }
+
+    /// Reads the routes of all Canaries, whatever their mesh.
+    pub fn routes(&self) -> Routes {
+        Routes::new(self.kube.clone(), self.settings.clone())
     }
 
     /// Lets time pass until `met`, at most `limit`; whether it was met.
@@ -170,9 +180,15 @@ impl WorldBuilder {
         self
     }
 
-    /// A cluster without Istio.
+    /// A cluster without a mesh.
     pub fn without_mesh(mut self) -> Self {
-        self.mesh = false;
+        self.mesh = None;
+        self
+    }
+
+    /// A cluster with the kinds of this mesh, which is Istio's otherwise.
+    pub fn mesh(mut self, provider: Provider) -> Self {
+        self.mesh = Some(provider);
         self
     }
 
@@ -204,13 +220,11 @@ impl WorldBuilder {
             }
             kube.put(crd);
         }
-        if self.mesh {
-            istio_crds().into_iter().for_each(|crd| {
-                kube.put(crd);
-            });
+        for crd in self.mesh.map(mesh::crds).unwrap_or_default() {
+            kube.put(crd);
         }
         World {
-            backend: Backend::new(kube.clone()),
+            backend: Backend::new(kube.clone(), self.settings.clone()),
             clock: Clock::starting_at(self.start),
             kube,
             settings: self.settings,
@@ -233,18 +247,6 @@ impl Running {
         self.fence.publish(Claim::None);
         self.task.abort();
     }
-}
-
-/// Weights of primary and canary that a VirtualService of ours says.
-pub fn weights_of(virtual_service: &Value) -> Option<(i64, i64)> {
-    let routes = virtual_service["spec"]["http"][0]["route"].as_array()?;
-    let weight = |suffix: &str| {
-        routes.iter().find_map(|route| {
-            let host = route["destination"]["host"].as_str()?;
-            host.ends_with(suffix).then(|| route["weight"].as_i64()).flatten()
-        })
-    };
-    Some((weight("-primary")?, weight("-canary")?))
 }
 
 /// Drops the fields that only we have, and the old version that only we serve.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kubesim::KubeSim;
 use serde_json::{Value, json};
-use vexil::sim::{Running, World, knative_crds};
+use vexil::api::Provider;
+use vexil::sim::{Running, World, crds};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -162,7 +163,7 @@ fn traffic(world: &World) -> (Value, Value) {
 /// A Knative Service that is initialised.
 async fn knative() -> (World, Running, Arc<AtomicBool>) {
     let world = World::builder().build();
-    for crd in knative_crds() {
+    for crd in crds(Provider::Knative) {
         world.kube.put(crd);
     }
     let healthy = Arc::new(AtomicBool::new(true));

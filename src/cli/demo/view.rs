@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::api::duration;
 use crate::controller::clock::Clock;
-use crate::sim::{Sample, World, weights_of};
+use crate::model::release::Release;
+use crate::sim::{Routes, Sample, World};
 use kubesim::ChangeKind;
 
 use super::shop::{APP, NAMESPACE};
@@ -51,16 +52,18 @@ pub(super) fn watch(world: &World) -> (View, Receiver<Seen>) {
     let (sender, receiver) = channel();
     let clock = world.clock();
     let mut view = View::default();
+    let routes = world.routes();
+    let release = routes.releases().into_iter().find(|release| release.name == APP);
     for (kind, name) in [("canaries.flagger.app", APP), ("deployments.apps", APP)] {
         let object = world.kube.get(kind, NAMESPACE, name).unwrap_or_default();
-        if let Some(what) = read(&object) {
+        if let Some(what) = read(&object, &routes, release.as_ref()) {
             view.take(Seen { at: clock.now(), what });
         }
     }
     let samples = sender.clone();
     world.backend.observe(move |sample| tell(&samples, clock, What::Sample(sample.clone())));
     world.kube.observe(move |change| {
-        let what = match (read(change.object.value()), change.kind) {
+        let what = match (read(change.object.value(), &routes, release.as_ref()), change.kind) {
             (Some(What::Canary(_)), ChangeKind::Deleted) => Some(What::Gone),
             (_, ChangeKind::Deleted) => None,
             (what, _) => what,
@@ -77,7 +80,7 @@ fn tell(to: &Sender<Seen>, clock: Clock, what: What) {
     let _ = to.send(Seen { at: clock.now(), what });
 }
 
-fn read(object: &Value) -> Option<What> {
+fn read(object: &Value, routes: &Routes, release: Option<&Release>) -> Option<What> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let name = object["metadata"]["name"].as_str()?;
     if object["metadata"]["namespace"] != NAMESPACE {
@@ -98,16 +101,15 @@ fn read(object: &Value) -> Option<What> {
                 wanted: object["spec"]["replicas"].as_i64().unwrap_or(0),
             })
         }
-        "VirtualService" if name == APP => {
-            let (primary, canary) = weights_of(object)?;
-            Some(What::Weights(primary, canary))
-        }
         "Event"
             if object["involvedObject"]["kind"] == "Canary" && object["involvedObject"]["name"] == APP =>
         {
             Some(What::Event { warning: object["type"] == "Warning", message: text(&object["message"]) })
         }
-        _ => None,
+        _ => {
+            let split = routes.in_object(release?, object)?.split;
+            Some(What::Weights(i64::from(split.primary()), i64::from(split.canary())))
+        }
     }
 }
 
