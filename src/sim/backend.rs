@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::http::{Cause, Request, Response, Transport};
-use crate::model::release::{MetricCheck, Release, Settings};
+use crate::model::release::{MetricCheck, Release, Settings, Strategy};
 use crate::router::checks::{Builtin, Checks, Unit};
 use crate::router::registry;
 use kubesim::KubeSim;
@@ -220,8 +220,11 @@ impl Backend {
     fn running(&self, release: &Release) -> Option<Version> {
         let deployment = self.kube.get("deployments.apps", &release.namespace, &release.target.name)?;
         deployment["status"]["readyReplicas"].as_i64().filter(|ready| *ready > 0)?;
-        // Without routes a load test sends requests.
-        let routed = self.routes.of(release).is_none_or(|state| state.split.canary() > 0 || state.mirrored);
+        // Without routes a load test sends requests, and to a green side that nobody else calls.
+        let plan = &release.analysis;
+        let load_tested = matches!(plan.strategy, Strategy::BlueGreen { .. }) && !plan.mirror;
+        let routed = self.routes.of(release).is_none_or(|state| state.split.canary() > 0 || state.mirrored)
+            || load_tested;
         if !routed {
             return None;
         }

@@ -15,6 +15,7 @@ use self::case::{Case, applied, cases, title};
 
 mod case;
 mod cluster;
+mod release;
 
 /// Runs `law` over all cases, and reports all that break it.
 fn holds(law: impl Fn(&Case) -> Result<(), String>) {
