@@ -2,7 +2,7 @@
 //! `docs/differences.md` lists.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use vexil::api::crds;
@@ -26,14 +26,10 @@ fn no_other_file_stands_beside_them() {
     assert_eq!(present, known);
 }
 
-/// Field by field, keyword by keyword. Runs where Flagger's CRDs are at hand; the facts that matter are tested
-/// without them beside `crds.rs`.
+/// Field by field, keyword by keyword.
 #[test]
 fn the_schemas_mean_what_flaggers_mean_but_for_the_listed_differences() {
-    let Some(reference) = reference() else {
-        eprintln!("skipped: no reference CRDs (REFERENCE_CRDS, or ../shared/crds)");
-        return;
-    };
+    let reference = reference();
     let mut found = BTreeSet::new();
     for crd in crds::crds() {
         let ours = serde_json::to_value(&crd).expect("a CRD is JSON");
@@ -166,18 +162,14 @@ fn deep_meaning(value: Value) -> Value {
     }
 }
 
-/// Flagger's CRDs by kind, if they are there.
-fn reference() -> Option<BTreeMap<String, Value>> {
-    let folder =
-        std::env::var_os("REFERENCE_CRDS").map_or_else(|| root().join("../shared/crds"), PathBuf::from);
-    let text = std::fs::read_to_string(folder.join("flagger.yaml")).ok()?;
+/// Flagger's CRDs by kind.
+fn reference() -> BTreeMap<String, Value> {
+    let text = std::fs::read_to_string(root().join("tests/data/crds/flagger.yaml")).expect("Flagger's CRDs");
     let documents: Vec<Value> = serde_saphyr::from_multiple(&one_line(&text)).expect("the reference is YAML");
-    Some(
-        documents
-            .into_iter()
-            .map(|crd| (crd["spec"]["names"]["kind"].as_str().expect("a kind").to_owned(), crd))
-            .collect(),
-    )
+    documents
+        .into_iter()
+        .map(|crd| (crd["spec"]["names"]["kind"].as_str().expect("a kind").to_owned(), crd))
+        .collect()
 }
 
 /// The reference wraps some quoted descriptions without indenting them, which a strict reader refuses.

@@ -200,7 +200,6 @@ fn the_objects_of_another_canary_are_refused() {
 
 #[test]
 fn restoration_undoes_the_take_over() {
-    // spec: 03/FIN-01
     holds(|case| {
         // What a user had there before.
         let wanted = case.looking(&case.before, |view| case.mesh.router.desired(view, &case.wish));
