@@ -11,9 +11,13 @@ help: ## what there is
 demo: ## release a good and a bad version on an embedded cluster, and show it
 	$(CARGO) run --quiet -- demo $(ARGS)
 
+.PHONY: setup
+setup: ## install what the tests need beside Rust: kubectl and Helm
+	./.ci/tools install
+
 .PHONY: test
 test: ## the tests that need no cluster
-	./.ci/kubectl
+	./.ci/tools check
 	$(CARGO) test --workspace
 	$(CARGO) test --quiet --workspace --test it checklist::every_row -- --nocapture
 

@@ -101,24 +101,18 @@ impl Shop {
         Self { process, kubeconfig: export }
     }
 
-    /// What `kubectl` prints; nothing if it is not installed.
-    fn kubectl(&self, arguments: &str) -> Option<String> {
+    /// What `kubectl` prints.
+    fn kubectl(&self, arguments: &str) -> String {
         let mut command = Command::new("kubectl");
         // Its cache goes with the kubeconfig.
         let home = Path::new(&self.kubeconfig).parent().expect("a folder");
         command.env("KUBECONFIG", &self.kubeconfig).env("HOME", home);
-        let output = match command.args(arguments.split(' ')).output() {
-            Ok(output) => output,
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
-                eprintln!("kubectl is not installed: skipped");
-                return None;
-            }
-            Err(why) => panic!("kubectl: {why}"),
-        };
+        let output = command.args(arguments.split(' ')).output();
+        let output = output.unwrap_or_else(|why| panic!("kubectl: {why}: run make setup"));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "kubectl {arguments}: {text}{complaints}");
-        Some(text)
+        text
     }
 
     /// Ends it as Ctrl-C does; whether that was a success.
@@ -145,20 +139,18 @@ fn words(line: &str) -> Vec<&str> {
 fn kubectl_shows_the_columns_of_a_canary() {
     let shop = Shop::open();
     let wait = "wait canary/frontend --for=jsonpath={.status.phase}=Initialized --timeout=60s";
-    if shop.kubectl(wait).is_none() {
-        return;
-    }
-    let short = shop.kubectl("get canaries").expect("installed");
+    shop.kubectl(wait);
+    let short = shop.kubectl("get canaries");
     let rows: Vec<Vec<&str>> = short.lines().map(words).collect();
     assert_eq!(vec!["NAME", "STATUS", "WEIGHT", "LASTTRANSITIONTIME"], rows[0]);
     assert_eq!(["frontend", "Initialized", "0"], rows[1][..3]);
-    let wide = shop.kubectl("get canaries -o wide").expect("installed");
+    let wide = shop.kubectl("get canaries -o wide");
     let columns = "NAME STATUS WEIGHT SUSPENDED FAILEDCHECKS INTERVAL MIRROR STEPWEIGHT STEPWEIGHTS MAXWEIGHT LASTTRANSITIONTIME";
     assert_eq!(words(columns), words(wide.lines().next().expect("a heading")));
 
     shop.kubectl("set image deployment/frontend frontend=shop/frontend:2.0");
     shop.kubectl("wait canary/frontend --for=jsonpath={.status.phase}=Progressing --timeout=60s");
-    let told = shop.kubectl("describe canary frontend").expect("installed");
+    let told = shop.kubectl("describe canary frontend");
     assert!(told.contains("New revision detected! Scaling up frontend.shop"), "{told}");
     assert!(shop.interrupt());
 }

@@ -1,5 +1,5 @@
 //! What is installed: that the copies of the CRDs and of the rights agree, and what the chart and the overlays render.
-//! The rendering runs where Helm and kubectl are at hand (`HELM`, the PATH, or what the end-to-end run has built).
+//! Helm (`HELM`, the PATH, or the harness's tool cache) and kubectl render.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -129,10 +129,7 @@ fn no_right_goes_beyond_what_flaggers_role_names() {
 #[test]
 fn the_chart_renders_what_a_user_of_flaggers_chart_expects() {
     // spec: 01/API-106
-    let Some(objects) = chart(&["meshProvider=istio", "metricsServer=http://prometheus.istio-system:9090"])
-    else {
-        return;
-    };
+    let objects = chart(&["meshProvider=istio", "metricsServer=http://prometheus.istio-system:9090"]);
     assert_eq!(
         vec!["ServiceAccount vexil", "ClusterRole vexil", "ClusterRoleBinding vexil", "Deployment vexil",],
         names(&objects)
@@ -186,7 +183,7 @@ fn the_chart_renders_what_a_user_of_flaggers_chart_expects() {
 #[case("controlplane.kubeconfig.secretName=x", "-kubeconfig-service-mesh=/tmp/controlplane/kubeconfig")]
 fn a_value_becomes_its_flag(#[case] value: &str, #[case] flag: &str) {
     // spec: 01/API-105
-    let Some(objects) = chart(&[value]) else { return };
+    let objects = chart(&[value]);
     assert!(arguments(&objects).contains(&flag.to_owned()), "{:?}", arguments(&objects));
 }
 
@@ -200,7 +197,7 @@ fn several_replicas_run_only_with_leader_election(
     #[case] strategy: &str,
 ) {
     // spec: 01/API-107
-    let Some(objects) = chart(values) else { return };
+    let objects = chart(values);
     let spec = &object(&objects, "Deployment vexil")["spec"];
     assert_eq!(
         (spec["replicas"].as_u64(), spec["strategy"]["type"].as_str().unwrap_or_default()),
@@ -225,7 +222,7 @@ fn several_replicas_run_only_with_leader_election(
 ])]
 fn optional_objects_come_when_they_are_asked_for(#[case] value: &str, #[case] added: &[&str]) {
     // spec: 01/API-108
-    let Some(objects) = chart(&[value]) else { return };
+    let objects = chart(&[value]);
     let always =
         ["ServiceAccount vexil", "ClusterRole vexil", "ClusterRoleBinding vexil", "Deployment vexil"];
     let mut found: Vec<String> =
@@ -238,9 +235,7 @@ fn optional_objects_come_when_they_are_asked_for(#[case] value: &str, #[case] ad
 
 #[test]
 fn a_service_monitor_stands_where_it_is_told_to() {
-    let Some(objects) = chart(&["serviceMonitor.enabled=true", "serviceMonitor.namespace=monitoring"]) else {
-        return;
-    };
+    let objects = chart(&["serviceMonitor.enabled=true", "serviceMonitor.namespace=monitoring"]);
     let monitor = object(&objects, "ServiceMonitor vexil");
     assert_eq!(monitor["metadata"]["namespace"], "monitoring");
     assert_eq!(monitor["spec"]["namespaceSelector"]["matchNames"][0], "istio-system");
@@ -253,7 +248,7 @@ fn the_bundled_prometheus_sets_the_labels_that_built_in_checks_ask_for() {
     for label in ["kubernetes_namespace", "kubernetes_pod_name"] {
         assert_eq!(2, overlay.matches(&format!("target_label: {label}\n")).count());
     }
-    let Some(objects) = chart(&["prometheus.install=true"]) else { return };
+    let objects = chart(&["prometheus.install=true"]);
     let config = &object(&objects, "ConfigMap vexil-prometheus")["data"]["prometheus.yml"];
     assert_eq!(config.as_str().map(str::trim_end), Some(overlay.trim_end()));
 }
@@ -274,7 +269,7 @@ fn an_overlay_has_the_namespace_and_arguments_of_flaggers(
 ) {
     // spec: 01/API-110
     let folder = root().join("deploy/kustomize").join(overlay);
-    let Some(text) = output(Command::new("kubectl").arg("kustomize").arg(folder)) else { return };
+    let text = output(Command::new("kubectl").arg("kustomize").arg(folder));
     let objects = documents(&text);
     let deployment = object(&objects, "Deployment flagger");
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
@@ -288,9 +283,9 @@ fn an_overlay_has_the_namespace_and_arguments_of_flaggers(
     assert_eq!(subject["namespace"], namespace);
 }
 
-/// The chart as `helm template` renders it with these values; `None` without Helm.
-fn chart(values: &[&str]) -> Option<Vec<Value>> {
-    let mut command = Command::new(helm()?);
+/// The chart as `helm template` renders it with these values.
+fn chart(values: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(helm());
     command
         .args(["template", "vexil"])
         .arg(root().join("deploy/charts/vexil"))
@@ -298,10 +293,10 @@ fn chart(values: &[&str]) -> Option<Vec<Value>> {
     for value in values {
         command.args(["--set", value]);
     }
-    output(&mut command).map(|text| documents(&text))
+    documents(&output(&mut command))
 }
 
-fn helm() -> Option<PathBuf> {
+fn helm() -> PathBuf {
     let named = std::env::var_os("HELM").map(PathBuf::from);
     let on_path = || Command::new("helm").arg("version").output().is_ok().then(|| PathBuf::from("helm"));
     let built = || {
@@ -310,20 +305,17 @@ fn helm() -> Option<PathBuf> {
         tools.map(|tool| tool.path().join("helm")).find(|path| path.is_file())
     };
     let found = named.or_else(on_path).or_else(built);
-    if found.is_none() {
-        eprintln!("skipped: no helm (HELM, the PATH, or after `make e2e`)");
-    }
-    found
+    found.expect(
+        "the chart is rendered by Helm, which is not here (HELM, the PATH, the tool cache): run make setup",
+    )
 }
 
-/// What a command prints; `None` if there is no such command.
-fn output(command: &mut Command) -> Option<String> {
-    let Ok(done) = command.output() else {
-        eprintln!("skipped: cannot run {:?}", command.get_program());
-        return None;
-    };
+/// What a command prints.
+fn output(command: &mut Command) -> String {
+    let done = command.output();
+    let done = done.unwrap_or_else(|why| panic!("{:?}: {why}: run make setup", command.get_program()));
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
-    Some(String::from_utf8(done.stdout).expect("manifests are text"))
+    String::from_utf8(done.stdout).expect("manifests are text")
 }
 
 fn documents(text: &str) -> Vec<Value> {
