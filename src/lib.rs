@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod model;
 pub mod rollout;
 pub mod router;
+#[cfg(feature = "embedded")]
 pub mod sim;
 pub mod webhook;
 pub mod workload;

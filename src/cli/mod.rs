@@ -10,8 +10,13 @@ use crate::model::by_hand::Action;
 mod by_hand;
 mod controller;
 mod crds;
+#[cfg(feature = "embedded")]
+mod demo;
+#[cfg(not(feature = "embedded"))]
+#[path = "demo_absent.rs"]
 mod demo;
 pub mod go_flags;
+#[cfg(feature = "embedded")]
 mod print;
 
 /// Progressive delivery for Kubernetes.

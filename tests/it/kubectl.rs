@@ -287,3 +287,131 @@ async fn events_are_listed_for_the_object_they_are_about() {
         assert!(bench.run(line).contains("hello from the controller"), "kubectl {line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kubectl_creates_by_itself_arrives_whole() {
+    let bench = Bench::start("create").await;
+    for (line, printed) in [
+        ("create namespace shop", "namespace/shop created\n"),
+        ("create deployment web --image=web:1 --replicas=2 --port=8080", "deployment.apps/web created\n"),
+        ("create configmap settings --from-literal=colour=blue", "configmap/settings created\n"),
+        ("create secret generic door --from-literal=key=opensesame", "secret/door created\n"),
+        ("create serviceaccount robot", "serviceaccount/robot created\n"),
+        ("create service clusterip web --tcp=80:8080", "service/web created\n"),
+        ("create ingress web --rule=a.example/x*=web:80", "ingress.networking.k8s.io/web created\n"),
+        ("create role r --verb=get,list --resource=pods", "role.rbac.authorization.k8s.io/r created\n"),
+        (
+            "create rolebinding b --role=r --serviceaccount=default:robot",
+            "rolebinding.rbac.authorization.k8s.io/b created\n",
+        ),
+        (
+            "create pdb calm --selector=app=web --min-available=50%",
+            "poddisruptionbudget.policy/calm created\n",
+        ),
+        ("create job once --image=task:1", "job.batch/once created\n"),
+        ("create cronjob nightly --image=task:1 --schedule=@daily", "cronjob.batch/nightly created\n"),
+        ("run lone --image=web:1", "pod/lone created\n"),
+    ] {
+        assert_eq!(printed, bench.run(line), "kubectl {line}");
+    }
+    for (line, expected) in [
+        ("get ns shop -o jsonpath={.status.phase}", "Active"),
+        (
+            "get deploy web -o jsonpath={.spec.replicas}:{.spec.template.spec.containers[0].ports[0].containerPort}",
+            "2:8080",
+        ),
+        ("get cm settings -o jsonpath={.data.colour}", "blue"),
+        ("get secret door -o jsonpath={.data.key}:{.type}", "b3BlbnNlc2FtZQ==:Opaque"),
+        ("get service web -o jsonpath={.spec.ports[0].port}:{.spec.ports[0].targetPort}", "80:8080"),
+        ("get pdb calm -o jsonpath={.spec.minAvailable}", "50%"),
+        ("get rolebinding b -o jsonpath={.subjects[0].name}", "robot"),
+        ("get cronjob nightly -o jsonpath={.spec.schedule}", "@daily"),
+    ] {
+        assert_eq!(expected, bench.run(line), "kubectl {line}");
+    }
+    bench.run("rollout status deployment/web --timeout=30s");
+    assert!(bench.refused("create namespace shop", "").contains("namespaces \"shop\" already exists"));
+    assert!(bench.refused("create namespace Shop", "").contains("metadata.name: Invalid value: \"Shop\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_may_do_everything_and_is_told_so() {
+    let bench = Bench::start("can-i").await;
+    assert_eq!("yes\n", bench.run("auth can-i create pods"));
+    assert_eq!("yes\n", bench.run("auth can-i delete deployments.apps --as=somebody -n kube-system"));
+    assert_eq!("yes\n", bench.run("auth can-i get /metrics"));
+    assert!(bench.run("auth can-i --list").contains("[*]"));
+    assert!(bench.run("auth whoami").contains("system:masters"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reviews_are_answered_and_admission_policies_are_kept() {
+    let bench = Bench::start("reviews").await;
+    for (review, at, expected) in [
+        (
+            "{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {token: abc}}",
+            "{.status.authenticated}",
+            "true",
+        ),
+        (
+            "{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {}}",
+            "{.status.authenticated}",
+            "false",
+        ),
+        (
+            "{apiVersion: authorization.k8s.io/v1, kind: SubjectAccessReview, spec: {user: a, resourceAttributes: {verb: get, resource: pods}}}",
+            "{.status.allowed}",
+            "true",
+        ),
+        (
+            "{apiVersion: authorization.k8s.io/v1, kind: LocalSubjectAccessReview, metadata: {namespace: default}, spec: {user: a, resourceAttributes: {namespace: default, verb: get, resource: pods}}}",
+            "{.status.allowed}",
+            "true",
+        ),
+    ] {
+        assert_eq!(
+            expected,
+            bench.run_with(&format!("create --validate=false -f - -o jsonpath={at}"), review),
+            "{review}"
+        );
+    }
+    let nobody = "{apiVersion: authorization.k8s.io/v1, kind: SubjectAccessReview, spec: {resourceAttributes: {verb: get}}}";
+    let refused = bench.refused("create --validate=false -f -", nobody);
+    assert!(refused.contains("at least one of user or group must be specified"), "{refused}");
+
+    let hook = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: guard}
+webhooks:
+- name: guard.example.com
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  clientConfig: {url: \"https://guard.example.com/\"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: painter}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: small}
+spec:
+  validations: [{expression: \"object.spec.replicas <= 5\"}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: small}
+spec: {policyName: small, validationActions: [Deny]}
+";
+    bench.run_with("apply -f -", hook);
+    assert_eq!(
+        "guard.example.com",
+        bench.run("get validatingwebhookconfigurations guard -o jsonpath={.webhooks[*].name}")
+    );
+    bench.run("get mutatingwebhookconfigurations painter");
+    bench.run("get validatingadmissionpolicies small");
+    bench.run("get validatingadmissionpolicybindings small");
+    let wrong = bench.refused("apply -f -", &hook.replace("sideEffects", "sideEfects"));
+    assert!(wrong.contains("sideEfects"), "{wrong}");
+}

@@ -134,6 +134,8 @@ const CORE: (&str, &str) = ("", "v1");
 const EXTENSIONS: (&str, &str) = ("apiextensions.k8s.io", "v1");
 const APPS: (&str, &str) = ("apps", "v1");
 const EVENTS: (&str, &str) = ("events.k8s.io", "v1");
+const ADMISSION: (&str, &str) = ("admissionregistration.k8s.io", "v1");
+const AUTHENTICATION: (&str, &str) = ("authentication.k8s.io", "v1");
 const AUTHORIZATION: (&str, &str) = ("authorization.k8s.io", "v1");
 const AUTOSCALING: (&str, &str) = ("autoscaling", "v2");
 const AUTOSCALING_OLD: (&str, &str) = ("autoscaling", "v1");
@@ -161,7 +163,19 @@ const TABLE: &[Row] = &[
     row(APPS, "ReplicaSet", "replicasets", &["rs"], &["all"], &[Namespaced, Status, Scale]),
     row(APPS, "StatefulSet", "statefulsets", &["sts"], &["all"], &[Namespaced, Status, Scale]),
     row(EVENTS, "Event", "events", &["ev"], &[], &[Namespaced]),
+    row(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", &[], &[], &[Review]),
+    row(AUTHENTICATION, "TokenReview", "tokenreviews", &[], &[], &[Review]),
+    row(
+        AUTHORIZATION,
+        "LocalSubjectAccessReview",
+        "localsubjectaccessreviews",
+        &[],
+        &[],
+        &[Namespaced, Review],
+    ),
     row(AUTHORIZATION, "SelfSubjectAccessReview", "selfsubjectaccessreviews", &[], &[], &[Review]),
+    row(AUTHORIZATION, "SelfSubjectRulesReview", "selfsubjectrulesreviews", &[], &[], &[Review]),
+    row(AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", &[], &[], &[Review]),
     row(
         AUTOSCALING,
         "HorizontalPodAutoscaler",
@@ -187,6 +201,38 @@ const TABLE: &[Row] = &[
     row(RBAC, "ClusterRole", "clusterroles", &[], &[], &[]),
     row(RBAC, "RoleBinding", "rolebindings", &[], &[], &[Namespaced]),
     row(RBAC, "Role", "roles", &[], &[], &[Namespaced]),
+    row(
+        ADMISSION,
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+        &[],
+        &["api-extensions"],
+        &[],
+    ),
+    row(
+        ADMISSION,
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+        &[],
+        &["api-extensions"],
+        &[],
+    ),
+    row(
+        ADMISSION,
+        "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicies",
+        &[],
+        &["api-extensions"],
+        &[Status],
+    ),
+    row(
+        ADMISSION,
+        "ValidatingAdmissionPolicyBinding",
+        "validatingadmissionpolicybindings",
+        &[],
+        &["api-extensions"],
+        &[],
+    ),
     row(
         EXTENSIONS,
         "CustomResourceDefinition",

@@ -20,15 +20,19 @@ use super::discovery;
 use super::fault::{Disconnected, Fate};
 use super::log::{self, RequestInfo};
 use super::openapi;
+use super::protobuf;
 use super::read::{self, parse_revision, selection};
 use super::registry::Served;
 use super::render::View;
+use super::review;
 use super::route::{Query, ResourcePath, Route, Shape, Verb};
 use super::status::{ApiStatus, FieldError};
 use super::store::{Key, Object, to_json};
 use super::table::IncludeObject;
 use super::watch::{self, Start, WatchRequest};
-use super::write::{DeleteOptions, Deleted, Outcome, Part, Patch, Target, Writer, invalid_options, scale_of};
+use super::write::{
+    self, DeleteOptions, Deleted, Outcome, Part, Patch, Target, Writer, invalid_options, scale_of,
+};
 
 /// As a real API server.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -242,7 +246,7 @@ impl Call {
             include: IncludeObject::parse(query.include_object.as_deref()),
         };
         if !served.kind.is_stored() {
-            return self.review(verb);
+            return self.review(served, verb, namespace.unwrap_or_default());
         }
         if verb == Verb::Watch {
             return self.watch(served, at, view, query);
@@ -380,17 +384,15 @@ impl Call {
         Ok(response)
     }
 
-    /// An access review: everybody may do everything here.
-    fn review(&self, verb: Verb) -> Result<Response<Body>, ApiStatus> {
+    /// A review is answered, not stored.
+    fn review(&self, served: &Served, verb: Verb, namespace: &str) -> Result<Response<Body>, ApiStatus> {
         if verb != Verb::Create {
             return Err(ApiStatus::method_not_allowed());
         }
         let mut review = self.object()?;
-        match review.as_object_mut() {
-            Some(fields) => drop(fields.insert("status".into(), serde_json::json!({"allowed": true}))),
-            None => return Err(ApiStatus::bad_request("the body is not an object")),
-        }
-        Ok(json(StatusCode::CREATED, to_json(&review)))
+        write::envelope(served, namespace, &mut review)?;
+        let answered = review::answer(served, &self.caller, review)?;
+        Ok(json(StatusCode::CREATED, to_json(&answered)))
     }
 
     /// What only pods have: logs (there are none) and evictions.
@@ -442,13 +444,13 @@ impl Call {
         self.optional_object()?.ok_or_else(|| ApiStatus::bad_request("the request has no body"))
     }
 
-    /// The body: JSON, or YAML as people apply it.
+    /// The body: JSON, YAML as people apply it, or protobuf as Go's clients send it.
     fn optional_object(&self) -> Result<Option<Value>, ApiStatus> {
         let unreadable = |why: String| ApiStatus::bad_request(format!("the body cannot be read: {why}"));
-        if self.body.starts_with(b"k8s\0") {
-            let mut status = ApiStatus::unsupported_media_type(&["application/json", "application/yaml"]);
-            status.message += " (the embedded cluster does not speak protobuf: instead of `kubectl create KIND …`, pipe it with --dry-run=client -o yaml into `kubectl apply -f -`)";
-            return Err(status);
+        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let says_protobuf = content_type.is_some_and(|said| said.starts_with(protobuf::MEDIA_TYPE));
+        if self.body.starts_with(protobuf::MAGIC) || says_protobuf && !self.body.is_empty() {
+            return protobuf::to_json(&self.body).map(Some).map_err(|why| unreadable(why.to_string()));
         }
         match self.body.iter().find(|b| !b.is_ascii_whitespace()) {
             None => Ok(None),

@@ -5,7 +5,13 @@ mod defaults;
 pub mod names;
 mod validate;
 
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::authentication::v1::TokenReview;
+use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SubjectAccessReview};
 use k8s_openapi::api::autoscaling::{v1, v2};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -42,6 +48,19 @@ pub fn check_types(served: &Served, object: &Value) -> Result<(), String> {
         ("", _, "Secret") => as_a::<Secret>(object),
         ("", _, "Service") => as_a::<Service>(object),
         ("", _, "ServiceAccount") => as_a::<ServiceAccount>(object),
+        ("admissionregistration.k8s.io", _, "MutatingWebhookConfiguration") => {
+            as_a::<MutatingWebhookConfiguration>(object)
+        }
+        ("admissionregistration.k8s.io", _, "ValidatingWebhookConfiguration") => {
+            as_a::<ValidatingWebhookConfiguration>(object)
+        }
+        ("admissionregistration.k8s.io", _, "ValidatingAdmissionPolicy") => {
+            as_a::<ValidatingAdmissionPolicy>(object)
+        }
+        ("admissionregistration.k8s.io", ..) => as_a::<ValidatingAdmissionPolicyBinding>(object),
+        ("authentication.k8s.io", _, "TokenReview") => as_a::<TokenReview>(object),
+        ("authorization.k8s.io", _, "SelfSubjectRulesReview") => as_a::<SelfSubjectRulesReview>(object),
+        ("authorization.k8s.io", ..) => as_a::<SubjectAccessReview>(object),
         ("apps", _, "DaemonSet") => as_a::<DaemonSet>(object),
         ("apps", _, "Deployment") => as_a::<Deployment>(object),
         ("apps", _, "ReplicaSet") => as_a::<ReplicaSet>(object),

@@ -54,6 +54,10 @@ fn root(group: &str, kind: &str) -> Node {
         ("policy", "PodDisruptionBudget") => {
             fields([("spec", fields([("selector", atomic())])), ("status", conditions())])
         }
+        (
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
+        ) => fields([("webhooks", keyed(&["name"], "name", Node::default()))]),
         ("rbac.authorization.k8s.io", _) => fields([("roleRef", atomic())]),
         ("apiextensions.k8s.io", _) => {
             let conditions = Node { list: map(&["type"]), ..Node::default() };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use k8s_openapi::api::{
-    apps, authorization, autoscaling, batch, coordination, core, discovery, events, networking, policy, rbac,
+    admissionregistration, apps, authentication, authorization, autoscaling, batch, coordination, core,
+    discovery, events, networking, policy, rbac,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -100,7 +101,18 @@ fn definition_of(kind: &ResourceKind, generator: &mut SchemaGenerator) -> Option
             ControllerRevision: apps::v1::ControllerRevision, DaemonSet: apps::v1::DaemonSet,
             Deployment: apps::v1::Deployment, ReplicaSet: apps::v1::ReplicaSet, StatefulSet: apps::v1::StatefulSet;
         "events.k8s.io" / "v1": Event: events::v1::Event;
-        "authorization.k8s.io" / "v1": SelfSubjectAccessReview: authorization::v1::SelfSubjectAccessReview;
+        "admissionregistration.k8s.io" / "v1":
+            MutatingWebhookConfiguration: admissionregistration::v1::MutatingWebhookConfiguration,
+            ValidatingWebhookConfiguration: admissionregistration::v1::ValidatingWebhookConfiguration,
+            ValidatingAdmissionPolicy: admissionregistration::v1::ValidatingAdmissionPolicy,
+            ValidatingAdmissionPolicyBinding: admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+        "authentication.k8s.io" / "v1":
+            SelfSubjectReview: authentication::v1::SelfSubjectReview, TokenReview: authentication::v1::TokenReview;
+        "authorization.k8s.io" / "v1":
+            LocalSubjectAccessReview: authorization::v1::LocalSubjectAccessReview,
+            SelfSubjectAccessReview: authorization::v1::SelfSubjectAccessReview,
+            SelfSubjectRulesReview: authorization::v1::SelfSubjectRulesReview,
+            SubjectAccessReview: authorization::v1::SubjectAccessReview;
         "autoscaling" / "v2": HorizontalPodAutoscaler: autoscaling::v2::HorizontalPodAutoscaler;
         "autoscaling" / "v1": HorizontalPodAutoscaler: autoscaling::v1::HorizontalPodAutoscaler;
         "batch" / "v1": CronJob: batch::v1::CronJob, Job: batch::v1::Job;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::admit::Validation;
+pub(super) use self::admit::envelope;
 pub(super) use self::delete::{DeleteOptions, Deleted, FOREGROUND, ORPHAN, Propagation};
 pub(super) use self::patch::Patch;
 pub(super) use self::scale::of as scale_of;
