@@ -202,8 +202,11 @@ async fn check_cluster(client: &kube::Client, namespace: &str) -> anyhow::Result
 async fn greet_metrics_server(http: &http::Client, url: &str) -> anyhow::Result<()> {
     let server = Prometheus::server(url)
         .map_err(|error| anyhow::anyhow!("Error building prometheus client: {error}"))?;
-    let asked =
-        metrics::Asked { query: String::new(), interval: Duration::from_secs(60), now: chrono::Utc::now() };
+    let asked = metrics::Asked {
+        query: String::new(),
+        interval: Duration::from_secs(60),
+        now: Clock::system().now(),
+    };
     let answer = Calls::outside(http.clone()).online(&server, &asked).await;
     match answer {
         Ok(()) => info!("Connected to metrics server {}", http::shown_url(url)),
