@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::call::Secret;
+
 /// Where alerts are to go. Empty is unset.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Channel {
@@ -14,6 +16,11 @@ pub struct Channel {
 }
 
 impl Channel {
+    /// The token, if there is one.
+    pub(super) fn secret_token(&self) -> Option<Secret> {
+        (!self.token.is_empty()).then(|| Secret::new(self.token.as_str()))
+    }
+
     /// With the defaults of what is not said, and without blanks around what is: a Secret that was made from a file
     /// ends in a line break.
     pub(super) fn settled(&self) -> Self {

@@ -40,7 +40,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::alert::testing::{bare, body, channel};
+    use crate::alert::testing::{bare, body, channel, token};
     use crate::api::hooks::Severity;
 
     #[rstest]
@@ -59,7 +59,7 @@ mod tests {
     fn the_path_ends_in_slack_once(#[case] address: &str, #[case] expected: &str) {
         // spec: 04/AL-09
         let call = Discord::new(&channel(address)).expect("valid").request(&bare(Severity::Info, "hi"));
-        assert_eq!(expected, call.url.as_str());
+        assert_eq!(expected, call.url());
     }
 
     #[rstest]
@@ -76,6 +76,6 @@ mod tests {
             ),
             body(&call)
         );
-        assert_eq!(None, call.token);
+        assert_eq!(None, token(&call));
     }
 }

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use url::Url;
 
-use super::{Call, Channel, Error};
+use crate::model::call::{Body, Call, Secret};
+
+use super::{ANSWER_BYTES, Channel, Error, RETRIES, TIMEOUT};
 
 /// An address that can be posted to.
 #[derive(Clone)]
@@ -36,8 +38,15 @@ impl Endpoint {
 
     /// The call that posts `payload` here.
     pub fn post(&self, payload: &impl Serialize) -> Call {
-        let body = serde_json::to_vec(payload).expect("strings, flags and lists of them always become JSON");
-        Call { url: self.url.clone(), body, token: None, proxy: self.proxy.clone() }
+        Call {
+            secret_address: true,
+            proxy: self.proxy.clone().map(Secret::new),
+            timeout: TIMEOUT,
+            retries: RETRIES,
+            max_bytes: ANSWER_BYTES,
+            cut: true,
+            ..Call::post(self.url.as_str(), Body::json(payload))
+        }
     }
 }
 
@@ -96,7 +105,7 @@ mod tests {
     fn a_proxy_may_leave_out_its_scheme(#[case] written: &str, #[case] used: Option<&str>) {
         // spec: 04/AL-20
         let endpoint = Endpoint::new("Slack hook", &channel("https://chat.test/", written)).expect("valid");
-        assert_eq!(used.map(str::to_owned), endpoint.post(&()).proxy);
+        assert_eq!(used.map(Secret::from), endpoint.post(&"").proxy);
     }
 
     #[test]

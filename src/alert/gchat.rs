@@ -100,7 +100,7 @@ mod tests {
     fn a_message_is_a_card_with_a_section_for_each_field() {
         // spec: 04/AL-13 04/AL-14 01/API-069
         let call = chat().request(&started());
-        assert_eq!("https://chat.test/v1/spaces/a/messages?key=k&token=t", call.url.as_str());
+        assert_eq!("https://chat.test/v1/spaces/a/messages?key=k&token=t", call.url());
         assert_eq!(
             concat!(
                 r##"{"cards":[{"header":{"title":"Flagger","subtitle":"podinfo.test","imageUrl":"https://flagger.app/favicon.png"},"##,

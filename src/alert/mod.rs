@@ -2,21 +2,22 @@
 //! (spec 04 §4, 02 §8). Values only; the controller makes the call.
 //!
 //! ```text
-//! alert ──route──▶ channels ──registry──▶ Notifier ──request──▶ Call ~~network~~▶ status, body ──delivered──▶ yes, or why not
-//!   └──fields──▶ Message ─────────────────────┘
+//! alert ──route──▶ channels ──registry──▶ Notifier ──next──▶ Send(call) · Done(delivered, or why not)
+//!   └──fields──▶ Message ───────────────────▲─┘           │
+//!                                           └─── heard ◀──┘ the controller calls
 //! ```
 //!
-//! A new service is one file with a [`Notifier`], one line in [`registry`], one table of tests.
+//! A new service is one file with a [`Notifier`], one line in [`registry`], one table of tests. The laws in `tests.rs`
+//! hold for all of them.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 use thiserror::Error;
-use url::Url;
 
 use crate::api::hooks::Severity;
 use crate::model::answer::excerpt;
+use crate::model::call::{Call, Heard, Next, What};
 use crate::model::release::Release;
 
 mod channel;
@@ -25,6 +26,7 @@ mod endpoint;
 mod fields;
 mod gchat;
 mod msteams;
+mod opsgenie;
 mod registry;
 mod rocket;
 mod route;
@@ -34,25 +36,59 @@ mod webhook;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use channel::Channel;
 pub use fields::fields;
-pub use registry::{KNOWN, SecretData, notifier};
+pub use registry::{SecretData, known, notifier};
 pub use route::{Route, route};
 pub use settings::{Global, Settings};
 
-/// A service that takes alerts: turns messages into calls and judges the answers.
+/// A service that takes alerts: says what to send next to deliver a message, and what the answers mean. The same
+/// message with the same answers always gives the same step.
 pub trait Notifier: Send + Sync {
-    /// The call that delivers `message`.
+    /// The call that delivers `message`; the first one if it takes several.
     fn request(&self, message: &Message) -> Call;
 
-    /// Whether an answer to such a call means that the message has arrived.
+    /// Whether an answer to such a call means that it was taken.
     ///
     /// # Errors
-    /// Why it has not, for people.
+    /// Why it was not, for people.
     fn delivered(&self, status: u16, body: &[u8]) -> Result<(), String> {
         accepted(status, body)
     }
+
+    /// The next step on the way to `message` being delivered, after what was heard so far. Most services are told by
+    /// one call.
+    fn next(&self, message: &Message, heard: &[Heard]) -> Next<Result<(), Refused>> {
+        match heard.last() {
+            None => Next::send(self.request(message)),
+            Some(heard) => Next::Done(heard_of(self, heard)),
+        }
+    }
+}
+
+/// What the last thing heard says of a call.
+fn heard_of<N: Notifier + ?Sized>(notifier: &N, heard: &Heard) -> Result<(), Refused> {
+    match &heard.what {
+        What::Answer(answer) => notifier
+            .delivered(answer.status, &answer.body)
+            .map_err(|why| Refused { why, passing: answer.status == 429 || answer.status >= 500 }),
+        What::Silence(silence) => Err(Refused {
+            why: format!("sending notification failed to send: {}", silence.cause),
+            passing: !silence.hopeless,
+        }),
+        What::Waited => Ok(()),
+    }
+}
+
+/// Why a message has not arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub why: String,
+    /// It may arrive if it is sent again later.
+    pub passing: bool,
 }
 
 /// What a channel is told.
@@ -64,6 +100,8 @@ pub struct Message {
     /// Never `Unset`.
     pub severity: Severity,
     pub text: String,
+    /// Whether a release has ended well. Services that keep incidents close those of the Canary then.
+    pub good_end: bool,
     /// In the order in which they are shown.
     pub fields: Vec<Field>,
 }
@@ -76,6 +114,7 @@ impl Message {
             namespace: release.namespace.clone(),
             severity: route::known(severity),
             text: text.to_owned(),
+            good_end: false,
             fields,
         }
     }
@@ -97,63 +136,13 @@ pub struct Field {
     pub value: String,
 }
 
-/// A call to be made: a POST of JSON, of [`TIMEOUT`] at most.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Call {
-    /// As good as a password: to be shown nowhere.
-    pub url: Url,
-    pub body: Vec<u8>,
-    /// Bearer token.
-    pub token: Option<String>,
-    /// Replaces the proxy of the environment.
-    pub proxy: Option<String>,
-}
-
-impl Call {
-    /// The host, which is all of the address that may be shown.
-    pub fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
-    }
-
-    /// `text` without anything of the address but its host, and without the token: proxies like to repeat what they
-    /// were asked for.
-    pub fn redact(&self, text: &str) -> String {
-        let url = &self.url;
-        let query = url.query_pairs().map(|(_, value)| value.into_owned());
-        let words = url.path_segments().into_iter().flatten().map(str::to_owned).chain(query);
-        let mut secrets: Vec<String> = [url.path(), url.query().unwrap_or_default()]
-            .into_iter()
-            .chain(url.password())
-            .chain(self.token.as_deref())
-            .map(str::to_owned)
-            .chain(words)
-            // Short words are no secrets, and would tear holes into the text.
-            .filter(|secret| secret.chars().count() >= SHORTEST_SECRET)
-            .collect();
-        // The longest first, so that no part of it is left.
-        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "xxxxx"))
-    }
-}
-
-/// Without what may be secret.
-impl fmt::Debug for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("host", &self.host())
-            .field("body_bytes", &self.body.len())
-            .field("token", &self.token.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
 /// Why a channel cannot be used at all. Nothing but a change of the provider, the Secret or the flags will help.
 /// Holds nothing of an address but its host.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Error {
     #[error("invalid {service} URL{}: {reason}", if host.is_empty() { String::new() } else { format!(" of {host}") })]
     Address { service: &'static str, host: String, reason: String },
-    #[error("provider {0} not supported (known are: {known})", known = KNOWN.join(", "))]
+    #[error("provider {0} not supported (known are: {known})", known = known().join(", "))]
     Unknown(String),
     #[error("secret does not contain an address")]
     NoAddress,
@@ -169,65 +158,14 @@ fn accepted(status: u16, body: &[u8]) -> Result<(), String> {
     Err(format!("sending notification bad response {status}: {}", excerpt(body, SHOWN)))
 }
 
-/// `Content-Type` of every call.
-pub const CONTENT_TYPE: &str = "application/json";
+/// How long one attempt to deliver a message may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Of one attempt.
-pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// How many attempts follow the first where another can help: after an answer 429 or 5xx, or none at all.
+pub const RETRIES: u32 = 3;
 
 /// How much of an answer has to be read; a longer one may be cut.
-pub const ANSWER_BYTES: usize = 16 * 1024;
+const ANSWER_BYTES: usize = 16 * 1024;
 
 /// Characters of an answer that get into a log line.
 const SHOWN: usize = 300;
-
-/// Characters from which on a part of an address is taken for a secret.
-const SHORTEST_SECRET: usize = 6;
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    fn call(url: &str) -> Call {
-        let url = Url::parse(url).expect("an address");
-        Call { url, body: Vec::new(), token: Some("xoxb-token".into()), proxy: None }
-    }
-
-    #[rstest]
-    #[case::path("no /services/T0/B0/s3cr3ts here", "no xxxxx here")]
-    #[case::part_of_it("no s3cr3ts here", "no xxxxx here")]
-    #[case::query("key=hunter22 is wrong", "xxxxx is wrong")]
-    #[case::value_of_the_query("hunter22 is wrong", "xxxxx is wrong")]
-    #[case::token("xoxb-token expired", "xxxxx expired")]
-    #[case::nothing("channel_not_found on T0", "channel_not_found on T0")]
-    fn an_answer_that_repeats_the_address_does_not_give_it_away(#[case] text: &str, #[case] shown: &str) {
-        // spec: 04/AL-23
-        assert_eq!(shown, call("https://chat.test/services/T0/B0/s3cr3ts?key=hunter22").redact(text));
-    }
-
-    #[test]
-    fn a_call_shows_its_host_and_nothing_else() {
-        // spec: 04/AL-23
-        let text = format!("{:?}", call("https://bob:passwd@chat.test/s3cr3t?key=hunter2"));
-        assert!(text.contains("chat.test"), "{text}");
-        for secret in ["passwd", "s3cr3t", "hunter2", "xoxb"] {
-            assert!(!text.contains(secret), "{text}");
-        }
-    }
-
-    #[rstest]
-    fn any_status_of_success_is_a_delivery(#[values(200, 201, 202, 204, 299)] status: u16) {
-        // spec: 04/AL-20
-        assert_eq!(Ok(()), accepted(status, b""));
-    }
-
-    #[rstest]
-    #[case(302, "", "sending notification bad response 302: ")]
-    #[case(404, "no_service\n", "sending notification bad response 404: no_service")]
-    #[case(500, "<html>\n oops", "sending notification bad response 500: <html> oops")]
-    fn any_other_status_is_none(#[case] status: u16, #[case] body: &str, #[case] expected: &str) {
-        assert_eq!(Err(expected.to_owned()), accepted(status, body.as_bytes()));
-    }
-}

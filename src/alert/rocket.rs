@@ -39,7 +39,7 @@ mod tests {
         // spec: 04/AL-10 01/API-069
         let rocket = Rocket::new(&channel("https://chat.test/hooks/1")).expect("valid");
         let call = rocket.request(&bare(severity, "hi"));
-        assert_eq!("https://chat.test/hooks/1", call.url.as_str());
+        assert_eq!("https://chat.test/hooks/1", call.url());
         assert_eq!(
             format!(
                 r##"{{"channel":"general","username":"flagger","icon_url":"","icon_emoji":":rocket:","attachments":[{{"color":"{color}","author_name":"podinfo.test","text":"hi","mrkdwn_in":["text"],"fields":[]}}]}}"##

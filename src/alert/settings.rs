@@ -47,7 +47,8 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::testing::{body, started};
+    use crate::alert::testing::{body, started, token};
+    use crate::model::call::Secret;
 
     fn at(address: &str) -> Channel {
         Channel { address: address.into(), channel: "ops".into(), ..Channel::default() }
@@ -77,7 +78,7 @@ mod tests {
         let call = global.notifier.request(&started());
         assert_eq!(
             (Some("xoxb-1"), Some("http://proxy.test:3128")),
-            (call.token.as_deref(), call.proxy.as_deref())
+            (token(&call), call.proxy.as_ref().map(Secret::reveal))
         );
         assert!(body(&call).starts_with(r#"{"channel":"ops","username":"bot","#), "{}", body(&call));
     }
@@ -90,7 +91,7 @@ mod tests {
         let call = global.notifier.request(&started());
         assert_eq!(
             ("acme.webhook.office.com", "acme.webhook.office.com"),
-            (global.host.as_str(), call.host())
+            (global.host.as_str(), call.host().as_str())
         );
         assert!(body(&call).starts_with(r#"{"@type":"MessageCard""#), "{}", body(&call));
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::call::{Auth, Secret};
+
 use super::endpoint::Endpoint;
 use super::{Call, Channel, Error, Field, Message, Notifier, accepted};
 
@@ -9,7 +11,7 @@ use super::{Call, Channel, Error, Field, Message, Notifier, accepted};
 pub(super) struct Slack {
     endpoint: Endpoint,
     identity: Identity,
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 impl Slack {
@@ -17,7 +19,7 @@ impl Slack {
         Ok(Self {
             endpoint: Endpoint::new("Slack hook", channel)?,
             identity: Identity::of(channel),
-            token: Some(channel.token.clone()).filter(|token| !token.is_empty()),
+            token: channel.secret_token(),
         })
     }
 
@@ -31,7 +33,10 @@ impl Slack {
 impl Notifier for Slack {
     fn request(&self, message: &Message) -> Call {
         let color = if message.is_error() { "danger" } else { "good" };
-        Call { token: self.token.clone(), ..self.endpoint.post(&payload(&self.identity, color, message)) }
+        Call {
+            auth: self.token.clone().map_or(Auth::None, Auth::Bearer),
+            ..self.endpoint.post(&payload(&self.identity, color, message))
+        }
     }
 
     fn delivered(&self, status: u16, body: &[u8]) -> Result<(), String> {
@@ -112,7 +117,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::alert::testing::{bare, body, channel, started};
+    use crate::alert::testing::{bare, body, channel, started, token};
     use crate::api::hooks::Severity;
 
     fn slack(address: &str) -> Slack {
@@ -123,7 +128,7 @@ mod tests {
     fn a_message_is_one_attachment() {
         // spec: 04/AL-06 04/AL-14 01/API-069
         let call = slack("https://chat.test/services/T0/B0/x").request(&started());
-        assert_eq!("https://chat.test/services/T0/B0/x", call.url.as_str());
+        assert_eq!("https://chat.test/services/T0/B0/x", call.url());
         assert_eq!(
             concat!(
                 r#"{"channel":"general","username":"flagger","icon_url":"","icon_emoji":":rocket:","#,
@@ -156,8 +161,8 @@ mod tests {
         })
         .expect("valid")
         .request(&started());
-        assert_eq!(Some("xoxb-1"), call.token.as_deref());
-        assert_eq!(None, slack("https://chat.test/").request(&started()).token);
+        assert_eq!(Some("xoxb-1"), token(&call));
+        assert_eq!(None, token(&slack("https://chat.test/").request(&started())));
     }
 
     #[rstest]

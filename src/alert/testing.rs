@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::hooks::Severity;
+use crate::model::call::Auth;
 use crate::model::release::{Plan, Release, Strategy, Target, TargetKind};
 
 use super::{Call, Channel, Field, Message};
@@ -10,7 +11,7 @@ use super::{Call, Channel, Field, Message};
 /// A message without fields.
 pub(super) fn bare(severity: Severity, text: &str) -> Message {
     let (name, namespace) = ("podinfo".to_owned(), "test".to_owned());
-    Message { name, namespace, severity, text: text.to_owned(), fields: Vec::new() }
+    Message { name, namespace, severity, text: text.to_owned(), good_end: false, fields: Vec::new() }
 }
 
 /// The message at the start of an analysis, with the first of its fields.
@@ -28,7 +29,15 @@ pub(super) fn channel(address: &str) -> Channel {
 }
 
 pub(super) fn body(call: &Call) -> String {
-    String::from_utf8(call.body.clone()).expect("JSON is text")
+    String::from_utf8(call.body.bytes()).expect("JSON is text")
+}
+
+/// The bearer token of `call`.
+pub(super) fn token(call: &Call) -> Option<&str> {
+    match &call.auth {
+        Auth::Bearer(token) => Some(token.reveal()),
+        _ => None,
+    }
 }
 
 /// The Deployment `podinfo` in `test`.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::api::hooks::Severity;
+use crate::model::call::{Auth, Secret};
 
 use super::endpoint::Endpoint;
 use super::{Call, Channel, Error, Field, Message, Notifier};
@@ -10,13 +11,12 @@ use super::{Call, Channel, Error, Field, Message, Notifier};
 /// A receiver of one's own.
 pub(super) struct Webhook {
     endpoint: Endpoint,
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 impl Webhook {
     pub fn new(channel: &Channel) -> Result<Self, Error> {
-        let token = Some(channel.token.clone()).filter(|token| !token.is_empty());
-        Ok(Self { endpoint: Endpoint::new("webhook", channel)?, token })
+        Ok(Self { endpoint: Endpoint::new("webhook", channel)?, token: channel.secret_token() })
     }
 }
 
@@ -29,7 +29,7 @@ impl Notifier for Webhook {
             message: &message.text,
             fields: &message.fields,
         };
-        Call { token: self.token.clone(), ..self.endpoint.post(&payload) }
+        Call { auth: self.token.clone().map_or(Auth::None, Auth::Bearer), ..self.endpoint.post(&payload) }
     }
 }
 
@@ -48,17 +48,17 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::alert::testing::{bare, body, channel, started};
+    use crate::alert::testing::{bare, body, channel, started, token};
 
-    fn webhook(token: &str) -> Webhook {
-        let channel = Channel { token: token.into(), ..channel("https://alerts.test/in?team=a") };
+    fn webhook(t0ken: &str) -> Webhook {
+        let channel = Channel { token: t0ken.into(), ..channel("https://alerts.test/in?team=a") };
         Webhook::new(&channel).expect("valid")
     }
 
     #[test]
     fn a_receiver_gets_the_message_as_plain_json() {
         let call = webhook("").request(&started());
-        assert_eq!(("https://alerts.test/in?team=a", None), (call.url.as_str(), call.token.as_deref()));
+        assert_eq!(("https://alerts.test/in?team=a", None), (call.url(), token(&call)));
         assert_eq!(
             concat!(
                 r#"{"name":"podinfo","namespace":"test","severity":"info","#,
@@ -85,6 +85,6 @@ mod tests {
 
     #[test]
     fn a_token_is_sent_as_bearer() {
-        assert_eq!(Some("t0ken"), webhook("t0ken").request(&started()).token.as_deref());
+        assert_eq!(Some("t0ken"), token(&webhook("t0ken").request(&started())));
     }
 }

@@ -28,7 +28,7 @@ use super::metric_template::SecretRef;
 pub struct AlertProviderSpec {
     /// Which chat service it is.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = super::schema::ALERT_PROVIDERS))]
+    #[schemars(extend("enum" = super::schema::AlertService::NAMES))]
     pub kind: Option<String>,
     /// Channel to post to; `general` when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]

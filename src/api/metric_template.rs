@@ -36,7 +36,7 @@ pub struct MetricTemplateSpec {
 pub struct MetricProvider {
     /// Which backend it is.
     #[serde(rename = "type")]
-    #[schemars(extend("enum" = super::schema::METRIC_PROVIDERS))]
+    #[schemars(extend("enum" = super::schema::MetricBackend::NAMES))]
     pub kind: String,
     /// Address of its API; some have a default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,23 +6,65 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-/// Values of a MetricTemplate's `spec.provider.type` (spec 01 §2.1).
-pub const METRIC_PROVIDERS: [&str; 11] = [
-    "prometheus",
-    "influxdb",
-    "datadog",
-    "externalmetrics",
-    "stackdriver",
-    "cloudwatch",
-    "newrelic",
-    "graphite",
-    "dynatrace",
-    "keptn",
-    "splunk",
-];
+/// A closed list of names: an enum that `of` parses once, so that whoever matches on it learns from the compiler what a
+/// new name lacks.
+macro_rules! names {
+    ($(#[$about:meta])* $list:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $list {
+            $($(#[$doc])* $variant,)+
+        }
 
-/// Values of an AlertProvider's `spec.type` (spec 01 §2.2). `webhook` is additive.
-pub const ALERT_PROVIDERS: [&str; 6] = ["slack", "msteams", "discord", "rocket", "gchat", "webhook"];
+        impl $list {
+            /// All of them, in the order in which people read them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+            /// Their names in manifests.
+            pub const NAMES: &[&str] = &[$($name),+];
+
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The one that a manifest calls `name`.
+            pub fn of(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == name)
+            }
+        }
+    };
+}
+
+names! {
+    /// Types of a MetricTemplate's provider (spec 01 §2.1).
+    MetricBackend {
+        Prometheus = "prometheus",
+        InfluxDb = "influxdb",
+        Datadog = "datadog",
+        ExternalMetrics = "externalmetrics",
+        Stackdriver = "stackdriver",
+        CloudWatch = "cloudwatch",
+        NewRelic = "newrelic",
+        Graphite = "graphite",
+        Dynatrace = "dynatrace",
+        Keptn = "keptn",
+        Splunk = "splunk",
+    }
+}
+
+names! {
+    /// Types of an AlertProvider (spec 01 §2.2). `webhook` and `opsgenie` are additive.
+    AlertService {
+        Slack = "slack",
+        MsTeams = "msteams",
+        Discord = "discord",
+        Rocket = "rocket",
+        GoogleChat = "gchat",
+        Webhook = "webhook",
+        Opsgenie = "opsgenie",
+    }
+}
 
 /// Pattern of intervals and time-outs. Open at the end, so that `1m30s` passes (and `5minutes`, unfortunately).
 pub const DURATION: &str = "^[0-9]+(m|s)";

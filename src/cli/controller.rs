@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use kube::api::{Api, DynamicObject, ListParams};
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::controller::caches::resource;
+use crate::controller::calls::Calls;
 use crate::controller::client::{self, Layers};
 use crate::controller::clock::Clock;
 use crate::controller::fence::{Claim, Fence};
@@ -19,7 +21,7 @@ use crate::controller::server::Server;
 use crate::controller::telemetry::Telemetry;
 use crate::controller::{Controller, Parts, logging};
 use crate::http;
-use crate::metrics::{Prometheus, Provider};
+use crate::metrics::{self, Prometheus};
 use crate::model::object::Kind;
 use crate::model::release::Settings;
 use crate::router::registry;
@@ -200,14 +202,12 @@ async fn check_cluster(client: &kube::Client, namespace: &str) -> anyhow::Result
 async fn greet_metrics_server(http: &http::Client, url: &str) -> anyhow::Result<()> {
     let server = Prometheus::server(url)
         .map_err(|error| anyhow::anyhow!("Error building prometheus client: {error}"))?;
-    let probe = server.probe();
-    let mut request = http::Request::get(probe.url);
-    request.query = probe.params;
-    request.timeout = probe.timeout;
-    let answer = match http.send(request).await {
-        Ok(answer) => server.online(answer.status, &answer.body),
-        Err(error) => Err(error.to_string()),
+    let asked = metrics::Asked {
+        query: String::new(),
+        interval: Duration::from_secs(60),
+        now: Clock::system().now(),
     };
+    let answer = Calls::outside(http.clone()).online(&server, &asked).await;
     match answer {
         Ok(()) => info!("Connected to metrics server {}", http::shown_url(url)),
         Err(why) => error!("Metrics server {} unreachable {why}", http::shown_url(url)),

@@ -17,12 +17,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
-use tracing::instrument::WithSubscriber;
-use tracing::{Dispatch, debug, error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::alert::{self, Message, Notifier, Route, SecretData};
+use crate::alert::{self, Message, Notifier, RETRIES, Route, SecretData};
 use crate::api::analysis::{Analysis, CrossRef};
-use crate::http::{self, Auth, Cause, Oversize};
+use crate::api::hooks::Severity;
+use crate::http;
 use crate::manifest::decode;
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::Release;
@@ -30,6 +30,7 @@ use crate::rollout::Alert;
 
 use super::backoff;
 use super::caches::{Caches, Noticed, State, lock};
+use super::calls::Calls;
 
 /// The kind that the channels of a Canary come from.
 pub const ALERT_PROVIDER: Kind = Kind::new("flagger.app", "v1beta1", "AlertProvider", "alertproviders");
@@ -80,7 +81,7 @@ pub struct Worker {
 /// What a delivery needs.
 struct Carrier {
     client: kube::Client,
-    http: http::Client,
+    calls: Calls,
     caches: Arc<Caches>,
     global: Option<Box<dyn Notifier>>,
 }
@@ -110,7 +111,8 @@ pub fn outbox(
         has_global: global.is_some(),
     };
     let outbox = Outbox(Arc::new(shared));
-    (outbox.clone(), Worker { outbox, carrier: Carrier { client, http, caches, global } })
+    let calls = Calls::new(client.clone(), http);
+    (outbox.clone(), Worker { outbox, carrier: Carrier { client, calls, caches, global } })
 }
 
 /// A notifier that cannot be made is worth a line and nothing more: releases go on without it (spec 01 §5.2).
@@ -141,7 +143,9 @@ impl Outbox {
         let described = alert.metadata.then_some(release);
         let written = described.and_then(|release| self.written(release));
         let fields = alert::fields(&self.0.cluster, described, written.as_ref());
-        let message = Message::new(release, alert.severity, &alert.message, fields);
+        // Good news that does not announce a release is that of its end.
+        let good_end = alert.severity == Severity::Info && !alert.metadata;
+        let message = Message { good_end, ..Message::new(release, alert.severity, &alert.message, fields) };
         let canary = Kind::CANARY.at(&release.namespace, &release.name);
         let mut waiting = lock(&self.0.waiting);
         let mut dropped = Vec::new();
@@ -371,34 +375,14 @@ impl Carrier {
     }
 
     async fn send(&self, notifier: &dyn Notifier, message: &Message) -> Result<(), Trouble> {
-        let call = notifier.request(message);
-        let mut request = http::Request::post(call.url.as_str(), alert::CONTENT_TYPE, call.body.clone());
-        request.timeout = alert::TIMEOUT;
-        request.retries = RETRIES;
-        request.max_bytes = alert::ANSWER_BYTES;
-        request.oversize = Oversize::Cut;
-        request.auth = call.token.clone().map_or(Auth::None, Auth::Bearer);
-        request.proxy.clone_from(&call.proxy);
-        // The client logs the address of each call. The address of a channel is as good as a password, so here it
-        // must not (spec 04 A10).
-        let answer = self.http.send(request).with_subscriber(Dispatch::none()).await;
-        let outcome = match answer {
-            Ok(answer) => {
-                let passing = answer.status == 429 || answer.status >= 500;
-                notifier.delivered(answer.status, &answer.body).map_err(|why| (why, passing))
-            }
-            Err(error) => {
-                let passing = !matches!(
-                    error.cause,
-                    Cause::InvalidUrl(_) | Cause::InvalidHeader(_) | Cause::InvalidProxy { .. }
-                );
-                Err((format!("sending notification failed to send: {}", error.cause), passing))
-            }
+        let ended = self.calls.converse(LONGEST, |heard| notifier.next(message, heard)).await;
+        let (why, passing) = match &ended.outcome {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(refused)) => (refused.why.clone(), refused.passing),
+            Err(endless) => (format!("sending notification gave {endless}"), true),
         };
-        outcome.map_err(|(why, passing)| {
-            let why = format!("postMessage failed: {}", call.redact(&why));
-            if passing { Trouble::Passing(why) } else { Trouble::Lasting(why) }
-        })
+        let why = format!("postMessage failed: {}", ended.redact(&why));
+        Err(if passing { Trouble::Passing(why) } else { Trouble::Lasting(why) })
     }
 }
 
@@ -416,8 +400,9 @@ impl Trouble {
 const OUTBOX: usize = 1024;
 /// Recipients that are served at once.
 const AT_ONCE: usize = 16;
-/// Further attempts where another can help: an answer 429 or 5xx, or none at all.
-const RETRIES: u32 = 3;
+/// How long the calls that deliver one message may take together, with all their attempts and the pauses that servers
+/// ask for.
+const LONGEST: Duration = Duration::from_secs(600);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(30);
 /// How long a message is tried again, and the pauses between two rounds of attempts.

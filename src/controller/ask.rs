@@ -14,18 +14,20 @@ use tracing::warn;
 
 use crate::api::status::{CanaryStatus, Phase};
 use crate::api::{MetricTemplate, duration};
-use crate::http::{self, Method, Oversize};
+use crate::http;
 use crate::manifest::decode;
-use crate::metrics::{self, Prometheus, Provider, Query, SecretData, Template, variables};
+use crate::metrics::{self, Asked, Prometheus, Provider, SecretData, Template, variables};
 use crate::model::answer::{Measured, Verdict};
+use crate::model::call::Call;
 use crate::model::object::Kind;
 use crate::model::release::{Hook, MetricCheck, MetricSource, Reference, Release, Settings, TargetKind};
 use crate::rollout::{Answer, Ask, Question, Snapshot};
 use crate::router::checks::{Builtin, Checks};
 use crate::router::registry;
-use crate::webhook::{self, Call, Payload};
+use crate::webhook::{self, Draft, Payload};
 
 use super::caches::{Caches, State};
+use super::calls::Calls;
 use super::clock::Clock;
 
 /// The kind that templated checks come from.
@@ -37,7 +39,7 @@ pub struct Inquirer(Arc<Shared>);
 
 struct Shared {
     client: kube::Client,
-    http: http::Client,
+    calls: Calls,
     caches: Arc<Caches>,
     settings: Settings,
     clock: Clock,
@@ -58,7 +60,8 @@ impl Inquirer {
         settings: Settings,
         clock: Clock,
     ) -> Self {
-        Self(Arc::new(Shared { client, http, caches, settings, clock }))
+        let calls = Calls::new(client.clone(), http);
+        Self(Arc::new(Shared { client, calls, caches, settings, clock }))
     }
 
     /// The answer to `question` about `world`. Dropping it takes the question back.
@@ -95,7 +98,7 @@ impl Inquirer {
 impl Shared {
     async fn call(&self, release: &Release, status: &CanaryStatus, phase: Phase, hook: &Hook) -> Verdict {
         let payload = Payload::new(&release.name, &release.namespace, phase, status).metadata(&hook.metadata);
-        let caller = Caller { client: self.client.clone(), http: self.http.clone(), clock: self.clock };
+        let caller = Caller { client: self.client.clone(), calls: self.calls.clone(), clock: self.clock };
         caller.post(webhook::request(hook, &payload)).await
     }
 
@@ -136,14 +139,8 @@ impl Shared {
             Err(why) => return Measured::Failed(why),
         };
         let interval = duration::parse(&check.interval).unwrap_or(Duration::from_secs(60));
-        let query = match checkable.provider.request(&checkable.query, interval, self.clock.now()) {
-            Ok(query) => query,
-            Err(error) => return Measured::Failed(error.to_string()),
-        };
-        let measured = match self.http.send(call_of(query)).await {
-            Ok(answer) => checkable.provider.measure(answer.status, &answer.body),
-            Err(error) => Measured::Failed(format!("request failed: {error}")),
-        };
+        let asked = Asked { query: checkable.query, interval, now: self.clock.now() };
+        let measured = self.calls.measure(checkable.provider.as_ref(), &asked).await;
         match checkable.builtin {
             Some((checks, builtin)) => checks.read(builtin, measured),
             None => measured,
@@ -235,8 +232,8 @@ impl Shared {
     }
 
     async fn online(&self, provider: &dyn Provider) -> Result<(), String> {
-        let answer = self.http.send(call_of(provider.probe())).await.map_err(|error| error.to_string())?;
-        provider.online(answer.status, &answer.body)
+        let interval = Duration::from_secs(60);
+        self.calls.online(provider, &Asked { query: String::new(), interval, now: self.clock.now() }).await
     }
 }
 
@@ -250,53 +247,46 @@ fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<String, 
 #[derive(Clone)]
 pub(super) struct Caller {
     pub client: kube::Client,
-    pub http: http::Client,
+    pub calls: Calls,
     pub clock: Clock,
 }
 
 impl Caller {
-    pub async fn post(&self, call: Call) -> Verdict {
-        let headers = match self.headers(&call).await {
-            Ok(headers) => headers,
+    /// Makes the call of a hook and judges the answer.
+    pub async fn post(&self, draft: Draft) -> Verdict {
+        let shown = http::shown_url(draft.call.url());
+        let call = match self.finished(&draft).await {
+            Ok(call) => call,
             Err(why) => {
                 // Events of gates have no room for the reason.
-                warn!(hook = http::Request::get(call.url.as_str()).shown_url(), "not called: {why}");
+                warn!(hook = shown, "not called: {why}");
                 return Verdict::Failed(why);
             }
         };
-        let mut request = http::Request::post(call.url, webhook::CONTENT_TYPE, call.body);
-        request.timeout = call.timeout;
-        request.retries = call.retries;
-        request.insecure = call.insecure;
-        request.max_bytes = webhook::ANSWER_BYTES;
-        request.oversize = Oversize::Cut;
-        request.one_host = !headers.is_empty();
-        request.headers.extend(headers.iter().cloned());
-        let shown = request.shown_url();
-        let verdict = match self.http.send(request).await {
+        let verdict = match self.calls.send(&call).await {
             Ok(answer) => webhook::answered(&shown, answer.attempts, answer.status, &answer.body),
-            Err(error) => webhook::unanswered(&shown, error.attempts, &error.cause.to_string()),
+            Err(silence) => webhook::unanswered(&shown, silence.attempts, &silence.cause),
         };
         match verdict {
-            Verdict::Failed(why) => Verdict::Failed(webhook::redacted(&why, &headers)),
+            Verdict::Failed(why) => Verdict::Failed(call.redact(&why)),
             Verdict::Passed => Verdict::Passed,
         }
     }
 
-    async fn headers(&self, call: &Call) -> Result<Vec<(String, String)>, String> {
-        let credentials = &call.credentials;
+    async fn finished(&self, draft: &Draft) -> Result<Call, String> {
+        let credentials = &draft.credentials;
         let signing = credentials.signing.as_ref().map(|(secret, _)| secret);
         let mut secrets = BTreeMap::new();
         for name in credentials.headers.iter().chain(signing) {
             if secrets.contains_key(name) {
                 continue;
             }
-            let data = secret(&self.client, &call.namespace, name)
+            let data = secret(&self.client, &draft.namespace, name)
                 .await
-                .map_err(|why| format!("secret {name}.{} error: {why}", call.namespace))?;
+                .map_err(|why| format!("secret {name}.{} error: {why}", draft.namespace))?;
             secrets.insert(name.clone(), data);
         }
-        webhook::headers(call, &secrets, self.clock.now())
+        draft.finish(&secrets, self.clock.now())
     }
 }
 
@@ -308,29 +298,4 @@ async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<Se
         other => other.to_string(),
     })?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
-}
-
-fn call_of(query: Query) -> http::Request {
-    let mut request = match query.method {
-        metrics::Method::Get => {
-            let mut request = http::Request::get(query.url);
-            request.query = query.params;
-            request
-        }
-        metrics::Method::PostForm => {
-            let form =
-                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query.params).finish();
-            http::Request::post(query.url, "application/x-www-form-urlencoded", form)
-        }
-    };
-    debug_assert!(matches!(request.method, Method::GET | Method::POST));
-    request.headers.extend(query.headers);
-    request.auth = match query.auth {
-        metrics::Auth::None => http::Auth::None,
-        metrics::Auth::Bearer(token) => http::Auth::Bearer(token),
-        metrics::Auth::Basic { username, password } => http::Auth::Basic { username, password },
-    };
-    request.insecure = query.insecure;
-    request.timeout = query.timeout;
-    request
 }

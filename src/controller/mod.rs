@@ -30,11 +30,12 @@ mod alerts;
 mod ask;
 pub mod backoff;
 pub mod caches;
+pub mod calls;
 pub mod client;
 pub mod clock;
+mod event_hooks;
 pub mod events;
 pub mod fence;
-mod hooks;
 pub mod ids;
 pub mod leader;
 pub mod lease;
@@ -90,7 +91,7 @@ pub struct Controller {
     noticed: mpsc::UnboundedReceiver<Noticed>,
     ready: watch::Sender<bool>,
     events: events::Worker,
-    hooks: hooks::Worker,
+    hooks: event_hooks::Worker,
     alerts: alerts::Worker,
 }
 
@@ -103,7 +104,7 @@ pub(crate) struct Shared {
     fence: Fence,
     telemetry: Arc<Telemetry>,
     recorder: Recorder,
-    hooks: hooks::Outbox,
+    hooks: event_hooks::Outbox,
     alerts: alerts::Outbox,
     inquirer: ask::Inquirer,
     memories: Mutex<BTreeMap<ObjectId, Memory>>,
@@ -118,7 +119,7 @@ impl Controller {
         let (recorder, events) =
             events::recorder(parts.client.clone(), parts.clock, Arc::clone(&parts.telemetry), None);
         let (outbox, hooks) =
-            hooks::outbox(parts.client.clone(), parts.http.clone(), parts.clock, parts.event_webhook);
+            event_hooks::outbox(parts.client.clone(), parts.http.clone(), parts.clock, parts.event_webhook);
         let (letters, alerts) = alerts::outbox(
             parts.client.clone(),
             parts.http.clone(),

@@ -20,7 +20,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
     pub auth: Auth,
-    /// Of one attempt, from the first byte sent to the last byte read.
+    /// How long one attempt may take, from the first byte sent to the last byte read.
     pub timeout: Duration,
     /// How much of an answer's body is read.
     pub max_bytes: usize,

@@ -33,7 +33,7 @@ impl Response {
 
     /// How long an overloaded server wants to be left alone. A date is counted from the server's own `Date`, so
     /// that neither its clock nor ours matters.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         if !matches!(self.status, 429 | 503) {
             return None;
         }

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use url::Url;
-
 use crate::api::metric_template::MetricProvider;
+use crate::model::call::{Auth, Body, Call, Heard, Method, Next, Secret, What};
 
-use super::registry::SecretData;
-use super::{Auth, Error, Measured, Method, Provider, Query};
+use super::shared::{credential, endpoint, problem};
+use super::{Asked, Error, Measured, Provider, SecretData};
 
 mod answer;
 #[cfg(test)]
@@ -18,7 +16,7 @@ mod tests;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prometheus {
     /// The call of every query, without the query.
-    call: Query,
+    call: Call,
 }
 
 impl Prometheus {
@@ -27,19 +25,18 @@ impl Prometheus {
     /// # Errors
     /// If the address is no URL, or the secret has neither a token nor username and password.
     pub fn new(spec: &MetricProvider, secret: Option<&SecretData>) -> Result<Self, Error> {
-        let url = endpoint(spec.address.as_deref().unwrap_or_default())?;
+        let url = endpoint(PROVIDER, spec.address.as_deref().unwrap_or_default(), "/api/v1/query")?;
         let auth = secret.map_or(Ok(Auth::None), auth)?;
         let headers = spec.headers.iter().flatten();
-        let headers =
-            headers.flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone())));
-        let call = Query {
-            method: Method::Get,
-            url,
-            params: Vec::new(),
+        let headers = headers.flat_map(|(name, values)| {
+            values.iter().map(|value| (name.clone(), Secret::new(value.as_str())))
+        });
+        let call = Call {
             headers: headers.collect(),
             auth,
             insecure: spec.insecure_skip_verify.unwrap_or(false),
             timeout: TIMEOUT,
+            ..Call::get(url)
         };
         Ok(Self { call })
     }
@@ -53,76 +50,64 @@ impl Prometheus {
         Self::new(&MetricProvider { address, ..MetricProvider::default() }, None)
     }
 
-    fn ask(&self, query: &str) -> Query {
+    fn ask(&self, query: &str) -> Call {
+        let parameters = vec![("query".to_owned(), query.to_owned())];
         // A long query does not fit the URL that servers and proxies accept.
-        let method = if query.len() > LONGEST_IN_URL { Method::PostForm } else { Method::Get };
-        Query { method, params: vec![("query".to_owned(), query.to_owned())], ..self.call.clone() }
+        if query.len() > LONGEST_IN_URL {
+            return Call { method: Method::Post, body: Body::Form(parameters), ..self.call.clone() };
+        }
+        Call { query: parameters, ..self.call.clone() }
     }
 }
 
 impl Provider for Prometheus {
-    fn request(&self, query: &str, _: Duration, _: DateTime<Utc>) -> Result<Query, Error> {
-        let query = collapsed(query);
-        match query.trim() {
-            "" => Err(Error::EmptyQuery { provider: PROVIDER }),
-            _ => Ok(self.ask(&query)),
+    fn name(&self) -> &'static str {
+        PROVIDER
+    }
+
+    fn next(&self, asked: &Asked, heard: &[Heard]) -> Next<Measured> {
+        match heard.last().map(|heard| &heard.what) {
+            Some(What::Answer(answer)) => Next::Done(answer::measure(answer.status, &answer.body)),
+            Some(What::Silence(silence)) => {
+                Next::Done(Measured::Failed(format!("request failed: {silence}")))
+            }
+            Some(What::Waited) | None => {
+                let query = collapsed(&asked.query);
+                match query.trim() {
+                    "" => Next::Done(Measured::Failed(Error::EmptyQuery { provider: PROVIDER }.to_string())),
+                    _ => Next::send(self.ask(&query)),
+                }
+            }
         }
     }
 
-    fn measure(&self, status: u16, body: &[u8]) -> Measured {
-        answer::measure(status, body)
-    }
-
-    fn probe(&self) -> Query {
-        self.ask(PROBE)
-    }
-
-    fn online(&self, status: u16, body: &[u8]) -> Result<(), String> {
-        match self.measure(status, body) {
+    fn probe(&self, _: &Asked, heard: &[Heard]) -> Next<Result<(), String>> {
+        let answer = match heard.last().map(|heard| &heard.what) {
+            Some(What::Answer(answer)) => answer,
+            Some(What::Silence(silence)) => return Next::Done(Err(silence.to_string())),
+            Some(What::Waited) | None => return Next::send(self.ask(PROBE)),
+        };
+        Next::Done(match answer::measure(answer.status, &answer.body) {
             Measured::Value(1.0) => Ok(()),
             Measured::Value(_) | Measured::NotANumber => Err(format!("value is not 1 for query: {PROBE}")),
             Measured::NoData(why) | Measured::Failed(why) => Err(why),
-        }
+        })
     }
-}
-
-/// Path and user of the address stay, its parameters do not.
-fn endpoint(address: &str) -> Result<String, Error> {
-    // What stands before an `@` may be a password.
-    let shown = || address.rsplit_once('@').map_or(address.to_owned(), |(_, rest)| format!("xxxxx@{rest}"));
-    let invalid = || Error::Address { provider: PROVIDER, address: shown() };
-    let mut url = Url::parse(address).map_err(|_| invalid())?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid());
-    }
-    let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
-    url.set_path(&path);
-    url.set_query(None);
-    url.set_fragment(None);
-    Ok(url.into())
 }
 
 /// A token, if the secret has that key; else user and password.
 fn auth(secret: &SecretData) -> Result<Auth, Error> {
-    let text = |key: &str| match secret.get(key).map(|value| str::from_utf8(value.trim_ascii())) {
-        None => Ok(None),
-        Some(Ok(value)) => Ok(Some(value.to_owned())),
-        Some(Err(_)) => Err(problem(&format!("contain a {key} that is not text"))),
-    };
+    let text = |key: &str| credential(PROVIDER, secret, key);
     if let Some(token) = text("token")? {
-        return Ok(if token.is_empty() { Auth::None } else { Auth::Bearer(token) });
+        return Ok(if token.is_empty() { Auth::None } else { Auth::Bearer(token.into()) });
     }
-    let username = text("username")?.ok_or_else(|| problem("does not contain a username"))?;
-    let password = text("password")?.ok_or_else(|| problem("does not contain a password"))?;
+    let username = text("username")?.ok_or_else(|| problem(PROVIDER, "does not contain a username"))?;
+    let password = text("password")?.ok_or_else(|| problem(PROVIDER, "does not contain a password"))?;
     Ok(if username.is_empty() || password.is_empty() {
         Auth::None
     } else {
-        Auth::Basic { username, password }
+        Auth::Basic { username, password: password.into() }
     })
-}
-
-fn problem(problem: &str) -> Error {
-    Error::Credentials { provider: PROVIDER, problem: problem.to_owned() }
 }
 
 /// Every run of white space becomes one blank, inside string literals as well.

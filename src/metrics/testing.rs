@@ -1,8 +1,13 @@
-//! A release to be observed, for the tests of this room.
+//! A release to be observed, and words of a conversation, for the tests of this room.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use super::{Asked, Provider};
+use crate::api::metric_template::MetricProvider;
+use crate::model::call::{Answer, Heard, What};
 use crate::model::release::{MetricCheck, MetricSource, Plan, Release, Strategy, Target, TargetKind};
 
 /// The Deployment `podinfo` in `test`, behind Istio.
@@ -58,5 +63,48 @@ pub(super) fn check() -> MetricCheck {
         min: None,
         max: Some(500.0),
         variables: BTreeMap::new(),
+    }
+}
+
+/// `query`, asked a moment after noon.
+pub(crate) fn asked(query: &str) -> Asked {
+    let now: DateTime<Utc> = "2026-07-21T12:00:00.75Z".parse().expect("a time");
+    Asked { query: query.into(), interval: Duration::from_secs(60), now }
+}
+
+/// An answer a second later.
+pub(super) fn answered(status: u16, body: &[u8]) -> Heard {
+    Heard { after: Duration::from_secs(1), what: What::Answer(Answer::new(status, body)) }
+}
+
+/// A backend and its answers, from `tests/data/metrics`.
+#[derive(serde::Deserialize)]
+pub(crate) struct Sample {
+    pub provider: MetricProvider,
+    secret: BTreeMap<String, String>,
+    /// What the answer `value` says.
+    pub value: f64,
+    pub answers: BTreeMap<String, String>,
+}
+
+impl Sample {
+    /// # Panics
+    /// If a registered backend has no file of answers.
+    pub fn of(name: &str) -> Self {
+        let path = format!("{}/tests/data/metrics/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// All that is secret in it.
+    pub fn credentials(&self) -> Vec<&str> {
+        let headers = self.provider.headers.iter().flat_map(BTreeMap::values).flatten();
+        let all = self.secret.values().chain(headers).map(String::as_str);
+        all.chain(self.provider.address.iter().map(|_| "s3cret-pw")).collect()
+    }
+
+    pub fn backend(&self) -> Box<dyn Provider> {
+        let data = self.secret.iter().map(|(key, value)| (key.clone(), value.as_bytes().to_vec())).collect();
+        super::provider(&self.provider, Some(&data)).expect("a backend")
     }
 }

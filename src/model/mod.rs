@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod by_hand;
+pub mod call;
 pub mod object;
 pub mod release;
 pub mod traffic;

@@ -242,7 +242,7 @@ pub struct Hook {
     pub url: String,
     /// Never `Unset`.
     pub kind: HookType,
-    /// Of one attempt.
+    /// How long one attempt may take.
     pub timeout: Duration,
     /// Further attempts after the first.
     pub retries: u32,

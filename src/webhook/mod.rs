@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use crate::model::call::{Body, Call};
 use crate::model::release::{Credentials, Hook};
 
 mod payload;
@@ -11,55 +14,58 @@ mod verdict;
 
 pub use crate::model::answer::Verdict;
 pub use payload::{Notice, Payload, checksum};
-pub use signature::{SecretData, headers, redacted};
+pub use signature::SecretData;
+use signature::headers;
 pub use verdict::{answered, unanswered};
 
-/// A call to be made: a POST of JSON.
+/// The call of a hook whose credentials still have to be read from their Secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    pub url: String,
-    pub body: Vec<u8>,
-    /// Of one attempt.
-    pub timeout: Duration,
-    /// Further attempts after the first.
-    pub retries: u32,
-    /// Accept any certificate.
-    pub insecure: bool,
+pub struct Draft {
+    pub call: Call,
     /// Where the secrets are that it needs, and in which namespace.
     pub credentials: Credentials,
     pub namespace: String,
 }
 
-/// `Content-Type` of every call.
-pub const CONTENT_TYPE: &str = "application/json";
+impl Draft {
+    /// The call with its credentials, signed at `now`. `secrets` are the contents of the Secrets that it names.
+    ///
+    /// # Errors
+    /// If a Secret or a key is missing, or what a key holds is no header.
+    pub fn finish(&self, secrets: &BTreeMap<String, SecretData>, now: DateTime<Utc>) -> Result<Call, String> {
+        let headers = headers(self, secrets, now)?;
+        Ok(Call {
+            headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
+            ..self.call.clone()
+        })
+    }
+}
 
-/// How much of an answer has to be read: the status decides, the body only explains. A longer one may be cut.
-pub const ANSWER_BYTES: usize = 16 * 1024;
+/// The status decides, the body only explains: this much of it is read.
+const ANSWER_BYTES: usize = 16 * 1024;
 
 /// The call that tells `payload` to `hook`.
-pub fn request(hook: &Hook, payload: &Payload) -> Call {
-    Call {
-        url: hook.url.clone(),
-        body: payload.json(),
-        timeout: hook.timeout,
-        retries: hook.retries,
-        insecure: hook.disable_tls,
+pub fn request(hook: &Hook, payload: &Payload) -> Draft {
+    Draft {
+        call: Call {
+            timeout: hook.timeout,
+            retries: hook.retries,
+            insecure: hook.disable_tls,
+            ..post(&hook.url, payload)
+        },
         credentials: hook.credentials.clone(),
         namespace: payload.namespace().to_owned(),
     }
 }
 
 /// The call that tells `payload` to the controller's own event webhook (`--event-webhook`).
-pub fn global(url: &str, payload: &Payload) -> Call {
-    Call {
-        url: url.to_owned(),
-        body: payload.json(),
-        timeout: Duration::from_secs(10),
-        retries: 0,
-        insecure: false,
-        credentials: Credentials::default(),
-        namespace: String::new(),
-    }
+pub fn global(url: &str, payload: &Payload) -> Draft {
+    let call = Call { timeout: Duration::from_secs(10), ..post(url, payload) };
+    Draft { call, credentials: Credentials::default(), namespace: String::new() }
+}
+
+fn post(url: &str, payload: &Payload) -> Call {
+    Call { max_bytes: ANSWER_BYTES, cut: true, ..Call::post(url, Body::Json(payload.json())) }
 }
 
 /// Metadata of the global event webhook: it has none of its own.
@@ -93,14 +99,14 @@ mod tests {
     }
 
     fn sent(call: &Call) -> Value {
-        serde_json::from_slice(&call.body).unwrap()
+        serde_json::from_slice(&call.body.bytes()).unwrap()
     }
 
     #[test]
     fn a_call_carries_the_settings_of_its_hook() {
         // spec: 04/WH-01
-        let call = request(&hook(), &payload(&hook().metadata));
-        assert_eq!(("https://bob:s3cret@tester/", Duration::from_secs(5)), (call.url.as_str(), call.timeout));
+        let call = request(&hook(), &payload(&hook().metadata)).call;
+        assert_eq!(("https://bob:s3cret@tester/", Duration::from_secs(5)), (call.url(), call.timeout));
         assert_eq!((2, true), (call.retries, call.insecure));
         assert_eq!(
             json!({
@@ -113,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_global_event_webhook_is_called_once_for_ten_seconds() {
-        let call = global("http://events", &payload(NO_METADATA));
+        let call = global("http://events", &payload(NO_METADATA)).call;
         assert_eq!((Duration::from_secs(10), 0, false), (call.timeout, call.retries, call.insecure));
         assert_eq!(None, sent(&call).get("metadata"));
     }

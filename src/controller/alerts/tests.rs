@@ -15,10 +15,10 @@ use tracing::subscriber::DefaultGuard;
 use super::*;
 use crate::alert::Channel;
 use crate::api::analysis::CrossRef;
-use crate::api::hooks::{AlertRef, Severity};
+use crate::api::hooks::AlertRef;
 use crate::controller::clock::Clock;
 use crate::controller::logging;
-use crate::http::{Cause, Limits, Request, Response, Transport};
+use crate::http::{Auth, Cause, Limits, Request, Response, Transport};
 use crate::manifest::read::{self, Providers};
 use crate::model::release::ProviderFacts;
 use crate::model::traffic::Capabilities;
@@ -437,7 +437,7 @@ async fn the_secret_is_that_of_the_providers_namespace() {
 )]
 #[case::unknown_type(
     "irc",
-    "alert provider irc.ops error: provider irc not supported (known are: slack, msteams, discord, rocket, gchat, webhook)"
+    &format!("alert provider irc.ops error: provider irc not supported (known are: {})", alert::known().join(", "))
 )]
 #[case::unreadable(
     "odd",

@@ -1,15 +1,16 @@
 //! What an answer of `/api/v1/query` says.
 
-use http::StatusCode;
 use prometheus_http_query::response::{Data, PromqlResult};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::metrics::shared::{MULTIPLE, NO_VALUES, SHOWN, not_json, reason};
 use crate::model::answer::{Measured, excerpt};
 
 /// The one number in an answer, or why there is none.
 pub(super) fn measure(status: u16, body: &[u8]) -> Measured {
-    if status >= 400 {
+    // A redirect that leads to another host is not followed, and its page is no result.
+    if status >= 300 {
         return Measured::Failed(refused(status, body));
     }
     match read(body) {
@@ -78,18 +79,7 @@ fn refuse_other_samples(data: &Value) -> Result<(), String> {
 }
 
 fn refused(status: u16, body: &[u8]) -> String {
-    let reason =
-        StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-    format!("error response: Status {status} {reason}: {}", excerpt(body, SHOWN))
-}
-
-fn not_json(body: &[u8]) -> String {
-    let start = excerpt(body, 80);
-    match start.chars().next() {
-        None => "the answer is empty".to_owned(),
-        Some('<') => format!("the answer is not JSON but a web page: {start}"),
-        Some(_) => format!("the answer is not JSON: {start}"),
-    }
+    format!("error response: Status {status} {}: {}", reason(status), excerpt(body, SHOWN))
 }
 
 fn no_values(warnings: &[String]) -> String {
@@ -98,8 +88,3 @@ fn no_values(warnings: &[String]) -> String {
         Some(warning) => format!("{NO_VALUES} ({})", excerpt(warning.as_bytes(), SHOWN)),
     }
 }
-
-const NO_VALUES: &str = "no values found";
-const MULTIPLE: &str = "query returned multiple values";
-/// Characters of a server's own words that get into an event.
-const SHOWN: usize = 500;

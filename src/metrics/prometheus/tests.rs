@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::metrics::testing::{answered, asked};
 
 fn secret(pairs: &[(&str, &str)]) -> SecretData {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
@@ -15,17 +16,32 @@ fn spec(address: &str) -> MetricProvider {
     MetricProvider { kind: "prometheus".into(), address: Some(address.into()), ..MetricProvider::default() }
 }
 
-fn ask(provider: &Prometheus, query: &str) -> Query {
-    provider.request(query, Duration::from_secs(60), DateTime::UNIX_EPOCH).unwrap()
+fn ask(provider: &Prometheus, query: &str) -> Call {
+    match provider.next(&asked(query), &[]) {
+        Next::Send(call) => *call,
+        other => panic!("{other:?}"),
+    }
 }
 
-fn param(query: &Query) -> &str {
-    assert_eq!((1, "query"), (query.params.len(), query.params[0].0.as_str()));
-    &query.params[0].1
+fn param(call: &Call) -> &str {
+    let parameters = match &call.body {
+        Body::Form(fields) => fields,
+        _ => &call.query,
+    };
+    assert_eq!((1, "query"), (parameters.len(), parameters[0].0.as_str()));
+    &parameters[0].1
 }
 
 fn measure(body: &str) -> Measured {
-    Prometheus::server("http://prometheus").unwrap().measure(200, body.as_bytes())
+    measured(200, body.as_bytes())
+}
+
+fn measured(status: u16, body: &[u8]) -> Measured {
+    let provider = Prometheus::server("http://prometheus").unwrap();
+    match provider.next(&asked("up"), &[answered(status, body)]) {
+        Next::Done(measured) => measured,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn vector(result: &str) -> String {
@@ -42,7 +58,7 @@ fn vector(result: &str) -> String {
 #[case::ipv6("http://[::1]:9090", "http://[::1]:9090/api/v1/query")]
 fn the_path_of_the_address_is_kept(#[case] address: &str, #[case] url: &str) {
     // spec: 04/PR-04
-    assert_eq!(url, ask(&Prometheus::server(address).unwrap(), "up").url);
+    assert_eq!(url, ask(&Prometheus::server(address).unwrap(), "up").url());
 }
 
 #[rstest]
@@ -100,7 +116,7 @@ fn headers_and_options_of_the_template_are_used_and_do_not_pile_up() {
         MetricProvider { headers: Some(headers), insecure_skip_verify: Some(true), ..spec("https://mimir") };
     let provider = Prometheus::new(&spec, Some(&secret(&[("token", "t")]))).unwrap();
     let first = ask(&provider, "up");
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let pair = |name: &str, value: &str| (name.to_owned(), Secret::from(value));
     assert_eq!(vec![pair("X-Scope-OrgID", "shop"), pair("X-Tag", "a"), pair("X-Tag", "b")], first.headers);
     assert_eq!((true, Duration::from_secs(5), Method::Get), (first.insecure, first.timeout, first.method));
     assert_eq!(first, ask(&provider, "up"));
@@ -118,15 +134,16 @@ fn white_space_is_collapsed(#[case] query: &str, #[case] sent: &str) {
 #[test]
 fn a_long_query_is_posted() {
     let long = format!("sum(up{{a=\"{}\"}})", "x".repeat(3000));
-    let query = ask(&Prometheus::server("http://prometheus").unwrap(), &long);
-    assert_eq!((Method::PostForm, long.as_str()), (query.method, param(&query)));
+    let call = ask(&Prometheus::server("http://prometheus").unwrap(), &long);
+    assert_eq!((Method::Post, long.as_str()), (call.method, param(&call)));
+    assert!(matches!(call.body, Body::Form(_)) && call.query.is_empty());
 }
 
 #[rstest]
 fn an_empty_query_is_not_sent(#[values("", " ", "\n\t")] query: &str) {
     let provider = Prometheus::server("http://prometheus").unwrap();
-    let error = provider.request(query, Duration::from_secs(60), DateTime::UNIX_EPOCH).unwrap_err();
-    assert_eq!("the prometheus query is empty", error.to_string());
+    let expected = Measured::Failed("the prometheus query is empty".into());
+    assert_eq!(Next::Done(expected), provider.next(&asked(query), &[]));
 }
 
 #[rstest]
@@ -228,11 +245,11 @@ fn absurd_nesting_is_an_error() {
     r#"{"status":"error"}"#,
     r#"error response: Status 400 Bad Request: {"status":"error"}"#
 )]
+#[case::redirect(302, "<a href=x>Found</a>", "error response: Status 302 Found: <a href=x>Found</a>")]
 #[case::unknown(599, "", "error response: Status 599 : ")]
 fn an_error_status_is_told_with_its_text(#[case] status: u16, #[case] body: &str, #[case] why: &str) {
     // spec: 04/PR-09
-    let provider = Prometheus::server("http://prometheus").unwrap();
-    assert_eq!(Measured::Failed(why.into()), provider.measure(status, body.as_bytes()));
+    assert_eq!(Measured::Failed(why.into()), measured(status, body.as_bytes()));
 }
 
 #[rstest]
@@ -247,8 +264,10 @@ fn a_server_is_online_when_it_can_count_to_one(
 ) {
     // spec: 04/PR-14
     let provider = Prometheus::server("http://prometheus").unwrap();
-    assert_eq!("vector(1)", param(&provider.probe()));
-    assert_eq!(expected.map_err(str::to_owned), provider.online(status, body.as_bytes()));
+    let Next::Send(call) = provider.probe(&asked(""), &[]) else { panic!("no call") };
+    assert_eq!("vector(1)", param(&call));
+    let outcome = provider.probe(&asked(""), &[answered(status, body.as_bytes())]);
+    assert_eq!(Next::Done(expected.map_err(str::to_owned)), outcome);
 }
 
 #[test]
@@ -266,14 +285,13 @@ fn no_secret_is_printed() {
 proptest! {
     #[test]
     fn no_answer_is_too_strange(status in 0_u16.., body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let measured = Prometheus::server("http://prometheus").unwrap().measure(status, &body);
-        prop_assert!(matches!(measured, Measured::Failed(_)));
+        prop_assert!(matches!(measured(status, &body), Measured::Failed(_)));
     }
 
     #[test]
     fn no_address_is_too_strange(address in ".{0,40}") {
         if let Ok(provider) = Prometheus::server(&address) {
-            prop_assert!(ask(&provider, "up").url.ends_with("/api/v1/query"));
+            prop_assert!(ask(&provider, "up").url().ends_with("/api/v1/query"));
         }
     }
 }

@@ -12,10 +12,11 @@ use crate::api::status::CanaryStatus;
 use crate::http;
 use crate::model::release::Release;
 use crate::rollout::{Event, EventKind};
-use crate::webhook::{self, Call, NO_METADATA, Notice, Payload, Verdict};
+use crate::webhook::{self, Draft, NO_METADATA, Notice, Payload, Verdict};
 
 use super::ask::Caller;
 use super::caches::lock;
+use super::calls::Calls;
 use super::clock::Clock;
 
 /// Where events are left for their hooks. Clones are the same.
@@ -23,7 +24,7 @@ use super::clock::Clock;
 pub struct Outbox(Arc<Shared>);
 
 struct Shared {
-    waiting: Mutex<VecDeque<(String, Call)>>,
+    waiting: Mutex<VecDeque<(String, Draft)>>,
     closed: watch::Sender<bool>,
     wake: Notify,
     clock: Clock,
@@ -47,7 +48,10 @@ pub fn outbox(client: kube::Client, http: http::Client, clock: Clock, global: St
         global,
     };
     let outbox = Outbox(Arc::new(shared));
-    (outbox.clone(), Worker { outbox, caller: Caller { client, http, clock } })
+    (
+        outbox.clone(),
+        Worker { outbox, caller: Caller { client: client.clone(), calls: Calls::new(client, http), clock } },
+    )
 }
 
 impl Outbox {
@@ -59,7 +63,7 @@ impl Outbox {
             time: self.0.clock.now(),
         };
         let payload = || Payload::new(&release.name, &release.namespace, event.phase, status).notice(notice);
-        let mut calls: Vec<Call> = release
+        let mut calls: Vec<Draft> = release
             .hooks(HookType::Event)
             .map(|hook| webhook::request(hook, &payload().metadata(&hook.metadata)))
             .collect();
@@ -87,7 +91,7 @@ impl Outbox {
         self.0.wake.notify_one();
     }
 
-    async fn next(&self) -> Option<(String, Call)> {
+    async fn next(&self) -> Option<(String, Draft)> {
         loop {
             {
                 let mut waiting = lock(&self.0.waiting);

@@ -1,0 +1,208 @@
+//! Conversations with a scripted other side, in virtual time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http_body_util::Full;
+
+use super::*;
+use crate::http::{Limits, Request, Response, Transport};
+use crate::metrics::registered;
+use crate::metrics::testing::{Sample, asked};
+use crate::model::call::{Body, Secret};
+
+/// Answers in this order, the last one over and over, and notes down what it was asked.
+struct Script {
+    answers: Mutex<VecDeque<Line>>,
+    asked: Mutex<Vec<Request>>,
+}
+
+#[derive(Clone)]
+enum Line {
+    Says(u16, &'static str),
+    Floods,
+    Hangs,
+    Refuses,
+}
+
+impl Script {
+    fn of(lines: &[Line]) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(lines.iter().cloned().collect()), asked: Mutex::default() })
+    }
+
+    fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Transport for Script {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        let most = request.max_bytes;
+        self.asked.lock().unwrap().push(request);
+        let mut answers = self.answers.lock().unwrap();
+        let line = if answers.len() > 1 { answers.pop_front().unwrap() } else { answers[0].clone() };
+        async move {
+            match line {
+                Line::Says(status, body) => Ok(Response::new(status, body)),
+                Line::Floods => Ok(Response::new(200, vec![b'7'; most + 1])),
+                Line::Hangs => std::future::pending().await,
+                Line::Refuses => Err(Cause::Connect("connection refused".into())),
+            }
+        }
+        .boxed()
+    }
+}
+
+fn outside(script: &Arc<Script>) -> Calls {
+    Calls::outside(http::Client::over(script.clone(), Limits::default()))
+}
+
+fn status_of(heard: &[Heard]) -> Option<u16> {
+    match &heard.last()?.what {
+        What::Answer(answer) => Some(answer.status),
+        _ => None,
+    }
+}
+
+/// Creates a job, asks for it each second until it is done, deletes it.
+fn job(heard: &[Heard]) -> Next<&'static str> {
+    let done =
+        heard.iter().position(|heard| matches!(&heard.what, What::Answer(answer) if answer.body == b"done"));
+    match (heard.len(), done) {
+        (0, _) => Next::send(Call::post("http://jobs/", Body::json(&"job"))),
+        (length, Some(at)) if at + 1 == length => {
+            Next::send(Call::new(Method::Delete, Address::Url("http://jobs/1".into())))
+        }
+        (_, Some(_)) => Next::Done("measured"),
+        _ if status_of(heard) == Some(200) => Next::Wait(Duration::from_secs(1)),
+        _ => Next::send(Call::get("http://jobs/1")),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_creates_polls_and_deletes() {
+    let lines =
+        [Line::Says(201, ""), Line::Says(200, "busy"), Line::Says(200, "busy"), Line::Says(200, "done")];
+    let script = Script::of(&lines);
+    let began = Instant::now();
+    let ended = outside(&script).converse(LONGEST, job).await;
+    assert_eq!(Ok("measured"), ended.outcome);
+    assert_eq!(Duration::from_secs(2), began.elapsed());
+    let asked: Vec<_> =
+        script.asked().iter().map(|request| format!("{} {}", request.method, request.url)).collect();
+    assert_eq!(
+        vec![
+            "POST http://jobs/",
+            "GET http://jobs/1",
+            "GET http://jobs/1",
+            "GET http://jobs/1",
+            "DELETE http://jobs/1"
+        ],
+        asked
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_fetches_a_token_first_and_nobody_sees_it() {
+    let script = Script::of(&[Line::Says(200, "t0ken"), Line::Says(403, "t0ken is not allowed")]);
+    let ended = outside(&script)
+        .converse(LONGEST, |heard| match heard {
+            [] => Next::send(Call::post("http://tokens/", Body::Form(vec![("grant".into(), "x y".into())]))),
+            [Heard { what: What::Answer(answer), .. }] => {
+                let token = Secret::new(String::from_utf8_lossy(&answer.body));
+                Next::send(Call { auth: Auth::Bearer(token), ..Call::get("http://metrics/") })
+            }
+            [.., Heard { what: What::Answer(answer), .. }] => {
+                Next::Done(String::from_utf8_lossy(&answer.body).into_owned())
+            }
+            other => panic!("{other:?}"),
+        })
+        .await;
+    let asked = script.asked();
+    assert_eq!(
+        (&b"grant=x+y"[..], http::Auth::Bearer("t0ken".into())),
+        (&*asked[0].body, asked[1].auth.clone())
+    );
+    let said = ended.outcome.clone().expect("an end");
+    assert_eq!("xxxxx is not allowed", ended.redact(&said));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_never_ends_is_broken_off() {
+    let script = Script::of(&[Line::Says(200, "busy")]);
+    let calls = outside(&script);
+    let ended = calls.converse(LONGEST, |_| Next::<()>::send(Call::get("http://jobs/1"))).await;
+    assert_eq!((Err(Endless::TooMany(TURNS)), TURNS), (ended.outcome, script.asked().len()));
+    let began = Instant::now();
+    let ended = calls.converse(LONGEST, |_| Next::<()>::Wait(Duration::from_secs(7))).await;
+    assert_eq!((Err(Endless::TooLong(LONGEST)), LONGEST), (ended.outcome, began.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_that_is_dropped_sends_nothing_more() {
+    let script = Script::of(&[Line::Says(200, "busy")]);
+    let calls = outside(&script);
+    let talk = calls.converse(LONGEST, job);
+    assert!(tokio::time::timeout(Duration::from_millis(1500), talk).await.is_err());
+    let asked = script.asked().len();
+    sleep(2 * LONGEST).await;
+    assert_eq!(asked, script.asked().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_backend_that_hangs_floods_or_refuses_is_an_error() {
+    let cases =
+        [(Line::Hangs, "no complete answer"), (Line::Floods, "longer than"), (Line::Refuses, "refused")];
+    for entry in registered() {
+        let backend = Sample::of(entry.name).backend();
+        for (line, why) in &cases {
+            let calls = outside(&Script::of(std::slice::from_ref(line)));
+            let Measured::Failed(text) = calls.measure(backend.as_ref(), &asked("up")).await else {
+                panic!("{}: {why}", entry.name)
+            };
+            assert!(text.contains(why) && !text.contains("s3cret"), "{}: {text}", entry.name);
+            let text = calls.online(backend.as_ref(), &asked("up")).await.expect_err(entry.name);
+            assert!(text.contains(why) && !text.contains("s3cret"), "{}: {text}", entry.name);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_go_to_one_host_alone() {
+    let script = Script::of(&[Line::Says(200, "")]);
+    let calls = outside(&script);
+    let plain = Call::get("http://metrics/");
+    let headers = vec![("X-Key".to_owned(), "s3cret".into())];
+    for call in [plain.clone(), Call { headers, ..plain }] {
+        calls.send(&call).await.expect("an answer");
+    }
+    assert_eq!(vec![false, true], script.asked().iter().map(|request| request.one_host).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clusters_own_api_is_called_within_bounds() {
+    let service = tower::service_fn(|request: wire::Request<kube::client::Body>| async move {
+        let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        if path.contains("slow") {
+            std::future::pending::<()>().await;
+        }
+        let text = format!("{} {path}", request.method());
+        let answer = wire::Response::builder().status(404).body(Full::new(Bytes::from(text)));
+        Ok::<_, tower::BoxError>(answer.expect("a response"))
+    });
+    let client = kube::Client::new(service, "default");
+    let calls = Calls::new(client, http::Client::over(Script::of(&[Line::Refuses]), Limits::default()));
+    let cluster = |path: &str| Call {
+        query: vec![("labelSelector".into(), "a=b".into())],
+        ..Call::new(Method::Get, Address::Cluster(path.into()))
+    };
+    let answer = calls.send(&cluster("/apis/x")).await.expect("an answer");
+    assert_eq!((404, &b"GET /apis/x?labelSelector=a%3Db"[..]), (answer.status, answer.body.as_slice()));
+    let slow = calls.send(&cluster("/apis/slow")).await.expect_err("no answer");
+    assert_eq!("GET /apis/slow: no complete answer within 10s", slow.to_string());
+    let large = calls.send(&Call { max_bytes: 3, ..cluster("/apis/x") }).await.expect_err("too large");
+    assert!(large.cause.contains("cannot be read"), "{large}");
+}

@@ -1,0 +1,153 @@
+//! Laws that hold for every backend in the registry.
+
+use std::time::Duration;
+
+use rstest::rstest;
+
+use super::testing::{Sample, answered, asked};
+use super::*;
+use crate::model::call::{Answer, Silence, What, redact};
+
+/// The calls that a conversation takes and its end, if each call comes out as `what`.
+fn led<T>(mut next: impl FnMut(&[Heard]) -> Next<T>, what: &What) -> (Vec<Call>, T) {
+    let (mut calls, mut heard) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        match next(&heard) {
+            Next::Send(call) => {
+                calls.push(*call);
+                heard.push(Heard { after: Duration::from_secs(1), what: what.clone() });
+            }
+            Next::Wait(_) => heard.push(Heard { after: Duration::from_secs(1), what: What::Waited }),
+            Next::Done(end) => return (calls, end),
+        }
+    }
+    panic!("no end after a hundred steps");
+}
+
+fn said(status: u16, body: &str) -> What {
+    What::Answer(Answer::new(status, body))
+}
+
+fn measured(name: &str, what: &What) -> (Vec<Call>, Measured) {
+    led(|heard| Sample::of(name).backend().next(&asked("up"), heard), what)
+}
+
+fn online(name: &str, what: &What) -> (Vec<Call>, Result<(), String>) {
+    led(|heard| Sample::of(name).backend().probe(&asked("up"), heard), what)
+}
+
+/// Events of built-in and inline checks name Prometheus themselves, and its texts are known to alert rules.
+fn names(name: &str, text: &str) -> bool {
+    name == "prometheus" || text.contains(name)
+}
+
+fn gives_nothing_away(calls: &[Call], text: &str) {
+    let text = format!("{} {calls:?}", redact(calls, text));
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+#[test]
+fn every_backend_measures_its_value() {
+    for Entry { name, about, .. } in registered() {
+        let sample = Sample::of(name);
+        let (calls, measured) = measured(name, &said(200, &sample.answers["value"]));
+        assert_eq!(Measured::Value(sample.value), measured, "{name}");
+        assert!(!calls.is_empty() && !about.is_empty(), "{name}");
+        gives_nothing_away(&calls, "");
+    }
+}
+
+#[rstest]
+#[case::empty("empty")]
+#[case::null("null")]
+#[case::nan("nan")]
+#[case::several("several")]
+#[case::error("error")]
+fn what_is_no_number_never_becomes_one(#[case] kind: &str) {
+    // spec: 04/TH-07
+    for Entry { name, .. } in registered() {
+        let (_, measured) = measured(name, &said(200, &Sample::of(name).answers[kind]));
+        match (kind, measured) {
+            (_, Measured::Value(value)) => panic!("{name}: {kind} is {value}"),
+            ("empty", Measured::NoData(why)) => assert!(why.contains("no values found"), "{name}: {why}"),
+            ("several", Measured::Failed(why)) => {
+                assert!(why.contains("query returned multiple values") && names(name, &why), "{name}: {why}");
+            }
+            ("error", Measured::Failed(why)) => {
+                assert!(why.contains("no such metric") && names(name, &why), "{name}: {why}");
+            }
+            ("empty" | "several" | "error", other) => panic!("{name}: {kind} is {other:?}"),
+            (_, Measured::Failed(why)) => assert!(names(name, &why), "{name}: {why}"),
+            (_, Measured::NoData(_) | Measured::NotANumber) => {}
+        }
+    }
+}
+
+#[rstest]
+fn a_status_that_refuses_is_an_error_whatever_the_body_says(
+    #[values(302, 307, 400, 401, 403, 429, 500, 503)] status: u16,
+) {
+    for Entry { name, .. } in registered() {
+        // A proxy may send anything along, also what looks like a result, and what it was asked with.
+        let sample = Sample::of(name);
+        let bodies = [sample.answers["value"].clone(), format!("no {}", sample.credentials().join(" "))];
+        for body in bodies {
+            let (calls, measured) = measured(name, &said(status, &body));
+            let Measured::Failed(why) = measured else { panic!("{name}: {status} is {measured:?}") };
+            assert!(why.contains(&status.to_string()) && names(name, &why), "{name}: {why}");
+            gives_nothing_away(&calls, &why);
+            let (calls, online) = online(name, &said(status, &body));
+            gives_nothing_away(&calls, &online.expect_err(name));
+        }
+    }
+}
+
+#[rstest]
+#[case::nothing("")]
+#[case::web_page("<!DOCTYPE html><title>Login</title>")]
+#[case::text("no healthy upstream")]
+#[case::other_json("[1,2]")]
+#[case::number("7")]
+fn an_answer_of_somebody_else_is_an_error(#[case] body: &str) {
+    for Entry { name, .. } in registered() {
+        let (_, measured) = measured(name, &said(200, body));
+        let Measured::Failed(why) = measured else { panic!("{name}: {body:?} is {measured:?}") };
+        assert!(names(name, &why), "{name}: {why}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_anywhere_is_an_error() {
+    for Entry { name, .. } in registered() {
+        let whole = Sample::of(name).answers["value"].clone();
+        for end in 0..whole.len() {
+            let (_, measured) = measured(name, &said(200, &whole[..end]));
+            assert!(matches!(measured, Measured::Failed(_)), "{name}: {:?} is {measured:?}", &whole[..end]);
+        }
+    }
+}
+
+#[test]
+fn no_answer_is_an_error() {
+    let cause = "no complete answer within 5s".to_owned();
+    let silence = Silence { call: "GET http://backend/".into(), cause, attempts: 1, hopeless: false };
+    for Entry { name, .. } in registered() {
+        let (_, measured) = measured(name, &What::Silence(silence.clone()));
+        let Measured::Failed(why) = measured else { panic!("{name}: {measured:?}") };
+        assert!(why.contains("no complete answer within 5s") && names(name, &why), "{name}: {why}");
+        let why = online(name, &What::Silence(silence.clone())).1.expect_err(name);
+        assert!(why.contains("no complete answer within 5s"), "{name}: {why}");
+    }
+}
+
+#[test]
+fn the_same_question_always_gives_the_same_step() {
+    for Entry { name, .. } in registered() {
+        let sample = Sample::of(name);
+        let heard = [answered(200, sample.answers["value"].as_bytes())];
+        for heard in [&heard[..0], &heard[..]] {
+            let step = sample.backend().next(&asked("up"), heard);
+            assert_eq!(step, sample.backend().next(&asked("up"), heard), "{name}");
+        }
+    }
+}
