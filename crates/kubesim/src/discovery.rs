@@ -320,7 +320,7 @@ mod tests {
 
     #[rstest]
     #[case(Root::Core, 1, "pods")]
-    #[case(Root::Groups, 11, "deployments")]
+    #[case(Root::Groups, 13, "deployments")]
     fn aggregated_discovery_has_a_whole_tree(
         #[case] root: Root,
         #[case] groups: usize,
