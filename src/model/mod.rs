@@ -6,5 +6,7 @@ pub mod by_hand;
 pub mod call;
 pub mod object;
 pub mod release;
+#[cfg(test)]
+pub mod testing;
 pub mod traffic;
 pub mod workload;

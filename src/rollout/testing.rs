@@ -8,9 +8,8 @@ use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use crate::api::hooks::HookType;
 use crate::api::status::{CanaryStatus, Phase};
 use crate::model::answer::{Measured, Verdict};
-use crate::model::release::{
-    Hook, MetricCheck, MetricSource, Plan as ReleasePlan, Release, Steps, Strategy, Target, TargetKind,
-};
+use crate::model::release::{Hook, MetricCheck, MetricSource, Release, Steps, Strategy};
+use crate::model::testing;
 use crate::model::traffic::{Acceptance, Capabilities, Cookies, RouteState, RouteWish, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
@@ -37,52 +36,18 @@ pub(super) const NO_ROUTES: Capabilities = Capabilities {
 
 /// `podinfo` in `test`, steps of 20 up to 50, one metric, threshold 2.
 pub(super) fn release() -> Release {
-    Release {
-        name: "podinfo".into(),
-        namespace: "test".into(),
-        uid: "canary-uid".into(),
-        generation: 1,
-        target: Target { kind: TargetKind::Deployment, name: "podinfo".into() },
-        provider: crate::api::Provider::Istio,
-        provider_name: "istio".into(),
-        own_provider: None,
-        metrics_server: "http://prometheus:9090".into(),
-        apex: "podinfo".into(),
-        service: Default::default(),
-        autoscaler: None,
-        ingress: None,
-        route: None,
-        upstream: None,
-        annotations: std::collections::BTreeMap::new(),
-        analysis: ReleasePlan {
-            interval: Duration::from_secs(60),
-            threshold: 2,
-            strategy: Strategy::Weighted(Steps::By { step: 20, max: 50 }),
-            mirror: false,
-            mirror_weight: None,
-            step_weight_promotion: 0,
-            primary_ready_threshold: 100,
-            canary_ready_threshold: 100,
-            matches: Vec::new(),
-            metrics: vec![MetricCheck {
-                name: "request-success-rate".into(),
-                interval: "1m".into(),
-                source: MetricSource::SuccessRate,
-                min: Some(99.0),
-                max: None,
-                variables: Default::default(),
-            }],
-            hooks: Vec::new(),
-            alerts: Vec::new(),
-            session_affinity: None,
-            on_metric_error: Default::default(),
-            on_no_data: Default::default(),
-        },
-        skip_analysis: false,
-        suspend: false,
-        revert_on_deletion: false,
-        progress_deadline: Duration::from_secs(600),
-    }
+    let mut release =
+        testing::release("podinfo", "test").advancing(Strategy::Weighted(Steps::By { step: 20, max: 50 }));
+    release.analysis.threshold = 2;
+    release.analysis.metrics = vec![MetricCheck {
+        name: "request-success-rate".into(),
+        interval: "1m".into(),
+        source: MetricSource::SuccessRate,
+        min: Some(99.0),
+        max: None,
+        variables: Default::default(),
+    }];
+    release
 }
 
 /// A hook named `name`.

@@ -1,17 +1,15 @@
 //! Fixtures of this room: the `frontend` of an online shop, as a cluster holds it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::Provider;
-use crate::api::analysis::{OnMetricError, OnNoData};
 use crate::api::service::CanaryService;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::release::Release;
 use crate::model::release::Settings;
-use crate::model::release::{Plan, Release, Steps, Strategy, Target, TargetKind};
+use crate::model::testing;
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::TargetShape;
 use crate::router::registry::MESHES;
@@ -22,45 +20,9 @@ pub fn release() -> Release {
 }
 
 pub fn serving(service: CanaryService) -> Release {
-    Release {
-        name: "frontend".into(),
-        namespace: "shop".into(),
-        uid: "c-1".into(),
-        generation: 1,
-        target: Target { kind: TargetKind::Deployment, name: "frontend".into() },
-        provider: Provider::Istio,
-        provider_name: "istio".into(),
-        own_provider: None,
-        metrics_server: "http://prometheus:9090".into(),
-        apex: service.name.clone().unwrap_or_else(|| "frontend".into()),
-        service,
-        autoscaler: None,
-        ingress: None,
-        route: None,
-        upstream: None,
-        annotations: BTreeMap::new(),
-        analysis: Plan {
-            interval: Duration::from_secs(30),
-            threshold: 5,
-            strategy: Strategy::Weighted(Steps::By { step: 5, max: 50 }),
-            mirror: false,
-            mirror_weight: None,
-            step_weight_promotion: 0,
-            primary_ready_threshold: 100,
-            canary_ready_threshold: 100,
-            matches: Vec::new(),
-            metrics: Vec::new(),
-            hooks: Vec::new(),
-            alerts: Vec::new(),
-            session_affinity: None,
-            on_metric_error: OnMetricError::Fail,
-            on_no_data: OnNoData::Fail,
-        },
-        skip_analysis: false,
-        suspend: false,
-        revert_on_deletion: false,
-        progress_deadline: Duration::from_secs(600),
-    }
+    let mut release = testing::release("frontend", "shop").served_by(service);
+    release.analysis.interval = Duration::from_secs(30);
+    release
 }
 
 /// A `spec.service` as users write it.

@@ -1,58 +1,17 @@
 //! Fixtures of this room: the `frontend` of an online shop, as a cluster holds it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::api::analysis::{OnMetricError, OnNoData};
 use crate::api::service::CanaryService;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
-use crate::model::release::{
-    Autoscaler, Plan, Release, ScalerKind, Settings, Steps, Strategy, Target, TargetKind,
-};
+use crate::model::release::{Autoscaler, Release, ScalerKind, Settings, TargetKind};
+use crate::model::testing;
 
 pub fn release() -> Release {
-    Release {
-        name: "frontend".into(),
-        namespace: "shop".into(),
-        uid: "c-1".into(),
-        generation: 1,
-        target: Target { kind: TargetKind::Deployment, name: "frontend".into() },
-        provider: crate::api::Provider::Istio,
-        provider_name: "istio".into(),
-        own_provider: None,
-        metrics_server: "http://prometheus:9090".into(),
-        apex: "frontend".into(),
-        service: CanaryService { port: 80, ..CanaryService::default() },
-        autoscaler: None,
-        ingress: None,
-        route: None,
-        upstream: None,
-        annotations: std::collections::BTreeMap::new(),
-        analysis: Plan {
-            interval: Duration::from_secs(60),
-            threshold: 5,
-            strategy: Strategy::Weighted(Steps::By { step: 5, max: 50 }),
-            mirror: false,
-            mirror_weight: None,
-            step_weight_promotion: 0,
-            primary_ready_threshold: 100,
-            canary_ready_threshold: 100,
-            matches: Vec::new(),
-            metrics: Vec::new(),
-            hooks: Vec::new(),
-            alerts: Vec::new(),
-            session_affinity: None,
-            on_metric_error: OnMetricError::Fail,
-            on_no_data: OnNoData::Fail,
-        },
-        skip_analysis: false,
-        suspend: false,
-        revert_on_deletion: false,
-        progress_deadline: Duration::from_secs(600),
-    }
+    testing::release("frontend", "shop").served_by(CanaryService { port: 80, ..CanaryService::default() })
 }
 
 pub fn autoscaled(kind: ScalerKind) -> Release {
