@@ -157,7 +157,7 @@ impl Writer<'_> {
                 .unwrap_or(Ok(Vec::new()))
                 .map_err(|error| refused(&error)),
             Effect::Service(side) => {
-                services::plan(release, shape, side_of(*side), objects).map_err(|error| refused(&error))
+                services::plan(release, shape, *side, objects).map_err(|error| refused(&error))
             }
             Effect::CreatePrimary => workload
                 .create_primary(release, settings, objects, &self.ids.uuid())
@@ -273,14 +273,6 @@ fn finalizers(canary: &Value, edit: impl FnOnce(&mut Vec<String>)) -> Vec<Write>
         .unwrap_or_default();
     edit(&mut all);
     vec![Write::patch(id_of(canary), canary, json!({"metadata": {"finalizers": all}}))]
-}
-
-fn side_of(side: Side) -> services::Side {
-    match side {
-        Side::Apex => services::Side::Apex,
-        Side::Primary => services::Side::Primary,
-        Side::Canary => services::Side::Canary,
-    }
 }
 
 /// What it means that a ConfigMap or Secret cannot be read.

@@ -138,11 +138,27 @@ impl Write {
         Some(Self::Patch { id, resource_version, patch })
     }
 
+    /// The patch that brings `changes`, a merge patch, to the live object; `None` if it has them already.
+    pub fn merge(id: ObjectId, live: &Value, changes: &Value) -> Option<Self> {
+        let mut desired = live.clone();
+        json_patch::merge(&mut desired, &without_empty(changes));
+        Self::update(id, live, &desired)
+    }
+
     /// A patch of `live` that is written out by the caller.
     pub fn patch(id: ObjectId, live: &Value, patch: Value) -> Self {
         let resource_version = live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         Self::Patch { id, resource_version, patch }
     }
+}
+
+/// A merge patch without the parts that only say "an object, changed in nothing": they would create it.
+fn without_empty(changes: &Value) -> Value {
+    let Some(fields) = changes.as_object() else { return changes.clone() };
+    let kept = fields.iter().map(|(key, value)| (key.clone(), without_empty(value)));
+    Value::Object(
+        kept.filter(|(_, value)| value.as_object().is_none_or(|fields| !fields.is_empty())).collect(),
+    )
 }
 
 /// The smallest JSON merge patch from `live` to `desired`; `None` if they are equal. A null in `desired` counts
@@ -172,6 +188,11 @@ pub fn merge_patch(live: &Value, desired: &Value) -> Option<Value> {
         _ if live == desired => None,
         _ => Some(desired.clone()),
     }
+}
+
+/// The owner reference of an object's controller, if it has one.
+pub fn controller(object: &Value) -> Option<&Value> {
+    object["metadata"]["ownerReferences"].as_array()?.iter().find(|owner| owner["controller"] == true)
 }
 
 /// `metadata.ownerReferences` that make a Canary the controller of an object (spec 01 §0).

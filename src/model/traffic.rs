@@ -30,6 +30,17 @@ impl Split {
     }
 }
 
+/// One of the three Services of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Side {
+    /// The Service that users call.
+    Apex,
+    /// The Service in front of the primary.
+    Primary,
+    /// The Service in front of the canary.
+    Canary,
+}
+
 /// What a mesh is to be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RouteWish {

@@ -1,5 +1,6 @@
 //! What a decision can be: find something out, do something, or wait.
 
+pub use crate::model::traffic::Side;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -142,14 +143,6 @@ pub enum Effect {
     RevertTarget,
     RevertService,
     RevertRoutes,
-}
-
-/// Which of the three Services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Side {
-    Apex,
-    Primary,
-    Canary,
 }
 
 /// A Kubernetes event on the Canary.

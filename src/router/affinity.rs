@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::promql::escaped;
 use crate::api::analysis::SessionAffinity;
 
 /// `Set-Cookie` for a client that came to the canary.
@@ -44,17 +45,6 @@ fn set_cookie(affinity: &SessionAffinity, pair: &str, max_age: i64) -> String {
         cookie.push_str(&attribute);
     }
     cookie
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -1,24 +1,6 @@
-//! Changing a copy of a live object, and comparing what it says with what is wished.
+//! Comparing what a live object says with what is wished.
 
 use serde_json::{Map, Value};
-
-use crate::model::object::{ObjectId, Write};
-
-/// The write that brings `changes`, a merge patch, to the object; `None` if it has them already.
-pub(super) fn edit(id: ObjectId, live: &Value, changes: &Value) -> Option<Write> {
-    let mut desired = live.clone();
-    json_patch::merge(&mut desired, &without_empty(changes));
-    Write::update(id, live, &desired)
-}
-
-/// A merge patch without the parts that only say "an object, changed in nothing": they would create it.
-fn without_empty(changes: &Value) -> Value {
-    let Some(fields) = changes.as_object() else { return changes.clone() };
-    let kept = fields.iter().map(|(key, value)| (key.clone(), without_empty(value)));
-    Value::Object(
-        kept.filter(|(_, value)| value.as_object().is_none_or(|fields| !fields.is_empty())).collect(),
-    )
-}
 
 /// Whether two values mean the same: an absent field, null, an empty list and an empty object are one, and so are
 /// 50 and 50.0. Where a key alone is a condition ([`CONDITIONS`]) an empty object is not nothing.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Error;
-use crate::model::object::ObjectId;
+use crate::model::object::{ObjectId, controller};
 use crate::model::release::Release;
 
 /// Who made an object.
@@ -36,10 +36,7 @@ impl Owner {
                 _ => Self::Sibling(maker.to_owned()),
             };
         }
-        let controller = object["metadata"]["ownerReferences"]
-            .as_array()
-            .and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
-        match controller {
+        match controller(object) {
             Some(owner) if owner["kind"] == "Canary" => match owner["name"].as_str().unwrap_or_default() {
                 name if name == release.name => Self::Ours,
                 name => Self::Sibling(name.to_owned()),

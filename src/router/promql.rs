@@ -29,12 +29,17 @@ pub(super) fn literal(text: &str) -> String {
 
 /// A pattern that matches `text` and nothing else, as the inside of a string literal.
 pub(super) fn pattern(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
+    literal(&escaped(text))
+}
+
+/// `text` as an expression (RE2) that matches it and nothing else.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if r"\.+*?()|[]{}^$".contains(c) {
-            pattern.push('\\');
+            escaped.push('\\');
         }
-        pattern.push(c);
+        escaped.push(c);
     }
-    literal(&pattern)
+    escaped
 }

@@ -9,13 +9,13 @@
 //! A Service that this Canary created is its own: ports, selector, labels and annotations are as the manifest
 //! says. One that was there before is taken over: its ports and selector change, all else stays the user's.
 
+pub use crate::model::traffic::Side;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use self::ports::Wanted;
 use super::Error;
-use super::live::edit;
 use super::marks::{LAST_APPLIED, annotation, cleared, flux};
 use super::owner::{Owner, of_sibling};
 use crate::api::service::CustomMetadata;
@@ -24,14 +24,6 @@ use crate::model::release::{Release, TargetKind};
 use crate::model::workload::{Presence, TargetShape};
 
 mod ports;
-
-/// Which of the three Services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    Canary,
-    Primary,
-    Apex,
-}
 
 /// The Service of a side.
 pub fn id(release: &Release, side: Side) -> ObjectId {
@@ -72,7 +64,7 @@ pub fn plan(release: &Release, shape: &TargetShape, side: Side, seen: &Objects) 
         return Ok(vec![Write::Create { object: wanted.object(), id: wanted.id }]);
     };
     let owner = Owner::of(release, live);
-    let write = edit(wanted.id.clone(), live, &wanted.changes(live, &owner));
+    let write = Write::merge(wanted.id.clone(), live, &wanted.changes(live, &owner));
     match (owner, write) {
         (Owner::Sibling(canary), Some(_)) => Err(of_sibling(release, &wanted.id, &canary)),
         (_, write) => Ok(write.into_iter().collect()),
@@ -106,7 +98,9 @@ pub fn finalize(release: &Release, shape: &TargetShape, seen: &Objects) -> Resul
         spec.extend(whole("selector", &live["spec"], &selector));
     }
     let annotations = cleared(live, &applied["metadata"]["annotations"]);
-    Ok(edit(id, live, &json!({"metadata": {"annotations": annotations}, "spec": spec})).into_iter().collect())
+    Ok(Write::merge(id, live, &json!({"metadata": {"annotations": annotations}, "spec": spec}))
+        .into_iter()
+        .collect())
 }
 
 /// Whether the target is a workload with pods; a target that is a Service itself is copied instead.
@@ -174,7 +168,7 @@ impl Service<'_> {
                 live_metadata,
                 &self.annotations(&live_metadata["annotations"]),
             ));
-        } else if edit(self.id.clone(), live, &json!({"spec": spec})).is_some() {
+        } else if Write::merge(self.id.clone(), live, &json!({"spec": spec})).is_some() {
             // The marks for Flux come with a change; they alone are no reason to touch a user's Service.
             metadata.insert("annotations".to_owned(), Value::Object(flux()));
         }

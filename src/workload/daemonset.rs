@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::config::{self, Occasion, Tracked};
-use super::live::{self, edit, find};
+use super::live::{self, find};
 use super::primary::{Copied, Twin};
 use super::readiness::{self, Standard, number, prefixed};
 use super::{Error, Workload, owner, revision, scaler, shape};
@@ -141,7 +141,7 @@ impl Workload for DaemonSet {
         owner::check(release, &primary_id, primary)?;
         let copies = twin.copies(Occasion::Promotion)?;
         let changes = twin.promotion(primary, &copies, id);
-        Ok(copies.around(edit(primary_id, primary, &changes)))
+        Ok(copies.around(Write::merge(primary_id, primary, &changes)))
     }
 
     fn prune(&self, release: &Release, seen: &Objects, owned: &Objects) -> Vec<Write> {
@@ -153,7 +153,7 @@ impl Workload for DaemonSet {
         let id = target_id(release);
         let Some(target) = seen.get(&id).filter(|target| !is_parked(target)) else { return Vec::new() };
         let changes = config::renewal(release, settings, &target["spec"]["template"], seen);
-        edit(id, target, &changes).into_iter().collect()
+        Write::merge(id, target, &changes).into_iter().collect()
     }
 
     fn scale_to_zero(&self, release: &Release, seen: &Objects) -> Vec<Write> {
@@ -235,7 +235,7 @@ fn park(release: &Release, seen: &Objects, mark: Value) -> Vec<Write> {
             let parks = !mark.is_null();
             let mut changes = if parks { config::unmarked(&target["spec"]["template"]) } else { json!({}) };
             changes["spec"]["template"]["spec"]["nodeSelector"][PARKED] = mark;
-            edit(id, target, &changes).into_iter().collect()
+            Write::merge(id, target, &changes).into_iter().collect()
         }
         None => Vec::new(),
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::config::{self, Occasion, Tracked};
-use super::live::{self, edit, find};
+use super::live::{self, find};
 use super::primary::{Copied, Twin};
 use super::readiness::{self, Standard, number, prefixed};
 use super::{Error, Workload, owner, revision, scaler, shape};
@@ -139,7 +139,7 @@ impl Workload for Deployment {
         let copies = twin.copies(Occasion::Promotion)?;
         let mut changes = twin.promotion(primary, &copies, id);
         changes["spec"]["replicas"] = json!(promoted_replicas(release, target, primary));
-        Ok(copies.around(edit(primary_id, primary, &changes)))
+        Ok(copies.around(Write::merge(primary_id, primary, &changes)))
     }
 
     fn prune(&self, release: &Release, seen: &Objects, owned: &Objects) -> Vec<Write> {
@@ -151,7 +151,7 @@ impl Workload for Deployment {
         let id = target_id(release);
         let Some(target) = seen.get(&id).filter(|target| replicas(target) > 0) else { return Vec::new() };
         let changes = config::renewal(release, settings, &target["spec"]["template"], seen);
-        edit(id, target, &changes).into_iter().collect()
+        Write::merge(id, target, &changes).into_iter().collect()
     }
 
     fn scale_to_zero(&self, release: &Release, seen: &Objects) -> Vec<Write> {
@@ -159,7 +159,7 @@ impl Workload for Deployment {
         let parked = |target: &Value| {
             let mut changes = config::unmarked(&target["spec"]["template"]);
             changes["spec"]["replicas"] = json!(0);
-            edit(id.clone(), target, &changes)
+            Write::merge(id.clone(), target, &changes)
         };
         seen.get(&id).and_then(parked).into_iter().collect()
     }
@@ -231,8 +231,9 @@ fn usual_replicas(release: &Release, seen: &Objects) -> i32 {
 
 fn scale(release: &Release, seen: &Objects, to: impl Fn(&Value) -> i32) -> Vec<Write> {
     let id = target_id(release);
-    let write =
-        seen.get(&id).and_then(|target| edit(id.clone(), target, &json!({"spec": {"replicas": to(target)}})));
+    let write = seen
+        .get(&id)
+        .and_then(|target| Write::merge(id.clone(), target, &json!({"spec": {"replicas": to(target)}})));
     write.into_iter().collect()
 }
 

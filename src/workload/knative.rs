@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::live::{edit, missing};
+use super::live::missing;
 use super::{Error, Workload, revision};
 use crate::model::object::{Kind, ObjectId, Objects, Write};
 use crate::model::release::{Release, Settings};
@@ -93,7 +93,7 @@ impl Workload for Knative {
         let Some(name) = latest(service).filter(|_| annotated(service).is_none()) else {
             return Ok(Vec::new());
         };
-        Ok(edit(target_id(release), service, &annotation(name)).into_iter().collect())
+        Ok(Write::merge(target_id(release), service, &annotation(name)).into_iter().collect())
     }
 
     fn promote(
@@ -105,7 +105,7 @@ impl Workload for Knative {
     ) -> Result<Vec<Write>, Error> {
         let service = find(release, seen)?;
         let Some(name) = latest(service) else { return Ok(Vec::new()) };
-        Ok(edit(target_id(release), service, &annotation(name)).into_iter().collect())
+        Ok(Write::merge(target_id(release), service, &annotation(name)).into_iter().collect())
     }
 
     fn scale_to_zero(&self, _release: &Release, _seen: &Objects) -> Vec<Write> {

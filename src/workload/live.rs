@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Error;
-use crate::model::object::{ObjectId, Objects, Write};
+use crate::model::object::{ObjectId, Objects};
 
 /// The object, or the error that its absence is.
 pub(super) fn find<'a>(seen: &'a Objects, id: &ObjectId) -> Result<&'a Value, Error> {
@@ -24,22 +24,6 @@ pub(super) fn images(workload: &Value) -> Vec<String> {
     let containers = workload["spec"]["template"]["spec"]["containers"].as_array();
     let image = |container: &Value| container["image"].as_str().map(str::to_owned);
     containers.into_iter().flatten().filter_map(image).take(IMAGES).collect()
-}
-
-/// The write that brings `changes`, a merge patch, to the object; `None` if it has them already.
-pub(super) fn edit(id: ObjectId, live: &Value, changes: &Value) -> Option<Write> {
-    let mut desired = live.clone();
-    json_patch::merge(&mut desired, &without_empty(changes));
-    Write::update(id, live, &desired)
-}
-
-/// A merge patch without the parts that only say "an object, changed in nothing": they would create it.
-fn without_empty(changes: &Value) -> Value {
-    let Some(fields) = changes.as_object() else { return changes.clone() };
-    let kept = fields.iter().map(|(key, value)| (key.clone(), without_empty(value)));
-    Value::Object(
-        kept.filter(|(_, value)| value.as_object().is_none_or(|fields| !fields.is_empty())).collect(),
-    )
 }
 
 /// Images that are named, of a template with many containers.

@@ -3,17 +3,14 @@
 use serde_json::Value;
 
 use super::Error;
-use crate::model::object::ObjectId;
+use crate::model::object::{ObjectId, controller};
 use crate::model::release::Release;
 
 /// Fails if something else than the release's Canary is the object's controller. An object without a controller
 /// may have lost it, in a backup for example, and is used as it is. The uid is not compared: a Canary that was
 /// deleted and created again goes on with what is there.
 pub(super) fn check(release: &Release, id: &ObjectId, object: &Value) -> Result<(), Error> {
-    let controller = object["metadata"]["ownerReferences"]
-        .as_array()
-        .and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
-    match controller {
+    match controller(object) {
         Some(owner) if owner["kind"] != "Canary" || owner["name"] != release.name.as_str() => {
             let text = |key: &str| owner[key].as_str().unwrap_or("?").to_owned();
             Err(Error::Unusable(format!(

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::live::{edit, find};
+use super::live::find;
 use super::primary::{is_copyable, is_flux};
 use super::{Error, Workload, owner, revision};
 use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
@@ -151,7 +151,7 @@ fn update(release: &Release, target: &Value, id: ObjectId, live: &Value) -> Opti
     if normal(&wanted) != normal(&present) {
         changes["spec"] = merge_patch(&present, &wanted).unwrap_or_else(|| json!({}));
     }
-    edit(id, live, &changes)
+    Write::merge(id, live, &changes)
 }
 
 /// What of a spec can be changed once a Service is there.

@@ -12,7 +12,6 @@ use serde_json::{Map, Value, json};
 use super::{Tracked, checksum, digest};
 use crate::model::object::{ObjectId, Objects, Write, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};
-use crate::workload::live::edit;
 use crate::workload::primary::is_included;
 use crate::workload::{Error, owner};
 
@@ -180,7 +179,7 @@ impl<'a> Copy<'a> {
             (Way::Keep, _) => Vec::new(),
             (Way::Share, Some(copy)) => {
                 let changes = json!({"metadata": self.adoption(release, settings, copy)});
-                edit(id, copy, &changes).into_iter().collect()
+                Write::merge(id, copy, &changes).into_iter().collect()
             }
             (Way::Fill, Some(copy)) => {
                 read(self.source, self.source_id)?;
@@ -190,7 +189,7 @@ impl<'a> Copy<'a> {
                 if let Some(Value::Object(fields)) = merge_patch(&contents(copy), &contents(self.source)) {
                     changes.extend(fields);
                 }
-                edit(id, copy, &Value::Object(changes)).into_iter().collect()
+                Write::merge(id, copy, &Value::Object(changes)).into_iter().collect()
             }
             (_, present) => {
                 read(self.source, self.source_id)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::live::{edit, missing};
+use super::live::missing;
 use super::primary::is_flux;
 use super::{Error, owner};
 use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
@@ -107,7 +107,7 @@ impl Scaler<'_> {
             "metadata": {"labels": labels(source), "annotations": self.kindred.annotations(settings, source)},
             "spec": merge_patch(&twin["spec"], &wanted).unwrap_or_else(|| json!({})),
         });
-        Ok(edit(twin_id, twin, &changes))
+        Ok(Write::merge(twin_id, twin, &changes))
     }
 
     /// Stops the target's autoscaler.
@@ -130,7 +130,7 @@ impl Scaler<'_> {
     fn annotate(&self, seen: &Objects, key: &str, value: Value) -> Option<Write> {
         let id = self.source_id();
         let source = seen.get(&id)?;
-        edit(id, source, &json!({"metadata": {"annotations": {key: value}}}))
+        Write::merge(id, source, &json!({"metadata": {"annotations": {key: value}}}))
     }
 
     fn twin(&self, settings: &Settings, source: &Value, id: &ObjectId) -> Value {
