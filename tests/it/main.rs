@@ -8,6 +8,7 @@ mod configs;
 mod crds;
 mod demo;
 mod deploy;
+mod examples;
 mod hooks;
 mod house;
 mod kubectl;
