@@ -56,9 +56,7 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
             format!("has no effect: provider {} does not know it, remove it", release.provider_name);
         notes.warn(&format!("spec.service.{}", field.as_str()), message);
     }
-    // What no run would use is no reason to refuse a Canary.
-    let unused = if release.skip_analysis { &mut notes.warnings } else { &mut notes.problems };
-    unused.extend(problems);
+    notes.problems.extend(problems);
     if let Some((analysis, path)) = analysis {
         strategy::settle(&mut release, analysis, path, capabilities, &mut notes);
     }

@@ -115,6 +115,9 @@ impl Router for Contour {
                 "conditions": conditions,
                 "timeoutPolicy": timeout_policy(release),
                 "retryPolicy": retry_policy(release).map_err(Error::Unsupported)?,
+                // A route either answers by itself or leads to Services.
+                "requestRedirectPolicy": null,
+                "directResponsePolicy": null,
                 "services": [
                     service(release, &release.primary_service(), split.primary()),
                     service(release, &release.canary_service(), split.canary()),
