@@ -72,6 +72,19 @@ fn the_providers_are_listed_for_users_of_the_chart_and_readers_of_the_readme() {
     holds_between("README.md", "<!-- meshes: begin", "<!-- meshes: end", &(table + "\n"));
 }
 
+#[test]
+fn the_readme_lists_the_metric_providers_and_the_receivers() {
+    let line = |title: &str, names: Vec<String>| format!("- {title}: {}\n", names.join(", "));
+    let providers = vexil::metrics::registered().map(|entry| format!("`{}` ({})", entry.name, entry.about));
+    let receivers = vexil::alert::known().iter().map(|name| format!("`{name}`"));
+    let text = format!(
+        "\n{}{}\n",
+        line("`spec.provider.type` of a MetricTemplate", providers.collect()),
+        line("`spec.type` of an AlertProvider", receivers.collect()),
+    );
+    holds_between("README.md", "<!-- backends: begin", "<!-- backends: end", &text);
+}
+
 /// The plurals that routers access in this way, by their API group.
 fn resources(access: Access) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
