@@ -146,6 +146,9 @@ pub enum Error {
     Unknown(String),
     #[error("secret does not contain an address")]
     NoAddress,
+    /// The service lets nobody in without a key.
+    #[error("provider {0} needs a key: put it as token into the Secret that spec.secretRef names")]
+    NoKey(&'static str),
     #[error("unable to parse proxy URL '{proxy}', error: {reason}")]
     Proxy { proxy: String, reason: String },
 }

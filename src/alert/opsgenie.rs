@@ -19,14 +19,15 @@ use super::{Call, Channel, Error, Message, Notifier, Refused, accepted, heard_of
 /// A team's integration at Opsgenie.
 pub(super) struct Opsgenie {
     endpoint: Endpoint,
-    key: Option<Secret>,
+    key: Secret,
     source: String,
 }
 
 impl Opsgenie {
     pub fn new(channel: &Channel) -> Result<Self, Error> {
         let endpoint = Endpoint::new("Opsgenie API", channel)?;
-        Ok(Self { endpoint, key: channel.secret_token(), source: channel.username.clone() })
+        let key = channel.secret_token().ok_or(Error::NoKey("opsgenie"))?;
+        Ok(Self { endpoint, key, source: channel.username.clone() })
     }
 
     fn post(&self, path: &[&str], query: &[(&str, &str)], payload: &impl Serialize) -> Call {
@@ -34,10 +35,9 @@ impl Opsgenie {
         if let Ok(mut parts) = endpoint.url.path_segments_mut() {
             parts.pop_if_empty().extend(["v2", "alerts"]).extend(path);
         }
-        let key = self.key.as_ref();
-        let header = |key: &Secret| ("Authorization".to_owned(), format!("GenieKey {}", key.reveal()).into());
+        let authorization = format!("GenieKey {}", self.key.reveal());
         Call {
-            headers: key.map(header).into_iter().collect(),
+            headers: vec![("Authorization".to_owned(), authorization.into())],
             query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             ..endpoint.post(payload)
         }
@@ -146,6 +146,14 @@ mod tests {
 
     fn answered(status: u16) -> Heard {
         Heard { after: Duration::ZERO, what: What::Answer(Answer::new(status, "{}")) }
+    }
+
+    #[test]
+    fn without_a_key_it_is_said_what_to_do() {
+        let refused =
+            Opsgenie::new(&channel("https://api.opsgenie.com/")).err().map(|error| error.to_string());
+        let text = "provider opsgenie needs a key: put it as token into the Secret that spec.secretRef names";
+        assert_eq!(refused.as_deref(), Some(text));
     }
 
     #[test]
