@@ -349,22 +349,22 @@ async fn reviews_are_answered_and_admission_policies_are_kept() {
     let bench = Bench::start("reviews").await;
     for (review, at, expected) in [
         (
-            "{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {token: abc}}",
+            "apiVersion: authentication.k8s.io/v1\nkind: TokenReview\nspec: {token: abc}",
             "{.status.authenticated}",
             "true",
         ),
         (
-            "{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {}}",
+            "apiVersion: authentication.k8s.io/v1\nkind: TokenReview\nspec: {}",
             "{.status.authenticated}",
             "false",
         ),
         (
-            "{apiVersion: authorization.k8s.io/v1, kind: SubjectAccessReview, spec: {user: a, resourceAttributes: {verb: get, resource: pods}}}",
+            "apiVersion: authorization.k8s.io/v1\nkind: SubjectAccessReview\nspec: {user: a, resourceAttributes: {verb: get, resource: pods}}",
             "{.status.allowed}",
             "true",
         ),
         (
-            "{apiVersion: authorization.k8s.io/v1, kind: LocalSubjectAccessReview, metadata: {namespace: default}, spec: {user: a, resourceAttributes: {namespace: default, verb: get, resource: pods}}}",
+            "apiVersion: authorization.k8s.io/v1\nkind: LocalSubjectAccessReview\nmetadata: {namespace: default}\nspec: {user: a, resourceAttributes: {namespace: default, verb: get, resource: pods}}",
             "{.status.allowed}",
             "true",
         ),
@@ -375,7 +375,7 @@ async fn reviews_are_answered_and_admission_policies_are_kept() {
             "{review}"
         );
     }
-    let nobody = "{apiVersion: authorization.k8s.io/v1, kind: SubjectAccessReview, spec: {resourceAttributes: {verb: get}}}";
+    let nobody = "apiVersion: authorization.k8s.io/v1\nkind: SubjectAccessReview\nspec: {resourceAttributes: {verb: get}}";
     let refused = bench.refused("create --validate=false -f -", nobody);
     assert!(refused.contains("at least one of user or group must be specified"), "{refused}");
 

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::error::{ApiStatus, Cause};
 use super::merge_schema::MergeSchema;
-use super::status::{ApiStatus, Cause};
 use field_set::FieldSet;
 use owners::{Identity, Owners};
 use walk::Diff;

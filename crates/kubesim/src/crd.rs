@@ -4,6 +4,10 @@
 //! [`CrdVersion::validate`] (schema, then CEL rules).
 
 mod formats;
+#[cfg(feature = "cel")]
+mod rules;
+#[cfg(not(feature = "cel"))]
+#[path = "crd/rules_absent.rs"]
 mod rules;
 mod schema;
 mod shape;
@@ -15,9 +19,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::error::FieldError;
 use super::kinds::{ALL_VERBS, ResourceKind};
 use super::merge_schema::MergeSchema;
-use super::status::FieldError;
 use schema::Schema;
 
 /// One version of a custom kind.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::crd;
-use super::status::{ApiStatus, FieldError};
+use super::error::{ApiStatus, FieldError};
 
 impl Cluster {
     /// Checks a definition and says in its status that its kinds are served.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::status::ApiStatus;
+use super::error::ApiStatus;
 
 use super::log::RequestInfo;
 

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::builder::Builder;
 use super::cluster::{Cluster, Shared, lock};
+use super::error::ApiStatus;
 use super::fault::Fate;
 use super::log::{Request, RequestInfo};
 use super::registry::Served;
 use super::service::ApiService;
-use super::status::ApiStatus;
 use super::store::{Change, Key, Object};
 use super::workloads::PodRules;
 use super::write::{DeleteOptions, Deleted, Part, Patch, Propagation, Target, Writer};

@@ -20,13 +20,21 @@ pub struct RequestInfo {
     pub at: DateTime<Utc>,
     /// The client's name (its user agent up to the first slash).
     pub caller: String,
+    /// What is to be done.
     pub verb: Verb,
+    /// The API group; empty for core.
     pub group: String,
+    /// The version within the group, e.g. `v1`.
     pub version: String,
+    /// The kind, e.g. `Deployment`.
     pub kind: String,
+    /// The word in paths, e.g. `deployments`.
     pub plural: String,
+    /// The namespace; `None` for cluster-wide objects and for lists of all namespaces.
     pub namespace: Option<String>,
+    /// The object's name; `None` for a collection.
     pub name: Option<String>,
+    /// e.g. `status`; `None` for the object itself.
     pub subresource: Option<String>,
     /// Path and query.
     pub path: String,
@@ -59,6 +67,7 @@ impl fmt::Display for RequestInfo {
 /// A request and its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
+    /// What was asked.
     pub info: RequestInfo,
     /// The HTTP status of the answer; 0 for one that was never answered.
     pub code: u16,

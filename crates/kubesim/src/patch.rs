@@ -7,8 +7,8 @@ mod strategic;
 use json_patch::PatchOperation;
 use serde_json::Value;
 
+use super::error::ApiStatus;
 use super::kinds;
-use super::status::ApiStatus;
 
 /// The four meanings of a PATCH body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

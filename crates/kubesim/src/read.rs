@@ -7,11 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::cluster::Cluster;
 use super::convert::Conversion;
+use super::error::{ApiStatus, Cause, Details, FieldError};
 use super::registry::Served;
 use super::render::ListMeta;
 use super::route::Query;
 use super::select::{FieldSelector, LabelSelector};
-use super::status::{ApiStatus, Cause, Details, FieldError};
 use super::store::{Key, Object, in_namespace};
 use super::watch::Selection;
 use super::write::invalid_options;

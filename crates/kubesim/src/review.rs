@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
+use super::error::{ApiStatus, FieldError};
 use super::registry::Served;
-use super::status::{ApiStatus, FieldError};
 
 /// The review with its status; `caller` is who asks. The envelope has been checked.
 pub fn answer(served: &Served, caller: &str, mut review: Value) -> Result<Value, ApiStatus> {

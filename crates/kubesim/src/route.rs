@@ -99,13 +99,21 @@ impl ResourcePath {
 /// What is done with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
+    /// Reads one object.
     Get,
+    /// Reads all objects of a collection.
     List,
+    /// Follows the changes of a collection or of one object.
     Watch,
+    /// Creates an object.
     Create,
+    /// Replaces an object.
     Update,
+    /// Changes parts of an object.
     Patch,
+    /// Deletes an object.
     Delete,
+    /// Deletes all objects of a collection.
     DeleteCollection,
 }
 
@@ -261,7 +269,9 @@ impl Shape {
         let params: BTreeMap<&str, &str> = parts.filter_map(|p| p.split_once('=')).collect();
         match (params.get("as").copied(), params.get("g").copied(), params.get("v").copied()) {
             (None, ..) => Some(Self::Full),
-            (Some("Table"), Some("meta.k8s.io"), Some("v1")) => Some(Self::Table),
+            (Some("Table"), Some("meta.k8s.io"), Some("v1")) => {
+                cfg!(feature = "table").then_some(Self::Table)
+            }
             (
                 Some("PartialObjectMetadata" | "PartialObjectMetadataList"),
                 Some("meta.k8s.io"),

@@ -17,16 +17,17 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, Shared, lock};
 use super::discovery;
+use super::error::{ApiStatus, FieldError};
 use super::fault::{Disconnected, Fate};
 use super::log::{self, RequestInfo};
 use super::openapi;
+#[cfg(feature = "protobuf")]
 use super::protobuf;
 use super::read::{self, parse_revision, selection};
 use super::registry::Served;
 use super::render::View;
 use super::review;
 use super::route::{Query, ResourcePath, Route, Shape, Verb};
-use super::status::{ApiStatus, FieldError};
 use super::store::{Key, Object, to_json};
 use super::table::IncludeObject;
 use super::watch::{self, Start, WatchRequest};
@@ -39,6 +40,9 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
 /// How long a watch stays open when its client does not say.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(1800);
+
+/// The media type of bodies in protobuf.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// The body of an answer.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -444,13 +448,20 @@ impl Call {
         self.optional_object()?.ok_or_else(|| ApiStatus::bad_request("the request has no body"))
     }
 
+    fn sends_protobuf(&self) -> bool {
+        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let says_so = content_type.is_some_and(|said| said.starts_with(PROTOBUF));
+        self.body.starts_with(b"k8s\0") || says_so && !self.body.is_empty()
+    }
+
     /// The body: JSON, YAML as people apply it, or protobuf as Go's clients send it.
     fn optional_object(&self) -> Result<Option<Value>, ApiStatus> {
         let unreadable = |why: String| ApiStatus::bad_request(format!("the body cannot be read: {why}"));
-        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-        let says_protobuf = content_type.is_some_and(|said| said.starts_with(protobuf::MEDIA_TYPE));
-        if self.body.starts_with(protobuf::MAGIC) || says_protobuf && !self.body.is_empty() {
+        if self.sends_protobuf() {
+            #[cfg(feature = "protobuf")]
             return protobuf::to_json(&self.body).map(Some).map_err(|why| unreadable(why.to_string()));
+            #[cfg(not(feature = "protobuf"))]
+            return Err(ApiStatus::unsupported_media_type(&["application/json", "application/yaml"]));
         }
         match self.body.iter().find(|b| !b.is_ascii_whitespace()) {
             None => Ok(None),

@@ -18,7 +18,9 @@ pub struct BucketId(usize);
 /// Namespace and name; the namespace of a cluster-wide object is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
+    /// The namespace; empty for a cluster-wide object.
     pub namespace: Arc<str>,
+    /// The object's name.
     pub name: Arc<str>,
 }
 
@@ -32,7 +34,9 @@ impl Key {
 /// A bucket and a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId {
+    /// Where the objects of its resource are kept.
     pub bucket: BucketId,
+    /// Its namespace and name.
     pub key: Key,
 }
 
@@ -118,16 +122,22 @@ pub fn to_json(value: &Value) -> Bytes {
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
+    /// It was created.
     Added,
+    /// It was replaced.
     Modified,
+    /// It is gone.
     Deleted,
 }
 
 /// One committed write.
 #[derive(Debug)]
 pub struct Change {
+    /// The resourceVersion of the write.
     pub revision: u64,
+    /// Which object was written.
     pub id: ObjectId,
+    /// What happened to it.
     pub kind: ChangeKind,
     /// The object after the write; of a deletion its last state, at the deletion's resourceVersion.
     pub object: Arc<Object>,

@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::cluster::Shared;
+use super::error::ApiStatus;
 use super::render::View;
 use super::select::{FieldSelector, LabelSelector};
-use super::status::ApiStatus;
 use super::store::{BucketId, Change, ChangeKind, Key, Object, Store, to_json};
 
 /// How often a watch that asked for it is told the current resourceVersion.

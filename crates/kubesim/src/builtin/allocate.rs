@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::error::{ApiStatus, FieldError};
 use crate::registry::Served;
-use crate::status::{ApiStatus, FieldError};
 
 /// 10.96.0.0/16, its first address left to the API itself.
 const FIRST_CLUSTER_IP: u32 = 0x0a60_0002;

@@ -11,7 +11,9 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::authentication::v1::TokenReview;
-use k8s_openapi::api::authorization::v1::{SelfSubjectRulesReview, SubjectAccessReview};
+use k8s_openapi::api::authorization::v1::{
+    LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
+};
 use k8s_openapi::api::autoscaling::{v1, v2};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -60,6 +62,8 @@ pub fn check_types(served: &Served, object: &Value) -> Result<(), String> {
         ("admissionregistration.k8s.io", ..) => as_a::<ValidatingAdmissionPolicyBinding>(object),
         ("authentication.k8s.io", _, "TokenReview") => as_a::<TokenReview>(object),
         ("authorization.k8s.io", _, "SelfSubjectRulesReview") => as_a::<SelfSubjectRulesReview>(object),
+        ("authorization.k8s.io", _, "LocalSubjectAccessReview") => as_a::<LocalSubjectAccessReview>(object),
+        ("authorization.k8s.io", _, "SelfSubjectAccessReview") => as_a::<SelfSubjectAccessReview>(object),
         ("authorization.k8s.io", ..) => as_a::<SubjectAccessReview>(object),
         ("apps", _, "DaemonSet") => as_a::<DaemonSet>(object),
         ("apps", _, "Deployment") => as_a::<Deployment>(object),

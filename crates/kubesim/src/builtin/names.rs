@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::error::FieldError;
 use crate::kinds::names;
 use crate::registry::Served;
-use crate::status::FieldError;
 
 /// Complaints about the name of a new object.
 pub fn check(served: &Served, name: &str) -> Vec<FieldError> {

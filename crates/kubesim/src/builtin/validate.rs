@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::names;
+use crate::error::FieldError;
 use crate::kinds::names as words;
 use crate::registry::Served;
 use crate::select::LabelSelector;
-use crate::status::FieldError;
 use crate::store::string_map;
 
 /// All that is wrong with a stored object.

@@ -11,7 +11,7 @@ use kube_cel::cel::objects::{Key, Map, OptionalValue};
 use kube_cel::cel::{Context, ExecutionError, Program, Value as Cel};
 use serde_json::Value;
 
-use super::super::status::FieldError;
+use super::super::error::FieldError;
 use super::formats;
 use super::schema::Schema;
 use super::validate::Twins;

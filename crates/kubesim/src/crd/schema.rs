@@ -1,10 +1,12 @@
 //! A schema of a custom kind, read once into the form that prune, default and validate walk.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "json-schema")]
 use std::sync::OnceLock;
 
-use jsonschema::PatternOptions;
-use serde_json::{Value, json};
+use serde_json::Value;
+#[cfg(feature = "json-schema")]
+use serde_json::json;
 
 use super::rules::Rule;
 
@@ -75,21 +77,33 @@ pub(super) enum List {
 #[derive(Debug)]
 pub(super) struct Pattern {
     pub text: String,
+    #[cfg(feature = "json-schema")]
     compiled: OnceLock<Option<jsonschema::Validator>>,
 }
 
 impl Pattern {
     fn new(text: &str) -> Self {
-        Self { text: text.into(), compiled: OnceLock::new() }
+        Self {
+            text: text.into(),
+            #[cfg(feature = "json-schema")]
+            compiled: OnceLock::new(),
+        }
     }
 
     /// Whether the text matches somewhere. An expression that is none matches everything.
+    #[cfg(feature = "json-schema")]
     pub fn matches(&self, text: &str) -> bool {
         let compiled = self.compiled.get_or_init(|| {
-            let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
+            let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
             options.build(&json!({"type": "string", "pattern": self.text})).ok()
         });
         compiled.as_ref().is_none_or(|c| c.is_valid(&Value::from(text)))
+    }
+
+    /// Whether the text matches: not checked in a build without JSON schemas.
+    #[cfg(not(feature = "json-schema"))]
+    pub fn matches(&self, _: &str) -> bool {
+        true
     }
 }
 
@@ -154,6 +168,7 @@ impl Schema {
     }
 
     /// Whether the object's keys are data rather than names of fields.
+    #[cfg(feature = "cel")]
     pub fn is_map(&self) -> bool {
         matches!(self.additional, Additional::Any | Additional::Like(_))
     }

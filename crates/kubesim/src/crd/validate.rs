@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::status::FieldError;
+use super::super::error::FieldError;
 use super::formats;
 use super::schema::{Additional, List, Pattern, Schema};
 

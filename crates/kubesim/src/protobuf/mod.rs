@@ -17,11 +17,8 @@ use thiserror::Error;
 use self::schema::{Field, Message, Shape, Type};
 use self::wire::{Content, Fields, varint};
 
-/// The media type of such bodies.
-pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
-
 /// What each such body begins with.
-pub const MAGIC: &[u8] = b"k8s\0";
+const MAGIC: &[u8] = b"k8s\0";
 
 /// How deep messages may be nested: what Go's JSON and protobuf's own libraries allow, roughly, and little enough
 /// for any stack.

@@ -8,11 +8,17 @@ use std::time::Duration;
 /// What a rule may look at: one container of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodFacts {
+    /// The pod's namespace.
     pub namespace: String,
+    /// The pod's name.
     pub pod: String,
+    /// The pod's labels.
     pub labels: BTreeMap<String, String>,
+    /// The container's name.
     pub container: String,
+    /// The container's image.
     pub image: String,
+    /// The node that the pod runs on.
     pub node: String,
 }
 

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::metadata;
 use crate::builtin;
 use crate::convert::Conversion;
+use crate::error::{ApiStatus, FieldError};
 use crate::openapi;
 use crate::registry::Served;
-use crate::status::{ApiStatus, FieldError};
 
 /// What happens to fields that the schema does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::{Target, metadata};
 use crate::clock::stamp;
 use crate::cluster::Cluster;
+use crate::error::ApiStatus;
 use crate::registry::Served;
 use crate::route::Query;
-use crate::status::ApiStatus;
 use crate::store::{Key, Object};
 
 /// What happens to the dependents.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Target;
-use crate::status::{ApiStatus, FieldError};
+use crate::error::{ApiStatus, FieldError};
 use crate::store::Object;
 
 /// What only the server sets.

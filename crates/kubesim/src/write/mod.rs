@@ -21,10 +21,10 @@ pub(super) use self::scale::of as scale_of;
 use super::apply::{self, Manager, Operation};
 use super::builtin;
 use super::cluster::{Cluster, Namespaces};
+use super::error::{ApiStatus, FieldError};
 use super::kinds::ResourceKind;
 use super::registry::Served;
 use super::route::Query;
-use super::status::{ApiStatus, FieldError};
 use super::store::{Key, Object};
 
 /// The object that is written to.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Target;
+use crate::error::ApiStatus;
 use crate::patch::{self, PatchType};
 use crate::registry::Served;
-use crate::status::ApiStatus;
 
 /// A patch of one of the four kinds.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{Outcome, Ownership, Part, Target, Writer, metadata};
 use crate::cluster::Cluster;
+use crate::error::{ApiStatus, FieldError};
 use crate::kinds::ResourceKind;
 use crate::registry::Served;
-use crate::status::{ApiStatus, FieldError};
 use crate::store::Object;
 
 /// Where an object keeps its scale, as JSON pointers.
