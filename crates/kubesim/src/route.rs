@@ -306,6 +306,7 @@ fn percent_decode(part: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "table")]
     use http::HeaderValue;
     use rstest::rstest;
 
@@ -364,6 +365,7 @@ mod tests {
         assert_eq!(Err(expected.to_owned()), Query::parse(query));
     }
 
+    #[cfg(feature = "table")]
     #[rstest]
     #[case::none("", Shape::Full)]
     #[case::plain("application/json", Shape::Full)]

@@ -97,7 +97,7 @@ impl LabelSelector {
     }
 
     /// Whether the selector asks for nothing, so that every object matches.
-    #[cfg(any(test, feature = "table"))]
+    #[cfg(feature = "table")]
     pub fn is_everything(&self) -> bool {
         self.requirements.as_ref().is_some_and(Vec::is_empty)
     }

@@ -175,6 +175,7 @@ fn unknown_fields_go_and_are_named() {
     assert_eq!(Vec::<String>::new(), version.prune(&mut given));
 }
 
+#[cfg(feature = "json-schema")]
 #[rstest]
 #[case::type_(json!({"type": "integer"}), json!("x"), r#"spec.f: Invalid value: "string": spec.f in body must be of type integer: "string""#)]
 #[case::type_of_number(json!({"type": "integer"}), json!(1.5), r#"spec.f: Invalid value: "number": spec.f in body must be of type integer: "number""#)]
@@ -288,6 +289,7 @@ fn with_rules(rules: Value, properties: Value) -> CrdVersion {
     with_spec(json!({"type": "object", "properties": properties, "x-kubernetes-validations": rules}))
 }
 
+#[cfg(feature = "cel")]
 #[rstest]
 #[case::message(
     json!([{"rule": "self.min <= self.max", "message": "min is above max"}]),
@@ -337,6 +339,7 @@ fn a_rule_holds_or_is_told(#[case] rules: Value, #[case] spec: Value, #[case] ex
     assert_eq!(expected, complaints(&version, spec));
 }
 
+#[cfg(feature = "cel")]
 #[test]
 fn a_rule_that_does_not_compile_shows_in_the_object() {
     let version = with_rules(json!([{"rule": "self.min >"}]), json!({"min": {"type": "integer"}}));
@@ -348,6 +351,7 @@ fn a_rule_that_does_not_compile_shows_in_the_object() {
     );
 }
 
+#[cfg(feature = "cel")]
 #[rstest]
 #[case::brackets("(", "true", ")", 39, true)]
 #[case::brackets_without_end("(", "true", ")", 4000, false)]
@@ -368,6 +372,7 @@ fn a_rule_may_be_nested_deep_but_not_without_end(
     assert_eq!(fine, complaints.is_empty(), "{complaints:?}");
 }
 
+#[cfg(feature = "cel")]
 #[test]
 fn a_rule_can_compare_with_the_value_before() {
     let version = with_rules(
@@ -379,6 +384,7 @@ fn a_rule_can_compare_with_the_value_before() {
     assert_eq!(0, version.validate(&object(json!({"min": 1, "max": 2})), Some(&old)).len());
 }
 
+#[cfg(feature = "cel")]
 #[test]
 fn rules_on_values_that_were_there_before_are_not_asked_again() {
     let min =
@@ -390,6 +396,7 @@ fn rules_on_values_that_were_there_before_are_not_asked_again() {
     assert_eq!(1, version.validate(&object(json!({"min": 2})), Some(&old)).len());
 }
 
+#[cfg(feature = "cel")]
 #[test]
 fn an_optional_old_value_can_be_asked_for() {
     let rule = json!([{"rule": "oldSelf.hasValue() || self.min == 0", "optionalOldSelf": true, "message": "start at 0"}]);
@@ -399,6 +406,7 @@ fn an_optional_old_value_can_be_asked_for() {
     assert_eq!(0, version.validate(&object(json!({"min": 2})), Some(&object(json!({"min": 0})))).len());
 }
 
+#[cfg(feature = "cel")]
 #[test]
 fn rules_below_are_checked_item_by_item() {
     let port = json!({"type": "integer", "x-kubernetes-validations": [{"rule": "0 < self && self <= 65535", "message": "no port"}]});
