@@ -22,6 +22,7 @@ pub mod revision;
 pub mod scaler;
 pub mod service;
 mod shape;
+mod templated;
 #[cfg(test)]
 mod testing;
 

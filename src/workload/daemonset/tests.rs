@@ -3,6 +3,9 @@
 use rstest::rstest;
 
 use super::*;
+use crate::model::release::Settings;
+use crate::model::workload::{PrimaryFacts, TargetFacts};
+use crate::workload::Workload;
 use crate::workload::testing::{applied, created, noon, patched, release, seen, settings};
 
 fn agent_release() -> Release {

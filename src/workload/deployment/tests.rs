@@ -3,13 +3,13 @@
 use rstest::rstest;
 
 use super::*;
-use crate::model::object::owner_references;
-use crate::model::release::ScalerKind;
-use crate::model::workload::Readiness;
+use crate::model::object::{Write, owner_references};
+use crate::model::release::{ScalerKind, Settings};
 use crate::workload::testing::{
     applied, autoscaled, created, frontend, frontend_primary, hpa, including, noon, patched, release, seen,
     settings,
 };
+use crate::workload::{Error, Workload, revision};
 
 fn with(object: Value, changes: Value) -> Value {
     let mut object = object;
@@ -343,7 +343,7 @@ fn a_parked_target_has_no_replicas_and_parking_it_again_writes_nothing() {
     assert_eq!(
         writes,
         [Write::Patch {
-            id: target_id(&release()),
+            id: Kind::DEPLOYMENT.at("shop", "frontend"),
             resource_version: "41".into(),
             patch: json!({"spec": {"replicas": 0}})
         }]
