@@ -9,7 +9,7 @@ use crate::model::release::{Release, TargetKind};
 use crate::model::traffic::{Acceptance, Capabilities, RouteState, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
-use super::step::{Answer, Question};
+use super::question::{Answer, Question};
 
 /// One Canary and its surroundings at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
