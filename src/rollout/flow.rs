@@ -56,12 +56,12 @@ pub(super) fn polled(world: &Snapshot, why: Reason) -> Wait {
 /// Waits for pods; the wait ends with the watch, not with the clock.
 pub(super) fn unready(world: &Snapshot, readiness: &Readiness) -> Step {
     let (why, until) = match readiness {
-        Readiness::Ready => ("", None),
-        Readiness::Waiting { why, stuck_at } => (why.as_str(), *stuck_at),
-        Readiness::Stuck { why } => (why.as_str(), None),
+        Readiness::Ready => (String::new(), None),
+        Readiness::Waiting { why, stuck_at } => (why.to_string(), *stuck_at),
+        Readiness::Stuck { why } => (why.to_string(), None),
     };
     let told = !readiness.is_unobserved();
-    let mut wait = Wait::for_change(Reason::Readiness(why.to_owned()))
+    let mut wait = Wait::for_change(Reason::Readiness(why.clone()))
         .notices(told.then(|| messages::warning(world.status.phase, why)));
     wait.until = until;
     wait.into()

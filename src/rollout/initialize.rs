@@ -51,7 +51,7 @@ fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Flow::Continue(()),
         waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
-        Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", why),
+        Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", &why.to_string()),
     }
 }
 

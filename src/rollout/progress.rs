@@ -148,7 +148,9 @@ fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
         Readiness::Ready => Flow::Continue(()),
         // Nothing to protect: only a new revision can repair it (spec 02 E1.15).
         Readiness::Stuck { .. } if primary.ready_pods == 0 => Flow::Continue(()),
-        Readiness::Stuck { why } => end(rollback::begin(world, &Cause::Deadline { why }, Vec::new())?),
+        Readiness::Stuck { why } => {
+            end(rollback::begin(world, &Cause::Deadline { why: &why.to_string() }, Vec::new())?)
+        }
         // The canary carries everything after a failed promotion.
         Readiness::Waiting { .. } if world.canary_share() == 100 && primary.ready_pods == 0 => {
             Flow::Continue(())
@@ -159,13 +161,15 @@ fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
 
 fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if let Some(why) = &target.config_problem {
-        let wait = Readiness::Waiting { why: why.clone(), stuck_at: None };
+        let wait = Readiness::Waiting { why: why.as_str().into(), stuck_at: None };
         return end(unready(world, &wait));
     }
     match &world.within_deadline(&target.readiness) {
         Readiness::Ready => Flow::Continue(()),
         waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
-        Readiness::Stuck { why } => end(rollback::begin(world, &Cause::Deadline { why }, Vec::new())?),
+        Readiness::Stuck { why } => {
+            end(rollback::begin(world, &Cause::Deadline { why: &why.to_string() }, Vec::new())?)
+        }
     }
 }
 

@@ -139,6 +139,6 @@ fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Flow::Continue(()),
         waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
-        Readiness::Stuck { why } => end(rollback::promotion_failed(world, why)?),
+        Readiness::Stuck { why } => end(rollback::promotion_failed(world, &why.to_string())?),
     }
 }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::config::{self, Occasion, Tracked};
 use super::live::{self, edit, find};
 use super::primary::{Copied, Twin};
-use super::readiness::{self, Standard, number, prefixed};
+use super::readiness::{self, Standard, about, number};
 use super::{Error, Workload, owner, revision, scaler, shape};
 use crate::model::object::{Kind, ObjectId, Objects, Write};
 use crate::model::release::{Release, Settings};
-use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts, TargetShape};
+use crate::model::workload::{Form, Lack, PrimaryFacts, Readiness, Subject, TargetFacts, TargetShape};
 
 /// A DaemonSet as target.
 pub struct DaemonSet;
@@ -60,9 +60,9 @@ impl Workload for DaemonSet {
             revision: revision::revision(&unparked_template(target)),
             replicas: i32::from(!is_parked(target)),
             ready_pods: ready_pods(target),
-            // Flagger's text, typing error and all; nothing that a DaemonSet reports is beyond waiting.
-            readiness: prefixed(
-                &format!("canary damonset {} not ready with retryable true: ", release.target_title()),
+            // Nothing that a DaemonSet reports is beyond waiting.
+            readiness: about(
+                Subject::CanaryDaemonSet(release.target_title()),
                 readiness_of(target, standard),
             ),
             config_problem: configs.as_ref().and_then(Tracked::problem),
@@ -88,8 +88,8 @@ impl Workload for DaemonSet {
         Some(PrimaryFacts {
             replicas: i32::from(!is_parked(primary)),
             ready_pods: ready_pods(primary),
-            readiness: prefixed(
-                &format!("primary daemonset {}.{} not ready: ", release.primary_name(), release.namespace),
+            readiness: about(
+                Subject::PrimaryDaemonSet(format!("{}.{}", release.primary_name(), release.namespace)),
                 readiness_of(primary, standard),
             ),
             matches_target: twin.as_ref().is_ok_and(|twin| twin.matches(primary)),
@@ -201,10 +201,7 @@ fn must_roll(release: &Release, target: &Value) -> Result<(), Error> {
 
 fn readiness_of(daemon_set: &Value, standard: Standard) -> Readiness {
     if is_parked(daemon_set) {
-        return Readiness::Waiting {
-            why: "waiting for rollout to finish: 0 pods wanted".into(),
-            stuck_at: None,
-        };
+        return Readiness::Waiting { why: Lack::NothingWanted(Form::DaemonSet).into(), stuck_at: None };
     }
     readiness::daemon_set(daemon_set, standard)
 }

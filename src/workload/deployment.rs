@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::config::{self, Occasion, Tracked};
 use super::live::{self, edit, find};
 use super::primary::{Copied, Twin};
-use super::readiness::{self, Standard, number, prefixed};
+use super::readiness::{self, Standard, about, number};
 use super::{Error, Workload, owner, revision, scaler, shape};
 use crate::model::object::{Kind, ObjectId, Objects, Write};
 use crate::model::release::{Release, Settings};
-use crate::model::workload::{PrimaryFacts, TargetFacts, TargetShape};
+use crate::model::workload::{PrimaryFacts, Subject, TargetFacts, TargetShape};
 
 /// A Deployment as target.
 pub struct Deployment;
@@ -58,8 +58,8 @@ impl Workload for Deployment {
             revision: revision::revision(&target["spec"]["template"]),
             replicas: replicas(target),
             ready_pods: ready_pods(target),
-            readiness: prefixed(
-                &format!("canary deployment {} not ready: ", release.target_title()),
+            readiness: about(
+                Subject::CanaryDeployment(release.target_title()),
                 readiness::deployment(target, standard),
             ),
             config_problem: configs.as_ref().and_then(Tracked::problem),
@@ -85,8 +85,8 @@ impl Workload for Deployment {
         Some(PrimaryFacts {
             replicas: replicas(primary),
             ready_pods: ready_pods(primary),
-            readiness: prefixed(
-                &format!("{}.{} not ready: ", release.primary_name(), release.namespace),
+            readiness: about(
+                Subject::PrimaryDeployment(format!("{}.{}", release.primary_name(), release.namespace)),
                 readiness::deployment(primary, standard),
             ),
             matches_target: twin.as_ref().is_ok_and(|twin| twin.matches(primary)),
