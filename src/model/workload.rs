@@ -1,9 +1,11 @@
 //! What is known of a target and its primary: the words that the core and the workloads share.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::object::Write;
 
@@ -47,12 +49,12 @@ pub enum Readiness {
     Ready,
     /// Not yet. Turns into `Stuck` at `stuck_at` if nothing changes before.
     Waiting {
-        why: String,
+        why: Unready,
         stuck_at: Option<DateTime<Utc>>,
     },
     /// Past its deadline: will not become ready by waiting.
     Stuck {
-        why: String,
+        why: Unready,
     },
 }
 
@@ -60,11 +62,149 @@ impl Readiness {
     /// Whether the cluster has only not looked at the last edit yet. That passes by itself within moments and is
     /// nothing to tell anybody.
     pub fn is_unobserved(&self) -> bool {
-        matches!(self, Self::Waiting { why, .. } if why.ends_with("less than desired generation"))
+        matches!(self, Self::Waiting { why: Unready { lack: Lack::Unobserved(_), .. }, .. })
     }
 
     pub fn is_ready(&self) -> bool {
         *self == Self::Ready
+    }
+}
+
+/// The reason why a workload is not ready. Decisions look at its parts; the sentence for people is its `Display`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unready {
+    /// The workload that the sentence names, if it names one.
+    pub subject: Option<Subject>,
+    pub lack: Lack,
+    /// Name of the Deployment, if it is paused: then nothing changes before somebody resumes it.
+    pub paused: Option<String>,
+}
+
+/// The workload that a reason is about, with its title (`name.namespace`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    CanaryDeployment(String),
+    PrimaryDeployment(String),
+    CanaryDaemonSet(String),
+    PrimaryDaemonSet(String),
+}
+
+/// What a workload lacks to be ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Its controller has not looked at the last edit yet.
+    Unobserved(Form),
+    /// It is scaled to zero.
+    NothingWanted(Form),
+    /// No node takes a pod of a DaemonSet.
+    NoNodeFits,
+    /// Pods of the new revision are still to be created.
+    NotUpdated { form: Form, updated: i32, wanted: i32 },
+    /// Pods of the old revision are still to go.
+    OldReplicas(i32),
+    /// Fewer pods are available than the threshold, in percent, asks for.
+    NotAvailable { form: Form, available: i32, needed: i32, threshold: u32 },
+    /// The Deployment of this name reports that its own deadline is over.
+    PastOwnDeadline(String),
+    /// The Canary's deadline is over.
+    PastDeadline(Duration),
+    /// Something else, in words for the user.
+    Other(String),
+}
+
+/// The kind of workload whose rollout is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Deployment,
+    DaemonSet,
+}
+
+impl Form {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::DaemonSet => "daemonset",
+        }
+    }
+
+    fn pods(self) -> &'static str {
+        match self {
+            Self::Deployment => "replicas",
+            Self::DaemonSet => "pods",
+        }
+    }
+}
+
+impl From<Lack> for Unready {
+    fn from(lack: Lack) -> Self {
+        Self { subject: None, lack, paused: None }
+    }
+}
+
+impl From<String> for Unready {
+    fn from(text: String) -> Self {
+        Lack::Other(text).into()
+    }
+}
+
+impl From<&str> for Unready {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl fmt::Display for Unready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            None => {}
+            Some(Subject::CanaryDeployment(title)) => write!(f, "canary deployment {title} not ready: ")?,
+            Some(Subject::PrimaryDeployment(title)) => write!(f, "{title} not ready: ")?,
+            // Flagger's text, typing error and all.
+            Some(Subject::CanaryDaemonSet(title)) => {
+                let retryable = !matches!(self.lack, Lack::PastDeadline(_));
+                write!(f, "canary damonset {title} not ready with retryable {retryable}: ")?;
+            }
+            Some(Subject::PrimaryDaemonSet(title)) => write!(f, "primary daemonset {title} not ready: ")?,
+        }
+        write!(f, "{}", self.lack)?;
+        match &self.paused {
+            Some(name) => write!(f, ", deployment \"{name}\" is paused, set spec.paused to false"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const WAITING: &str = "waiting for rollout to finish: ";
+        match self {
+            Self::Unobserved(form) => {
+                write!(f, "{WAITING}observed {} generation less than desired generation", form.kind())
+            }
+            Self::NothingWanted(form) => write!(f, "{WAITING}0 {} wanted", form.pods()),
+            Self::NoNodeFits => write!(f, "{WAITING}0 pods wanted, no node fits"),
+            Self::NotUpdated { form, updated, wanted } => {
+                write!(f, "{WAITING}{updated} out of {wanted} new {} have been updated", form.pods())
+            }
+            Self::OldReplicas(count) => write!(f, "{WAITING}{count} old replicas are pending termination"),
+            Self::NotAvailable { form, available, needed, threshold } => write!(
+                f,
+                "{WAITING}{available} of {needed} (readyThreshold {threshold}%) updated {} are available",
+                form.pods()
+            ),
+            Self::PastOwnDeadline(name) => write!(f, "deployment \"{name}\" exceeded its progress deadline"),
+            Self::PastDeadline(deadline) => {
+                write!(f, "exceeded its progressDeadlineSeconds: {}", deadline.as_secs())
+            }
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Printed as the sentence: whoever reads a snapshot wants that.
+impl Serialize for Unready {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -116,4 +256,35 @@ pub struct DiscoveredPort {
     pub port: i32,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_edit_that_nobody_has_looked_at_is_kept_quiet() {
+        let waiting = |why: Unready| Readiness::Waiting { why, stuck_at: None };
+        let behind = Unready {
+            subject: Some(Subject::PrimaryDeployment("podinfo-primary.test".into())),
+            ..Lack::Unobserved(Form::Deployment).into()
+        };
+        assert_eq!(
+            behind.to_string(),
+            "podinfo-primary.test not ready: waiting for rollout to finish: \
+             observed deployment generation less than desired generation"
+        );
+        assert!(waiting(behind).is_unobserved());
+        // A text that only ends like it, from somebody else.
+        assert!(!waiting("no pod: less than desired generation".into()).is_unobserved());
+    }
+
+    #[test]
+    fn a_snapshot_is_printed_with_the_sentence() {
+        let why = Unready { paused: Some("podinfo".into()), ..Lack::OldReplicas(2).into() };
+        let printed = serde_json::to_value(Readiness::Stuck { why }).expect("json");
+        let sentence = "waiting for rollout to finish: 2 old replicas are pending termination, \
+                        deployment \"podinfo\" is paused, set spec.paused to false";
+        assert_eq!(printed, serde_json::json!({"Stuck": {"why": sentence}}));
+    }
 }

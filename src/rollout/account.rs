@@ -1,12 +1,13 @@
 //! What the status tells people of a decision: the revision under release, the promoted one, and what is waited for.
 //! Nothing here changes what is done.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::SubsecRound;
 
 use crate::api::status::{Blocker, BlockerKind, CanaryStatus, Phase, Revision};
 
+use super::blockers::{blocker, since};
 use super::change::SUPERSEDED;
-use super::initialize::SETTLE;
+use super::flow::SETTLE;
 use super::snapshot::Snapshot;
 use super::status;
 use super::step::{Plan, Reason, Step, Wait};
@@ -22,53 +23,6 @@ pub(super) fn account(world: &Snapshot, step: Step) -> Step {
         Step::Wait(wait) if !world.lifecycle.deleting => note(world, wait),
         step => step,
     }
-}
-
-/// The blocker that `reason` stands for, if it is one.
-pub(super) fn blocker(reason: &Reason, until: Option<DateTime<Utc>>) -> Option<Blocker> {
-    let (kind, name, until) = match reason {
-        Reason::AtRest | Reason::Deleting => return None,
-        Reason::Suspended => (BlockerKind::Suspended, None, None),
-        Reason::NextCheck(at) => (BlockerKind::NextCheck, None, Some(*at)),
-        Reason::Readiness(_) => (BlockerKind::Readiness, None, until),
-        Reason::Gate(hook) => (BlockerKind::Gate, Some(hook.clone()), None),
-        Reason::Settling(until) => (BlockerKind::Settling, None, Some(*until)),
-        Reason::NotAccepted(_) => (BlockerKind::Route, None, until),
-        Reason::Paused(_) => (BlockerKind::Paused, None, None),
-        Reason::Blocked(_) => (BlockerKind::Blocked, None, None),
-    };
-    let until = until.map(|until| until.trunc_subsecs(0));
-    let message = match reason {
-        // The time stands beside it.
-        Reason::NextCheck(_) => "one interval between two steps".to_owned(),
-        other => other.to_string(),
-    };
-    Some(Blocker { kind, name, message: shortened(&message), since: None, until })
-}
-
-/// A check that did not pass, by the name of its metric or hook.
-pub(super) fn check(name: &str, why: &str) -> Blocker {
-    Blocker {
-        kind: BlockerKind::Check,
-        name: Some(name.to_owned()),
-        message: shortened(why),
-        ..Blocker::default()
-    }
-}
-
-/// `blockers` in place of `known`: those that go on keep the time since which they stand. Bounded, as a manifest
-/// may have any number of checks.
-pub(super) fn since(
-    known: &[Blocker],
-    blockers: impl IntoIterator<Item = Blocker>,
-    now: DateTime<Utc>,
-) -> Vec<Blocker> {
-    let stand = |blocker: Blocker| {
-        let same = known.iter().find(|known| known.kind == blocker.kind && known.name == blocker.name);
-        let since = same.and_then(|known| known.since).or_else(|| Some(now.trunc_subsecs(0)));
-        Blocker { since, ..blocker }
-    };
-    blockers.into_iter().map(stand).take(MOST).collect()
 }
 
 /// What is waited for once `plan` is carried out.
@@ -163,15 +117,3 @@ fn name_revisions(world: &Snapshot, status: &mut CanaryStatus) {
     };
     status.promoted = named(&status.last_promoted_spec, status.promoted.take());
 }
-
-fn shortened(message: &str) -> String {
-    match message.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
-    }
-}
-
-/// Blockers in a status.
-const MOST: usize = 16;
-/// Characters of a message.
-const LONGEST: usize = 512;

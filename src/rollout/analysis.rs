@@ -12,11 +12,12 @@ use crate::api::status::{Blocker, Measurement};
 use crate::model::answer::{Measured, excerpt};
 use crate::model::release::{MetricCheck, MetricSource, Release, TargetKind};
 
-use super::machine::Flow;
+use super::flow::{Flow, end};
 use super::messages::{error, warning};
+use super::question::{Answer, Ask};
 use super::snapshot::Snapshot;
-use super::step::{Answer, Ask, Event, Step};
-use super::{account, gates};
+use super::step::{Event, Step};
+use super::{blockers, gates};
 
 /// What all checks of a step come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -52,7 +53,7 @@ pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
         }
     }
     if !open.is_empty() {
-        return Err(Box::new(Step::Ask(open)));
+        return end(Step::Ask(open));
     }
     let mut judged = Judged {
         judgement: Judgement::Passed,
@@ -68,11 +69,11 @@ pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
         }
         if judgement != Judgement::Passed {
             let why = event.as_ref().map_or("", |event| event.message.as_str());
-            judged.unmet.push(account::check(&check.name, why));
+            judged.unmet.push(blockers::check(&check.name, why));
         }
         judged.events.extend(event.map(|event| Event { phase: world.status.phase, ..event }));
     }
-    Ok(judged)
+    Flow::Continue(judged)
 }
 
 /// One check as the status shows it.

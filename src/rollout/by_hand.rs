@@ -8,7 +8,8 @@ use crate::model::by_hand::{Action, Request};
 use crate::model::workload::TargetFacts;
 
 use super::change::SUPERSEDED;
-use super::machine::{Flow, stop};
+use super::flow::{Flow, end, stop};
+use super::holds::{approved, held};
 use super::resting;
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
@@ -18,9 +19,9 @@ use super::{messages, upkeep};
 
 /// Acts on a request that has no answer yet.
 pub(super) fn requested(world: &Snapshot) -> Flow<()> {
-    let (Some(request), Ok(target)) = (&world.request, &world.target) else { return Ok(()) };
+    let (Some(request), Ok(target)) = (&world.request, &world.target) else { return Flow::Continue(()) };
     if world.status.conditions.is_none() || status::is_answered(&world.status, request) {
-        return Ok(());
+        return Flow::Continue(());
     }
     match &request.wish {
         Err(why) => refuse(world, request, why),
@@ -30,21 +31,6 @@ pub(super) fn requested(world: &Snapshot) -> Flow<()> {
         }
         Ok(wish) => grant(world, request, wish.action, target),
     }
-}
-
-/// Whether the checks and gates of the revision under release are skipped by hand.
-pub(super) fn promotes(world: &Snapshot) -> bool {
-    held(world, PROMOTE).is_some()
-}
-
-/// Why the revision under release is paused, if it is.
-pub(super) fn pause(world: &Snapshot) -> Option<Reason> {
-    held(world, PAUSED).map(|by| Reason::Paused(by.to_owned()))
-}
-
-/// Whether the gate `hook` was opened by hand.
-pub(super) fn is_approved(world: &Snapshot, hook: &str) -> bool {
-    approved(world).iter().any(|name| name == hook)
 }
 
 fn grant(world: &Snapshot, request: &Request, action: Action, target: &TargetFacts) -> Flow<()> {
@@ -122,7 +108,7 @@ fn abort(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> 
         Phase::Waiting => resting::abandon(&answered, target, &cause).into(),
         _ => rollback::begin(&answered, &cause, Vec::new())?,
     };
-    Err(Box::new(step))
+    end(step)
 }
 
 /// A failed revision is released again as if it were new. Where its promotion failed it is on the primary already:
@@ -166,14 +152,6 @@ fn due(world: &Snapshot) -> CanaryStatus {
         .ok()
         .and_then(|interval| world.now.checked_sub_signed(interval));
     status
-}
-
-fn held<'a>(world: &'a Snapshot, kind: &str) -> Option<&'a str> {
-    world.status.said_of(kind, &world.target.as_ref().ok()?.revision)
-}
-
-fn approved(world: &Snapshot) -> Vec<String> {
-    held(world, APPROVED).and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()
 }
 
 fn with_origin(what: &str, request: &Request) -> String {

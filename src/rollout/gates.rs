@@ -6,10 +6,11 @@ use crate::api::status::Phase;
 use crate::model::answer::Verdict;
 use crate::model::release::Hook;
 
-use super::by_hand;
-use super::machine::Flow;
+use super::flow::{Flow, end};
+use super::holds;
+use super::question::{Answer, Ask, Question};
 use super::snapshot::Snapshot;
-use super::step::{Answer, Ask, Question, Step};
+use super::step::Step;
 
 /// One round through the hooks of one type.
 pub(super) struct Round<'a> {
@@ -30,7 +31,7 @@ impl Round<'_> {
 pub(super) fn round<'a>(world: &'a Snapshot, kind: HookType, phase: Phase) -> Flow<Round<'a>> {
     let mut round = Round::open();
     for (index, hook) in numbered(world, kind) {
-        if is_gate(kind) && by_hand::is_approved(world, &hook.name) {
+        if is_gate(kind) && holds::is_approved(world, &hook.name) {
             round.passed.push(hook);
             continue;
         }
@@ -42,7 +43,7 @@ pub(super) fn round<'a>(world: &'a Snapshot, kind: HookType, phase: Phase) -> Fl
             }
         }
     }
-    Ok(round)
+    Flow::Continue(round)
 }
 
 /// The first hook of type `kind` that says yes, after those that said no.
@@ -54,11 +55,11 @@ pub(super) fn first_passed(
     let mut refused = Vec::new();
     for (index, hook) in numbered(world, kind) {
         match verdict(world, index, phase)? {
-            Verdict::Passed => return Ok((refused, Some(hook))),
+            Verdict::Passed => return Flow::Continue((refused, Some(hook))),
             Verdict::Failed(_) => refused.push(hook),
         }
     }
-    Ok((refused, None))
+    Flow::Continue((refused, None))
 }
 
 /// The question `ask` of this step.
@@ -78,7 +79,7 @@ fn numbered(world: &Snapshot, kind: HookType) -> impl Iterator<Item = (usize, &H
 fn verdict(world: &Snapshot, index: usize, phase: Phase) -> Flow<Verdict> {
     let question = question(world, Ask::Hook { index, phase });
     match world.answers.get(&question) {
-        Some(Answer::Hook(verdict)) => Ok(verdict.clone()),
-        _ => Err(Box::new(Step::Ask(vec![question]))),
+        Some(Answer::Hook(verdict)) => Flow::Continue(verdict.clone()),
+        _ => end(Step::Ask(vec![question])),
     }
 }

@@ -1,21 +1,17 @@
 //! From a new Canary to its first `Initialized`: Services, a ready primary, then the traffic, then the target's
 //! pods go. As long as the primary is not ready neither traffic nor target is touched (spec 02 E1.12).
 
-use chrono::TimeDelta;
-
 use crate::api::hooks::Severity;
 use crate::api::status::Phase;
 use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
-use super::machine::{Flow, blocked, stop, warnings};
+use super::flow::{Flow, SETTLE, blocked, end, stop, unready, warnings};
+use super::question::{Answer, Ask};
 use super::snapshot::{RoutesSeen, Snapshot};
-use super::step::{Answer, Ask, Effect, Event, Plan, Reason, Side, Step, Wait};
-use super::{gates, messages, progress, status, upkeep};
-
-/// How long proxies are given to hear of a route before the side that lost the traffic loses its pods.
-pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(5);
+use super::step::{Effect, Event, Plan, Reason, Side, Step, Wait};
+use super::{gates, messages, status, upkeep};
 
 pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     if world.status.conditions.is_none() {
@@ -44,8 +40,8 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
 /// What the mesh needs before the primary's pods start.
 fn groundwork(world: &Snapshot) -> Flow<Option<Effect>> {
     match &world.groundwork {
-        Presence::InPlace => Ok(None),
-        Presence::Absent | Presence::Drifted => Ok(Some(Effect::Groundwork)),
+        Presence::InPlace => Flow::Continue(None),
+        Presence::Absent | Presence::Drifted => Flow::Continue(Some(Effect::Groundwork)),
         Presence::Refused(why) => blocked(world, "RoutesRefused", why),
     }
 }
@@ -53,9 +49,9 @@ fn groundwork(world: &Snapshot) -> Flow<Option<Effect>> {
 /// Waits for the primary; past its deadline that is reported and nothing else.
 fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
-        Readiness::Ready => Ok(()),
-        waiting @ Readiness::Waiting { .. } => Err(Box::new(progress::unready(world, waiting))),
-        Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", why),
+        Readiness::Ready => Flow::Continue(()),
+        waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
+        Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", &why.to_string()),
     }
 }
 
@@ -80,12 +76,12 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
             Some(since) if !moved && effects.is_empty() => {
                 let until = since + SETTLE;
                 if world.now < until {
-                    return Err(Box::new(Wait::until(until, Reason::Settling(until)).into()));
+                    return end(Wait::until(until, Reason::Settling(until)));
                 }
                 // The target keeps its pods as long as the mesh may still send it requests.
                 if let Acceptance::Pending(why) = &world.acceptance {
                     let wait = Wait::for_change(Reason::NotAccepted(why.clone()));
-                    return Err(Box::new(wait.into()));
+                    return end(wait);
                 }
             }
             _ => {
@@ -97,7 +93,7 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     } else if !effects.is_empty() {
         return stop(Plan::status(status::touched_if_stalled(world)).effects(effects));
     }
-    Ok(())
+    Flow::Continue(())
 }
 
 fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<Step> {
@@ -113,27 +109,29 @@ fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -
     }
     status.last_promoted_spec = status.last_applied_spec.clone();
     let park = [Effect::PauseScaler, Effect::ScaleToZero];
-    Ok(Plan::status(status::checked(status, world))
-        .effects(park.into_iter().filter(|_| target.replicas > 0))
-        .events(events)
-        .events([messages::normal(Phase::Initialized, messages::initialized(&world.release))])
-        .alert(messages::alert_with_fields(Severity::Info, messages::initialized_alert(&world.release)))
-        .into())
+    Flow::Continue(
+        Plan::status(status::checked(status, world))
+            .effects(park.into_iter().filter(|_| target.replicas > 0))
+            .events(events)
+            .events([messages::normal(Phase::Initialized, messages::initialized(&world.release))])
+            .alert(messages::alert_with_fields(Severity::Info, messages::initialized_alert(&world.release)))
+            .into(),
+    )
 }
 
 /// Asks whether the metric providers answer. It never holds anything up: the answer is an event.
 fn probe(world: &Snapshot) -> Flow<Option<Event>> {
     if world.release.skip_analysis {
-        return Ok(None);
+        return Flow::Continue(None);
     }
     let question = gates::question(world, Ask::Providers);
     match world.answers.get(&question) {
         Some(Answer::Providers(Ok(()))) => {
-            Ok(Some(messages::normal(Phase::Initializing, messages::PROVIDERS_AVAILABLE)))
+            Flow::Continue(Some(messages::normal(Phase::Initializing, messages::PROVIDERS_AVAILABLE)))
         }
         Some(Answer::Providers(Err(why))) => {
-            Ok(Some(messages::error(Phase::Initializing, messages::providers_unavailable(why))))
+            Flow::Continue(Some(messages::error(Phase::Initializing, messages::providers_unavailable(why))))
         }
-        _ => Err(Box::new(Step::Ask(vec![question]))),
+        _ => end(Step::Ask(vec![question])),
     }
 }

@@ -15,15 +15,19 @@
 
 mod account;
 pub mod analysis;
+mod blockers;
 mod by_hand;
 pub mod change;
+mod flow;
 mod gates;
+mod holds;
 mod initialize;
 pub mod interlock;
 mod machine;
 pub mod messages;
 mod progress;
 mod promote;
+pub mod question;
 mod resting;
 mod rollback;
 pub mod snapshot;
@@ -39,8 +43,7 @@ mod testing;
 mod tests;
 
 pub use machine::next;
+pub use question::{Answer, Ask, Question};
 pub use snapshot::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
-pub use step::{
-    Alert, Answer, Ask, Effect, Event, EventKind, Outcome, Plan, Question, Reason, Side, Step, Wait,
-};
+pub use step::{Alert, Effect, Event, EventKind, Outcome, Plan, Reason, Side, Step, Wait};
 pub use upkeep::cookies;

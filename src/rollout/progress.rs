@@ -8,17 +8,17 @@ use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::analysis::{self, Judgement};
 use super::change::{Change, change, configs_changed};
-use super::machine::{Flow, polled, stop, wait};
+use super::flow::{Flow, end, polled, stop, unready, wait};
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Plan, Reason, Step, Wait};
 use super::strategy::{self, Advance, Position};
-use super::{account, by_hand, gates, messages, promote, status, upkeep};
+use super::{blockers, gates, holds, messages, promote, status, upkeep};
 
 pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
     changed(world, target, primary)?;
-    let promotes = by_hand::promotes(world);
+    let promotes = holds::promotes(world);
     let failed = world.status.failed_checks >= world.release.analysis.threshold;
     if failed && !promotes && world.now >= world.due() {
         return rollback::begin(world, &Cause::Threshold, Vec::new());
@@ -29,11 +29,11 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     if promotes {
         primary_ready(world, primary)?;
         canary_ready(world, target)?;
-        return Ok(promote::promote(world, Vec::new()).into());
+        return Flow::Continue(promote::promote(world, Vec::new()).into());
     }
     pause(world)?;
     if world.now < world.due() {
-        return Ok(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
+        return Flow::Continue(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
     }
     primary_ready(world, primary)?;
     canary_ready(world, target)?;
@@ -50,15 +50,15 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
 
 /// Paused by hand the traffic stays; only a rollback hook still has its say.
 fn pause(world: &Snapshot) -> Flow<()> {
-    let Some(pause) = by_hand::pause(world) else { return Ok(()) };
+    let Some(pause) = holds::pause(world) else { return Flow::Continue(()) };
     if world.release.hooks(HookType::Rollback).next().is_none() {
-        return Err(Box::new(wait(pause, [])));
+        return end(wait(pause, []));
     }
     if world.now < world.due() {
-        return Err(Box::new(Wait::until(world.due(), pause).into()));
+        return end(Wait::until(world.due(), pause));
     }
     rollback_hooks(world, &mut Vec::new())?;
-    Err(Box::new(polled(world, pause).into()))
+    end(polled(world, pause))
 }
 
 /// Another revision restarts the analysis at once; the promoted one ends it.
@@ -71,13 +71,13 @@ fn changed(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Fl
         {
             stop(promote::promoted(world, Vec::new()))
         }
-        Change::None => Ok(()),
+        Change::None => Flow::Continue(()),
         Change::Adopt => {
             let mut status = world.status.clone();
             status::record(&mut status, target);
             stop(Plan::status(status))
         }
-        Change::Promoted => rollback::cancel(world).and_then(|step| Err(Box::new(step))),
+        Change::Promoted => end(rollback::cancel(world)?),
         Change::New => stop(restart(world, target)?),
     }
 }
@@ -96,14 +96,14 @@ fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
         effects.push(Effect::Renew);
     }
     let event = messages::normal(Phase::Progressing, messages::restarted(&world.release));
-    Ok(Plan::status(status).effects(effects).events([event]))
+    Flow::Continue(Plan::status(status).effects(effects).events([event]))
 }
 
 /// A canary that lost all its pods loses its traffic at once, as a failed check; it starts over when they return.
 fn withdraw(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if !world.has_routes() || target.ready_pods > 0 || world.canary_share() == 0 || world.primary_pods() == 0
     {
-        return Ok(());
+        return Flow::Continue(());
     }
     let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
     let mut status = status::checked(status::touched(world), world);
@@ -122,7 +122,7 @@ fn withdraw(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
 /// Something parked the canary in the middle of its run (spec 02 E1.8).
 fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if target.replicas > 0 {
-        return Ok(());
+        return Flow::Continue(());
     }
     stop(Plan::status(world.status.clone()).effects([Effect::ScaleUp]))
 }
@@ -132,7 +132,7 @@ fn restore_weight(world: &Snapshot) -> Flow<()> {
     let earned = u32::try_from(world.status.canary_weight).unwrap_or(0);
     let weighted = matches!(world.release.analysis.strategy, Strategy::Weighted(_));
     if !weighted || world.status.phase != Phase::Progressing || world.canary_share() <= earned {
-        return Ok(());
+        return Flow::Continue(());
     }
     let route = Effect::Route(upkeep::route(world, Split::canary_gets(earned), false)?);
     let text = messages::weight_restored(&world.release, earned, world.canary_share());
@@ -145,28 +145,30 @@ fn restore_weight(world: &Snapshot) -> Flow<()> {
 
 fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
-        Readiness::Ready => Ok(()),
+        Readiness::Ready => Flow::Continue(()),
         // Nothing to protect: only a new revision can repair it (spec 02 E1.15).
-        Readiness::Stuck { .. } if primary.ready_pods == 0 => Ok(()),
+        Readiness::Stuck { .. } if primary.ready_pods == 0 => Flow::Continue(()),
         Readiness::Stuck { why } => {
-            rollback::begin(world, &Cause::Deadline { why }, Vec::new()).and_then(|step| Err(Box::new(step)))
+            end(rollback::begin(world, &Cause::Deadline { why: &why.to_string() }, Vec::new())?)
         }
         // The canary carries everything after a failed promotion.
-        Readiness::Waiting { .. } if world.canary_share() == 100 && primary.ready_pods == 0 => Ok(()),
-        waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
+        Readiness::Waiting { .. } if world.canary_share() == 100 && primary.ready_pods == 0 => {
+            Flow::Continue(())
+        }
+        waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
     }
 }
 
 fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if let Some(why) = &target.config_problem {
-        let wait = Readiness::Waiting { why: why.clone(), stuck_at: None };
-        return Err(Box::new(unready(world, &wait)));
+        let wait = Readiness::Waiting { why: why.as_str().into(), stuck_at: None };
+        return end(unready(world, &wait));
     }
     match &world.within_deadline(&target.readiness) {
-        Readiness::Ready => Ok(()),
-        waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
+        Readiness::Ready => Flow::Continue(()),
+        waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
         Readiness::Stuck { why } => {
-            rollback::begin(world, &Cause::Deadline { why }, Vec::new()).and_then(|step| Err(Box::new(step)))
+            end(rollback::begin(world, &Cause::Deadline { why: &why.to_string() }, Vec::new())?)
         }
     }
 }
@@ -174,29 +176,15 @@ fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
 /// A step counts from the moment that the mesh works by its route: before it nothing is measured. A mesh that is late
 /// by an interval costs a failed check.
 fn accepted(world: &Snapshot) -> Flow<()> {
-    let Acceptance::Pending(why) = &world.acceptance else { return Ok(()) };
+    let Acceptance::Pending(why) = &world.acceptance else { return Flow::Continue(()) };
     let until = world.due() + world.release.analysis.interval;
     if world.now < until {
-        return Err(Box::new(Wait::until(until, Reason::NotAccepted(why.clone())).into()));
+        return end(Wait::until(until, Reason::NotAccepted(why.clone())));
     }
     let mut status = status::checked(status::touched(world), world);
     status.failed_checks += 1;
     let event = messages::warning(world.status.phase, messages::route_not_accepted(&world.release, why));
     stop(Plan::status(status).events([event]))
-}
-
-/// Waits for pods; the wait ends with the watch, not with the clock.
-pub(super) fn unready(world: &Snapshot, readiness: &Readiness) -> Step {
-    let (why, until) = match readiness {
-        Readiness::Ready => ("", None),
-        Readiness::Waiting { why, stuck_at } => (why.as_str(), *stuck_at),
-        Readiness::Stuck { why } => (why.as_str(), None),
-    };
-    let told = !readiness.is_unobserved();
-    let mut wait = Wait::for_change(Reason::Readiness(why.to_owned()))
-        .notices(told.then(|| messages::warning(world.status.phase, why)));
-    wait.until = until;
-    wait.into()
 }
 
 fn rollback_hooks(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
@@ -205,9 +193,9 @@ fn rollback_hooks(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     said.extend(
         refused.iter().map(|hook| messages::normal(phase, messages::rollback_hook_silent(&hook.name))),
     );
-    let Some(hook) = passed else { return Ok(()) };
+    let Some(hook) = passed else { return Flow::Continue(()) };
     let cause = Cause::Manual { hook: &hook.name };
-    rollback::begin(world, &cause, std::mem::take(said)).and_then(|step| Err(Box::new(step)))
+    end(rollback::begin(world, &cause, std::mem::take(said))?)
 }
 
 /// The checks of this step: pre-rollout hooks before the first, rollout hooks and metrics after it.
@@ -222,20 +210,20 @@ fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
         if let Some((hook, why)) = round.closed {
             let text = messages::pre_rollout_failed(&world.release, &hook.name, &why);
             said.push(messages::warning(phase, &text));
-            return failed_check(world, said, Vec::new(), vec![account::check(&hook.name, &text)]);
+            return failed_check(world, said, Vec::new(), vec![blockers::check(&hook.name, &text)]);
         }
-        return Ok(Vec::new());
+        return Flow::Continue(Vec::new());
     }
     let round = gates::round(world, HookType::Rollout, Phase::Progressing)?;
     if let Some((hook, why)) = round.closed {
         let text = messages::rollout_hook_failed(&world.release, &hook.name, &why);
         said.push(messages::warning(phase, &text));
-        return failed_check(world, said, Vec::new(), vec![account::check(&hook.name, &text)]);
+        return failed_check(world, said, Vec::new(), vec![blockers::check(&hook.name, &text)]);
     }
     let judged = analysis::judge(world)?;
     said.extend(judged.events);
     match judged.judgement {
-        Judgement::Passed => Ok(judged.measurements),
+        Judgement::Passed => Flow::Continue(judged.measurements),
         Judgement::Failed => failed_check(world, said, judged.measurements, judged.unmet),
         Judgement::Held => {
             stop(Plan::status(unmet(world, judged.measurements, judged.unmet)).events(std::mem::take(said)))
@@ -277,7 +265,7 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
             let route = Effect::Route(upkeep::route(world, split, mirror)?);
             status.canary_weight = i64::from(split.canary());
             said.push(messages::normal(status.phase, messages::weight(release, split.canary())));
-            Ok(Plan::status(status).effects([route]).events(said).into())
+            Flow::Continue(Plan::status(status).effects([route]).events(said).into())
         }
         Advance::Iterate { routes, of } => {
             let mut effects = Vec::new();
@@ -286,7 +274,7 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
             }
             status.iterations += 1;
             said.push(messages::normal(status.phase, messages::iteration(release, status.iterations, of)));
-            Ok(Plan::status(status).effects(effects).events(said).into())
+            Flow::Continue(Plan::status(status).effects(effects).events(said).into())
         }
         Advance::RouteAll => {
             promotion_gate(world, &mut said)?;
@@ -297,13 +285,13 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
                 said.push(messages::normal(status.phase, text));
             }
             status.iterations += 1;
-            Ok(Plan::status(status).effects(effects).events(said).into())
+            Flow::Continue(Plan::status(status).effects(effects).events(said).into())
         }
         Advance::Promote { gated } => {
             if gated {
                 promotion_gate(world, &mut said)?;
             }
-            Ok(promote::promote(world, said).into())
+            Flow::Continue(promote::promote(world, said).into())
         }
     }
 }
@@ -311,7 +299,7 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
 /// No step and no promotion of a weighted run while a confirm-traffic-increase hook says no.
 fn traffic_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     if world.status.phase == Phase::WaitingPromotion {
-        return Ok(());
+        return Flow::Continue(());
     }
     let phase = world.status.phase;
     let round = gates::round(world, HookType::ConfirmTrafficIncrease, Phase::Progressing)?;
@@ -321,13 +309,13 @@ fn traffic_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
             .iter()
             .map(|hook| messages::normal(phase, messages::traffic_increase_passed(&hook.name))),
     );
-    let Some((hook, _)) = round.closed else { return Ok(()) };
+    let Some((hook, _)) = round.closed else { return Flow::Continue(()) };
     let text = messages::waiting_for_traffic_increase(&world.release, &hook.name);
     let mut wait = polled(world, Reason::Gate(hook.name.clone())).notices([messages::warning(phase, text)]);
     if !hook.mute_alert {
         wait.alerts.push(messages::alert(Severity::Warn, messages::WAITING_TRAFFIC_ALERT));
     }
-    Err(Box::new(wait.into()))
+    end(wait)
 }
 
 /// No promotion while a confirm-promotion hook says no; the analysis goes on meanwhile.
@@ -341,10 +329,10 @@ fn promotion_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
                 .iter()
                 .map(|hook| messages::normal(phase, messages::confirm_promotion_passed(&hook.name))),
         );
-        return Ok(());
+        return Flow::Continue(());
     };
     if phase == Phase::WaitingPromotion {
-        return Err(Box::new(polled(world, Reason::Gate(hook.name.clone())).into()));
+        return end(polled(world, Reason::Gate(hook.name.clone())));
     }
     let status = status::checked(status::phase(world, Phase::WaitingPromotion), world);
     let text = messages::waiting_for_promotion(&world.release, &hook.name);

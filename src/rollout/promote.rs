@@ -5,8 +5,7 @@ use crate::model::traffic::Split;
 use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::configs_changed;
-use super::machine::Flow;
-use super::progress::unready;
+use super::flow::{Flow, end, stop, unready};
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
@@ -31,7 +30,7 @@ pub(super) fn promoted(world: &Snapshot, said: Vec<Event>) -> Plan {
 pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
         // The flag was set in the middle of a run: traffic first, as in every promotion.
-        return Ok(promote(world, Vec::new()).into());
+        return Flow::Continue(promote(world, Vec::new()).into());
     }
     let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
     let open = rollback::close(&mut status, world, Ending::Skipped);
@@ -39,7 +38,7 @@ pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
         .effects([Effect::Promote, Effect::Scaler, Effect::PauseScaler, Effect::ScaleToZero])
         .events([messages::normal(world.status.phase, messages::copying(&world.release))])
         .outcome(Outcome::Skipped);
-    Ok(last_words(world, plan, Ending::Skipped, open).into())
+    Flow::Continue(last_words(world, plan, Ending::Skipped, open).into())
 }
 
 /// Says that the run is over, unless post-rollout hooks come first.
@@ -56,13 +55,13 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     let share = world.canary_share();
     hand_back(world, target, primary)?;
     if world.now < world.due() {
-        return Ok(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
+        return Flow::Continue(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
     }
     primary_ready(world, primary)?;
     if world.has_routes() && share > 0 {
         match &target.readiness {
             waiting @ Readiness::Waiting { .. } if target.revision == world.status.last_applied_spec => {
-                return Ok(unready(world, waiting));
+                return Flow::Continue(unready(world, waiting));
             }
             _ => {}
         }
@@ -71,7 +70,7 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     let status = status::checked(status::phase(world, Phase::Finalising), world);
     let handed_back = share == 0 && !world.routes.mirrored();
     if !world.has_routes() || handed_back {
-        return Ok(Plan::status(status).into());
+        return Flow::Continue(Plan::status(status).into());
     }
     if step == 0 || share <= step {
         let split = Split::PRIMARY;
@@ -80,17 +79,18 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
             _ => messages::primary_weight(&world.release, split.primary()),
         };
         let route = Effect::Route(upkeep::last_route(world, split)?);
-        return Ok(Plan::status(status)
-            .effects([route])
-            .events([messages::normal(Phase::Promoting, text)])
-            .into());
+        return Flow::Continue(
+            Plan::status(status).effects([route]).events([messages::normal(Phase::Promoting, text)]).into(),
+        );
     }
     let split = Split::canary_gets(share - step);
     let route = Effect::Route(upkeep::route(world, split, false)?);
     let mut status = status::checked(status::touched(world), world);
     status.canary_weight = i64::from(split.canary());
     let text = messages::primary_weight(&world.release, split.primary());
-    Ok(Plan::status(status).effects([route]).events([messages::normal(Phase::Promoting, text)]).into())
+    Flow::Continue(
+        Plan::status(status).effects([route]).events([messages::normal(Phase::Promoting, text)]).into(),
+    )
 }
 
 /// While the primary rolls out, the canary's traffic must not meet pods that nobody has analysed, or none at all:
@@ -99,31 +99,31 @@ fn hand_back(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> 
     let replaced =
         target.revision != world.status.last_applied_spec || configs_changed(&world.status, target);
     if !world.has_routes() || world.canary_share() == 0 || primary.ready_pods == 0 {
-        return Ok(());
+        return Flow::Continue(());
     }
     if !replaced && target.ready_pods > 0 {
-        return Ok(());
+        return Flow::Continue(());
     }
     let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
     let mut status = status::touched(world);
     status.canary_weight = 0;
     status::release_cookies(&mut status);
     let event = messages::normal(Phase::Promoting, messages::ROUTE_ALL_TO_PRIMARY);
-    super::machine::stop(Plan::status(status).effects([route]).events([event]))
+    stop(Plan::status(status).effects([route]).events([event]))
 }
 
 /// All traffic is on the primary: the canary's pods go (T12).
 pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
     let (_, primary) = upkeep::upkeep(world)?;
     if world.now < world.due() {
-        return Ok(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
+        return Flow::Continue(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
     }
     primary_ready(world, primary)?;
     if world.has_routes() && world.canary_share() > 0 {
         // Somebody moved it back: the canary keeps its pods until the primary has the traffic.
         let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
         let status = status::checked(status::touched(world), world);
-        return Ok(Plan::status(status).effects([route]).into());
+        return Flow::Continue(Plan::status(status).effects([route]).into());
     }
     let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
     let open = rollback::close(&mut status, world, Ending::Completed);
@@ -132,15 +132,13 @@ pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
     let outcome = if skipped { Outcome::Skipped } else { Outcome::Completed };
     let effects = [Effect::PauseScaler, Effect::ScaleToZero, Effect::Prune];
     let plan = Plan::status(status).effects(effects).outcome(outcome);
-    Ok(last_words(world, plan, Ending::Completed, open).into())
+    Flow::Continue(last_words(world, plan, Ending::Completed, open).into())
 }
 
 fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
-        Readiness::Ready => Ok(()),
-        waiting @ Readiness::Waiting { .. } => Err(Box::new(unready(world, waiting))),
-        Readiness::Stuck { why } => {
-            rollback::promotion_failed(world, why).and_then(|step| Err(Box::new(step)))
-        }
+        Readiness::Ready => Flow::Continue(()),
+        waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
+        Readiness::Stuck { why } => end(rollback::promotion_failed(world, &why.to_string())?),
     }
 }

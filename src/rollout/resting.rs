@@ -6,12 +6,12 @@ use crate::model::traffic::Split;
 use crate::model::workload::TargetFacts;
 
 use super::change::{Change, applied, change, configs_changed};
+use super::flow::{Flow, polled, stop, wait};
 use super::gates::Round;
-use super::machine::{Flow, polled, stop, wait};
 use super::rollback::{Cause, Ending};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
-use super::{by_hand, gates, messages, rollback, status, upkeep};
+use super::{gates, holds, messages, rollback, status, upkeep};
 
 pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
@@ -36,7 +36,7 @@ pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
 
 /// Post-rollout hooks of the last run, and what is said after them.
 fn close(world: &Snapshot) -> Flow<()> {
-    let Some(ending) = Ending::pending(world) else { return Ok(()) };
+    let Some(ending) = Ending::pending(world) else { return Flow::Continue(()) };
     let phase = world.status.phase;
     let round = gates::round(world, HookType::PostRollout, phase)?;
     let mut events: Vec<Event> = round
@@ -66,7 +66,7 @@ fn unchanged(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     if status::differs(&world.status, &status) {
         return stop(Plan::status(status));
     }
-    Ok(wait(Reason::AtRest, []))
+    Flow::Continue(wait(Reason::AtRest, []))
 }
 
 /// The revision that waited for approval was taken back (spec 02 E1.19).
@@ -78,7 +78,7 @@ fn withdrawn(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
         status.last_promoted_spec = status.last_applied_spec.clone();
     }
     let event = messages::normal(status.phase, messages::cancelled(&world.release));
-    Ok(Plan::status(status).events([event]).into())
+    Flow::Continue(Plan::status(status).events([event]).into())
 }
 
 /// A new revision: the gate, then the canary's pods, then the record of what was started, in one write.
@@ -86,19 +86,19 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     let release = &world.release;
     let phase = world.status.phase;
     if phase == Phase::Waiting {
-        let pause = by_hand::pause(world);
+        let pause = holds::pause(world);
         if world.now < world.due() {
-            return Ok(Wait::until(world.due(), pause.unwrap_or_else(|| gate(world))).into());
+            return Flow::Continue(Wait::until(world.due(), pause.unwrap_or_else(|| gate(world))).into());
         }
         reject(world, target)?;
         if let Some(pause) = pause {
-            return Ok(polled(world, pause).into());
+            return Flow::Continue(polled(world, pause).into());
         }
     }
     let kind = HookType::ConfirmRollout;
-    let round = if by_hand::promotes(world) { Round::open() } else { gates::round(world, kind, phase)? };
+    let round = if holds::promotes(world) { Round::open() } else { gates::round(world, kind, phase)? };
     if let Some((hook, _)) = round.closed {
-        return Ok(closed(world, &hook.name, hook.mute_alert));
+        return Flow::Continue(closed(world, &hook.name, hook.mute_alert));
     }
     let mut events: Vec<Event> = round
         .passed
@@ -121,11 +121,13 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
             status.canary_weight = i64::from(world.canary_share());
         }
     }
-    Ok(Plan::status(status)
-        .effects(effects)
-        .events(events)
-        .alert(messages::alert_with_fields(Severity::Info, messages::STARTED_ALERT))
-        .into())
+    Flow::Continue(
+        Plan::status(status)
+            .effects(effects)
+            .events(events)
+            .alert(messages::alert_with_fields(Severity::Info, messages::STARTED_ALERT))
+            .into(),
+    )
 }
 
 /// The gate is closed: said once, then asked once per interval.
@@ -147,7 +149,7 @@ fn closed(world: &Snapshot, hook: &str, muted: bool) -> Step {
 /// A rollback hook ends a run that waits for its approval as well (spec 02 E1.20).
 fn reject(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     let (_, passed) = gates::first_passed(world, HookType::Rollback, world.status.phase)?;
-    let Some(hook) = passed else { return Ok(()) };
+    let Some(hook) = passed else { return Flow::Continue(()) };
     stop(abandon(world, target, &Cause::Manual { hook: &hook.name }))
 }
 

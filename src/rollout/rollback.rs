@@ -8,8 +8,7 @@ use crate::api::status::{CanaryStatus, POST_ROLLOUT, Phase};
 use crate::model::traffic::Split;
 
 use super::change::{Change, change};
-use super::initialize::SETTLE;
-use super::machine::{Flow, stop};
+use super::flow::{Flow, SETTLE, stop};
 use super::snapshot::Snapshot;
 use super::step::{Alert, Effect, Event, Outcome, Plan, Reason, Step, Wait};
 use super::{messages, status, upkeep};
@@ -32,27 +31,27 @@ pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Fl
     events.splice(0..0, said);
     let moves = world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored());
     if !moves {
-        return Ok(finish(world, events, Some(alert)).into());
+        return Flow::Continue(finish(world, events, Some(alert)).into());
     }
     let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
     let mut status = status::touched(world);
     status.canary_weight = 0;
     status::settle(&mut status, Phase::Failed, world.now);
     status::release_cookies(&mut status);
-    Ok(Plan::status(status).effects([route]).events(events).alert(alert).into())
+    Flow::Continue(Plan::status(status).effects([route]).events(events).alert(alert).into())
 }
 
 /// The routes were turned at `since`; the canary's pods go when that has settled.
 pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
     let until = since + SETTLE;
     if world.now < until {
-        return Ok(Wait::until(until, Reason::Settling(until)).into());
+        return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
     }
     let cancelled = world.status.settling().is_some_and(|(next, _)| next == Phase::Succeeded);
     if cancelled {
-        return Ok(cancel_finish(world).into());
+        return Flow::Continue(cancel_finish(world).into());
     }
-    Ok(finish(world, Vec::new(), None).into())
+    Flow::Continue(finish(world, Vec::new(), None).into())
 }
 
 /// A run whose target went back to the promoted revision: nothing failed, nothing is left to do (spec 02 E1.17).
@@ -64,9 +63,9 @@ pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
         status.canary_weight = 0;
         status::settle(&mut status, Phase::Succeeded, world.now);
         status::release_cookies(&mut status);
-        return Ok(Plan::status(status).effects([route]).events([event]).into());
+        return Flow::Continue(Plan::status(status).effects([route]).events([event]).into());
     }
-    Ok(cancel_finish(world).events([event]).into())
+    Flow::Continue(cancel_finish(world).events([event]).into())
 }
 
 fn cancel_finish(world: &Snapshot) -> Plan {

@@ -7,9 +7,9 @@ use crate::api::status::CanaryStatus;
 use crate::model::by_hand::Request;
 use crate::model::release::{Release, TargetKind};
 use crate::model::traffic::{Acceptance, Capabilities, RouteState, Split};
-use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
+use crate::model::workload::{Lack, Presence, PrimaryFacts, Readiness, TargetFacts, Unready};
 
-use super::step::{Answer, Question};
+use super::question::{Answer, Question};
 
 /// One Canary and its surroundings at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -139,10 +139,8 @@ impl Snapshot {
                 if self.now < until {
                     return Readiness::Waiting { why: why.clone(), stuck_at: Some(until) };
                 }
-                let whose = why.find("waiting for rollout").map_or("", |at| &why[..at]);
-                let whose = whose.replace("retryable true", "retryable false");
-                let seconds = deadline.as_secs();
-                Readiness::Stuck { why: format!("{whose}exceeded its progressDeadlineSeconds: {seconds}") }
+                let (subject, lack) = (why.subject.clone(), Lack::PastDeadline(deadline));
+                Readiness::Stuck { why: Unready { subject, lack, paused: None } }
             }
             _ => readiness.clone(),
         }

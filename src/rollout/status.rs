@@ -9,7 +9,7 @@ use crate::model::by_hand::Request;
 use crate::model::release::{Problem, Release};
 use crate::model::workload::TargetFacts;
 
-use super::account;
+use super::blockers;
 use super::change;
 use super::snapshot::Snapshot;
 use super::step::{Alert, Reason};
@@ -198,7 +198,8 @@ pub fn refused(
     status.last_transition_time = Some(now);
     let text = problem_text(problems);
     stall(&mut status, "InvalidSpec", &text, now);
-    status.blockers = account::since(&observed.blockers, account::blocker(&Reason::Blocked(text), None), now);
+    status.blockers =
+        blockers::since(&observed.blockers, blockers::blocker(&Reason::Blocked(text), None), now);
     status
 }
 

@@ -4,50 +4,52 @@
 use crate::api::status::Phase;
 use crate::model::workload::Readiness;
 
-use super::initialize::SETTLE;
-use super::machine::{Flow, wait};
+use super::flow::{Flow, SETTLE, unready, wait};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step, Wait};
-use super::{messages, progress, status};
+use super::{messages, status};
 
 pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
     if !world.lifecycle.has_finalizer {
-        return Ok(wait(Reason::Deleting, []));
+        return Flow::Continue(wait(Reason::Deleting, []));
     }
     if !world.release.revert_on_deletion {
         let cleanup = world.lifecycle.needs_cleanup.then_some(Effect::RemoveRoutes);
         let effects = cleanup.into_iter().chain([Effect::RemoveFinalizer]);
-        return Ok(Plan::status(world.status.clone()).effects(effects).into());
+        return Flow::Continue(Plan::status(world.status.clone()).effects(effects).into());
     }
     if world.status.phase != Phase::Terminating {
         let status = status::phase(world, Phase::Terminating);
         let event = messages::normal(Phase::Terminating, messages::terminating(&world.release));
-        return Ok(Plan::status(status)
-            .effects([Effect::ResumeScaler, Effect::RevertTarget])
-            .events([event])
-            .into());
+        return Flow::Continue(
+            Plan::status(status).effects([Effect::ResumeScaler, Effect::RevertTarget]).events([event]).into(),
+        );
     }
     // A target that is gone needs no pods (spec 02 E9.1).
     if let Ok(target) = &world.target {
         if target.replicas == 0 {
-            return Ok(Plan::status(world.status.clone()).effects([Effect::RevertTarget]).into());
+            return Flow::Continue(Plan::status(world.status.clone()).effects([Effect::RevertTarget]).into());
         }
         match &target.readiness {
             Readiness::Ready => {}
-            unready @ (Readiness::Waiting { .. } | Readiness::Stuck { .. }) => {
-                return Ok(progress::unready(world, unready));
+            late @ (Readiness::Waiting { .. } | Readiness::Stuck { .. }) => {
+                return Flow::Continue(unready(world, late));
             }
         }
     }
     let Some((_, since)) = world.status.settling() else {
         let mut status = status::touched(world);
         status::settle(&mut status, Phase::Terminated, world.now);
-        return Ok(Plan::status(status).effects([Effect::RevertService, Effect::RevertRoutes]).into());
+        return Flow::Continue(
+            Plan::status(status).effects([Effect::RevertService, Effect::RevertRoutes]).into(),
+        );
     };
     let until = since + SETTLE;
     if world.now < until {
-        return Ok(Wait::until(until, Reason::Settling(until)).into());
+        return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
     }
     let event = messages::normal(Phase::Terminating, messages::terminated(&world.release));
-    Ok(Plan::status(world.status.clone()).effects([Effect::RemoveFinalizer]).events([event]).into())
+    Flow::Continue(
+        Plan::status(world.status.clone()).effects([Effect::RemoveFinalizer]).events([event]).into(),
+    )
 }

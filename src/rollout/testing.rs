@@ -13,7 +13,8 @@ use crate::model::testing;
 use crate::model::traffic::{Acceptance, Capabilities, Cookies, RouteState, RouteWish, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
-use super::step::{Alert, Answer, Ask, Effect, Event, Outcome, Question, Reason, Side, Step};
+use super::question::{Answer, Ask, Question};
+use super::step::{Alert, Effect, Event, Outcome, Reason, Side, Step};
 use super::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies, next, status};
 
 /// A mesh that can do everything.

@@ -7,13 +7,13 @@ use crate::model::release::{Release, TargetKind};
 use crate::model::traffic::{Cookies, RouteWish, Split};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts};
 
+use super::flow::{Flow, blocked, stop};
 use super::interlock::{self, Cleared};
-use super::machine::{Flow, blocked, stop};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Effect, Plan, Side};
 use super::{messages, status};
 
-/// Brings back what is missing and repairs what drifted; `Ok` with both workloads when there was nothing to do.
+/// Brings back what is missing and repairs what drifted; goes on with both workloads when there was nothing to do.
 pub(super) fn upkeep(world: &Snapshot) -> Flow<(&TargetFacts, &PrimaryFacts)> {
     let target = target(world)?;
     // Before the Services: without a primary the traffic stays where it is.
@@ -22,13 +22,13 @@ pub(super) fn upkeep(world: &Snapshot) -> Flow<(&TargetFacts, &PrimaryFacts)> {
     act(world, services)?;
     act(world, scaler(world)?)?;
     act(world, routes(world)?)?;
-    Ok((target, primary))
+    Flow::Continue((target, primary))
 }
 
 /// The target, or the reason why there is none.
 pub(super) fn target(world: &Snapshot) -> Flow<&TargetFacts> {
     match &world.target {
-        Ok(target) => Ok(target),
+        Ok(target) => Flow::Continue(target),
         Err(why) => blocked(world, "TargetUnusable", why),
     }
 }
@@ -37,7 +37,7 @@ pub(super) fn target(world: &Snapshot) -> Flow<&TargetFacts> {
 pub(super) fn complete(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     match &target.config_problem {
         Some(why) => blocked(world, "ConfigUnavailable", why),
-        None => Ok(()),
+        None => Flow::Continue(()),
     }
 }
 
@@ -56,14 +56,14 @@ pub(super) fn services(world: &Snapshot, sides: &[Side]) -> Flow<Vec<Effect>> {
             Presence::Refused(why) => return blocked(world, "ServiceRefused", why),
         }
     }
-    Ok(effects)
+    Flow::Continue(effects)
 }
 
 /// The write for the primary's autoscaler, if it is not in place.
 pub(super) fn scaler(world: &Snapshot) -> Flow<Vec<Effect>> {
     match &world.scaler {
-        Presence::InPlace => Ok(Vec::new()),
-        Presence::Absent | Presence::Drifted => Ok(vec![Effect::Scaler]),
+        Presence::InPlace => Flow::Continue(Vec::new()),
+        Presence::Absent | Presence::Drifted => Flow::Continue(vec![Effect::Scaler]),
         Presence::Refused(why) => blocked(world, "ScalerUnusable", why),
     }
 }
@@ -72,7 +72,10 @@ pub(super) fn scaler(world: &Snapshot) -> Flow<Vec<Effect>> {
 /// with the numbers.
 pub(super) fn route(world: &Snapshot, split: Split, mirror: bool) -> Flow<Cleared> {
     let wish = RouteWish { split, mirror, cookies: cookies(&world.status, split) };
-    interlock::clear(world, wish).or_else(|refusal| blocked(world, "TrafficInterlock", &refusal.0))
+    match interlock::clear(world, wish) {
+        Ok(cleared) => Flow::Continue(cleared),
+        Err(refusal) => blocked(world, "TrafficInterlock", &refusal.0),
+    }
 }
 
 /// The routes at the end of a run: clients are told to drop its cookie.
@@ -96,7 +99,7 @@ pub fn cookies(status: &CanaryStatus, split: Split) -> Cookies {
 
 fn primary<'a>(world: &'a Snapshot, target: &TargetFacts) -> Flow<&'a PrimaryFacts> {
     match &world.primary {
-        Some(primary) => Ok(primary),
+        Some(primary) => Flow::Continue(primary),
         None if is_another(world, target) => {
             let status = status::phase(world, Phase::Initializing);
             let event = messages::normal(Phase::Initializing, messages::another_target(&world.release));
@@ -135,7 +138,7 @@ fn is_another(world: &Snapshot, target: &TargetFacts) -> bool {
 
 fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {
     if !world.has_routes() {
-        return Ok(Vec::new());
+        return Flow::Continue(Vec::new());
     }
     let (split, mirror) = match &world.routes {
         RoutesSeen::Refused(why) => return blocked(world, "RoutesRefused", why),
@@ -147,11 +150,11 @@ fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {
             match (moved, in_place) {
                 (true, _) => (expected(world), false),
                 (false, false) => (state.split, state.mirrored),
-                (false, true) => return Ok(Vec::new()),
+                (false, true) => return Flow::Continue(Vec::new()),
             }
         }
     };
-    Ok(vec![Effect::Route(route(world, split, mirror)?)])
+    Flow::Continue(vec![Effect::Route(route(world, split, mirror)?)])
 }
 
 /// The split that the status stands for.
@@ -161,7 +164,7 @@ fn expected(world: &Snapshot) -> Split {
 
 fn act(world: &Snapshot, effects: Vec<Effect>) -> Flow<()> {
     if effects.is_empty() {
-        return Ok(());
+        return Flow::Continue(());
     }
     stop(Plan::status(status::touched_if_stalled(world)).effects(effects))
 }

@@ -9,7 +9,7 @@ use super::templated::Templated;
 use super::{Error, config};
 use crate::model::object::{Kind, Objects};
 use crate::model::release::Release;
-use crate::model::workload::Readiness;
+use crate::model::workload::{Form, Lack, Readiness, Subject};
 
 /// A DaemonSet as target.
 pub struct DaemonSet;
@@ -26,13 +26,12 @@ impl Templated for DaemonSet {
         ),
     ];
 
-    /// Flagger's text, typing error and all; nothing that a DaemonSet reports is beyond waiting.
-    fn unready_target(&self, release: &Release) -> String {
-        format!("canary damonset {} not ready with retryable true: ", release.target_title())
+    fn canary_called(&self, title: String) -> Subject {
+        Subject::CanaryDaemonSet(title)
     }
 
-    fn unready_primary(&self, release: &Release) -> String {
-        format!("primary daemonset {}.{} not ready: ", release.primary_name(), release.namespace)
+    fn primary_called(&self, title: String) -> Subject {
+        Subject::PrimaryDaemonSet(title)
     }
 
     /// Refuses other strategies than `RollingUpdate`: with them a new revision would not come by itself.
@@ -69,10 +68,7 @@ impl Templated for DaemonSet {
 
     fn readiness(&self, daemon_set: &Value, standard: Standard) -> Readiness {
         if is_parked(daemon_set) {
-            return Readiness::Waiting {
-                why: "waiting for rollout to finish: 0 pods wanted".into(),
-                stuck_at: None,
-            };
+            return Readiness::Waiting { why: Lack::NothingWanted(Form::DaemonSet).into(), stuck_at: None };
         }
         readiness::daemon_set(daemon_set, standard)
     }

@@ -8,7 +8,7 @@ use super::templated::{Templated, primary_id};
 use super::{config, scaler};
 use crate::model::object::{Kind, Objects};
 use crate::model::release::Release;
-use crate::model::workload::Readiness;
+use crate::model::workload::{Readiness, Subject};
 
 /// A Deployment as target.
 pub struct Deployment;
@@ -26,12 +26,12 @@ impl Templated for Deployment {
         ),
     ];
 
-    fn unready_target(&self, release: &Release) -> String {
-        format!("canary deployment {} not ready: ", release.target_title())
+    fn canary_called(&self, title: String) -> Subject {
+        Subject::CanaryDeployment(title)
     }
 
-    fn unready_primary(&self, release: &Release) -> String {
-        format!("{}.{} not ready: ", release.primary_name(), release.namespace)
+    fn primary_called(&self, title: String) -> Subject {
+        Subject::PrimaryDeployment(title)
     }
 
     fn replicas(&self, deployment: &Value) -> i32 {

@@ -148,7 +148,7 @@ fn annotation(name: &str) -> Value {
 
 /// Knative keeps no deadline of ours, and a revision that has no pods since nobody calls it is ready.
 fn readiness(release: &Release, name: &str, seen: &Objects) -> Readiness {
-    let waiting = |why: String| Readiness::Waiting { why, stuck_at: None };
+    let waiting = |why: String| Readiness::Waiting { why: why.into(), stuck_at: None };
     let id = revision_id(release, name);
     let Some(revision) = seen.get(&id) else {
         return waiting(missing("Knative Revision", &id));
@@ -242,7 +242,7 @@ mod tests {
     fn a_revision_that_is_not_ready_is_waited_for_with_its_reason() {
         let seen = seen(service(Some("podinfo-00001"), "podinfo-00002"), &[("podinfo-00002", "False")]);
         let facts = Knative.target(&release(), &Settings::default(), &seen, noon()).expect("a target");
-        let why = "Knative Revision podinfo-00002.shop is not ready: no image".to_owned();
+        let why = "Knative Revision podinfo-00002.shop is not ready: no image".into();
         assert_eq!((facts.ready_pods, facts.readiness), (0, Readiness::Waiting { why, stuck_at: None }));
         let names: Vec<String> =
             Knative.named_reads(&release(), &seen).into_iter().map(|id| id.name).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::model::workload::Readiness;
+use crate::model::workload::{Form, Lack, Readiness, Subject, Unready};
 
 /// What a workload is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -30,14 +30,14 @@ pub fn deployment(object: &Value, standard: Standard) -> Readiness {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
 
     if is_behind(object) {
-        return waiting("observed deployment generation less than desired generation".into());
+        return waiting(Lack::Unobserved(Form::Deployment));
     }
     if wanted <= 0 {
-        return waiting("0 replicas wanted".into());
+        return waiting(Lack::NothingWanted(Form::Deployment));
     }
     let progressing = condition(status, "Progressing");
     if progressing.is_some_and(|condition| condition["reason"] == "ProgressDeadlineExceeded") {
-        return Readiness::Stuck { why: format!("deployment \"{name}\" exceeded its progress deadline") };
+        return Readiness::Stuck { why: Lack::PastOwnDeadline(name.to_owned()).into() };
     }
     // Once its revision is rolled out, a Deployment that an autoscaler sizes is measured by what that one keeps at
     // least: pods that come and go with the load are no part of a release.
@@ -47,21 +47,17 @@ pub fn deployment(object: &Value, standard: Standard) -> Readiness {
         None => (wanted, updated),
     };
     let needed = share(counted, standard.threshold);
-    let mut why = if updated < expected {
-        format!("{updated} out of {expected} new replicas have been updated")
+    let lack = if updated < expected {
+        Lack::NotUpdated { form: Form::Deployment, updated, wanted: expected }
     } else if count("replicas") > updated {
-        format!("{} old replicas are pending termination", count("replicas") - updated)
+        Lack::OldReplicas(count("replicas") - updated)
     } else if available < needed {
-        format!(
-            "{available} of {needed} (readyThreshold {}%) updated replicas are available",
-            standard.threshold
-        )
+        Lack::NotAvailable { form: Form::Deployment, available, needed, threshold: standard.threshold }
     } else {
         return Readiness::Ready;
     };
-    if object["spec"]["paused"] == true {
-        why.push_str(&format!(", deployment \"{name}\" is paused, set spec.paused to false"));
-    }
+    let paused = (object["spec"]["paused"] == true).then(|| name.to_owned());
+    let why = Unready { subject: None, lack, paused };
     let stuck_at = progressing
         .and(condition(status, "Available"))
         .filter(|available| {
@@ -70,8 +66,8 @@ pub fn deployment(object: &Value, standard: Standard) -> Readiness {
         .and_then(|available| time(&available["lastUpdateTime"]))
         .and_then(|since| since.checked_add_signed(TimeDelta::from_std(standard.deadline).ok()?));
     match stuck_at {
-        Some(deadline) if standard.now >= deadline => Readiness::Stuck { why: format!("{WAITING}{why}") },
-        stuck_at => Readiness::Waiting { why: format!("{WAITING}{why}"), stuck_at },
+        Some(deadline) if standard.now >= deadline => Readiness::Stuck { why },
+        stuck_at => Readiness::Waiting { why, stuck_at },
     }
 }
 
@@ -83,31 +79,32 @@ pub fn daemon_set(object: &Value, standard: Standard) -> Readiness {
     let (updated, desired, available) =
         (count("updatedNumberScheduled"), count("desiredNumberScheduled"), count("numberAvailable"));
     if is_behind(object) {
-        return waiting("observed daemonset generation less than desired generation".into());
+        return waiting(Lack::Unobserved(Form::DaemonSet));
     }
     let needed = share(desired, standard.threshold);
     if desired <= 0 {
-        waiting("0 pods wanted, no node fits".into())
+        waiting(Lack::NoNodeFits)
     } else if updated < desired {
-        waiting(format!("{updated} out of {desired} new pods have been updated"))
+        waiting(Lack::NotUpdated { form: Form::DaemonSet, updated, wanted: desired })
     } else if available < needed {
-        waiting(format!(
-            "{available} of {needed} (readyThreshold {}%) updated pods are available",
-            standard.threshold
-        ))
+        waiting(Lack::NotAvailable {
+            form: Form::DaemonSet,
+            available,
+            needed,
+            threshold: standard.threshold,
+        })
     } else {
         Readiness::Ready
     }
 }
 
-/// Says of which workload the reason speaks.
-pub fn prefixed(prefix: &str, readiness: Readiness) -> Readiness {
+/// `readiness`, with `subject` as the workload that its reason names.
+pub fn about(subject: Subject, readiness: Readiness) -> Readiness {
+    let named = |why: Unready| Unready { subject: Some(subject), ..why };
     match readiness {
         Readiness::Ready => Readiness::Ready,
-        Readiness::Waiting { why, stuck_at } => {
-            Readiness::Waiting { why: format!("{prefix}{why}"), stuck_at }
-        }
-        Readiness::Stuck { why } => Readiness::Stuck { why: format!("{prefix}{why}") },
+        Readiness::Waiting { why, stuck_at } => Readiness::Waiting { why: named(why), stuck_at },
+        Readiness::Stuck { why } => Readiness::Stuck { why: named(why) },
     }
 }
 
@@ -136,11 +133,9 @@ fn share(pods: i32, percent: u32) -> i32 {
     i32::try_from(exact.div_euclid(100) + i64::from(exact.rem_euclid(100) > 0)).unwrap_or(pods).max(1)
 }
 
-fn waiting(why: String) -> Readiness {
-    Readiness::Waiting { why: format!("{WAITING}{why}"), stuck_at: None }
+fn waiting(lack: Lack) -> Readiness {
+    Readiness::Waiting { why: lack.into(), stuck_at: None }
 }
-
-const WAITING: &str = "waiting for rollout to finish: ";
 
 #[cfg(test)]
 mod tests;

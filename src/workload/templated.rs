@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::config::{self, Occasion, Tracked};
 use super::live::{self, find};
 use super::primary::{Copied, Twin};
-use super::readiness::{Standard, prefixed};
+use super::readiness::{Standard, about};
 use super::{Error, Workload, owner, revision, scaler, shape};
 use crate::model::object::{Kind, ObjectId, Objects, Write};
 use crate::model::release::{Release, Settings};
-use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts, TargetShape};
+use crate::model::workload::{PrimaryFacts, Readiness, Subject, TargetFacts, TargetShape};
 
 /// A kind of workload that runs pods from a template, by what sets it apart from the others.
 pub(super) trait Templated: Send + Sync {
@@ -20,11 +20,11 @@ pub(super) trait Templated: Send + Sync {
     /// The fields of `spec` that the primary has from the target, besides template and replicas.
     const COPIED: &'static [Copied];
 
-    /// What stands before the reason why the target is not ready.
-    fn unready_target(&self, release: &Release) -> String;
+    /// The target of this title, as the reasons why it is not ready speak of it.
+    fn canary_called(&self, title: String) -> Subject;
 
-    /// What stands before the reason why the primary is not ready.
-    fn unready_primary(&self, release: &Release) -> String;
+    /// The primary of this title, as the reasons why it is not ready speak of it.
+    fn primary_called(&self, title: String) -> Subject;
 
     /// Fails if a target of this kind is written in a way that cannot be released.
     ///
@@ -106,7 +106,7 @@ impl<T: Templated> Workload for T {
             revision: revision::revision(&self.template(target)),
             replicas: self.replicas(target),
             ready_pods: self.ready_pods(target),
-            readiness: prefixed(&self.unready_target(release), self.readiness(target, standard)),
+            readiness: about(self.canary_called(release.target_title()), self.readiness(target, standard)),
             config_problem: configs.as_ref().and_then(Tracked::problem),
             configs: configs.and_then(|configs| configs.record()),
         })
@@ -130,7 +130,10 @@ impl<T: Templated> Workload for T {
         Some(PrimaryFacts {
             replicas: self.replicas(primary),
             ready_pods: self.ready_pods(primary),
-            readiness: prefixed(&self.unready_primary(release), self.readiness(primary, standard)),
+            readiness: about(
+                self.primary_called(format!("{}.{}", release.primary_name(), release.namespace)),
+                self.readiness(primary, standard),
+            ),
             matches_target: twin.as_ref().is_ok_and(|twin| twin.matches(primary)),
             other_configs: twin.is_ok_and(|twin| !twin.agrees(primary)),
         })

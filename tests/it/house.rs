@@ -1,6 +1,6 @@
 //! The walls of the house (DESIGN §2): which room may use which, read from the `use` lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -103,6 +103,82 @@ fn every_room_has_its_row() {
     let mut known: Vec<&str> = MAY_USE.iter().map(|(room, _)| *room).collect();
     known.sort_unstable();
     assert_eq!(rooms, known);
+}
+
+/// Pairs of modules in `src/rollout` of which the first may use the second although the second uses the first, with
+/// the reason.
+const MAY_CIRCLE: &[(&str, &str, &str)] = &[];
+
+#[test]
+fn the_modules_of_the_decision_core_form_no_cycle() {
+    let mut uses = uses_within("rollout");
+    assert!(uses["machine"].contains("resting") && uses["step"].contains("interlock"), "{uses:?}");
+    for (module, used, reason) in MAY_CIRCLE {
+        let known = uses.get_mut(*module).is_some_and(|all| all.remove(*used));
+        assert!(known, "{module} does not use {used} any more, delete the exception ({reason})");
+    }
+    // What uses nothing that is left is no part of a cycle, and with it goes what only used that.
+    while let Some(module) = uses.iter().find(|(_, used)| used.is_empty()).map(|(module, _)| module.clone()) {
+        uses.remove(&module);
+        uses.values_mut().for_each(|used| {
+            used.remove(&module);
+        });
+    }
+    assert!(uses.is_empty(), "these modules use each other in a circle, or use a circle: {uses:#?}");
+}
+
+/// For each module of `room` its siblings that it uses, by its `use super::…` and `use crate::<room>::…` lines and by
+/// the paths in its code. A folder counts as one module.
+fn uses_within(room: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let folder = root().join("src").join(room);
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (file, text) in sources(room) {
+        let inside = file.strip_prefix(&folder).expect("a file of the room");
+        let depth = inside.components().count();
+        let module = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+        let module = module.trim_end_matches(".rs").to_owned();
+        if module == "mod" {
+            continue;
+        }
+        let up = "super::".repeat(depth);
+        let code: String = code(&text).map(|(_, line)| line.trim()).collect::<Vec<_>>().join(" ");
+        let used = uses.entry(module).or_default();
+        for prefix in [up, format!("crate::{room}::")] {
+            for (at, _) in code.match_indices(&prefix) {
+                if !code[..at].ends_with("super::") {
+                    used.extend(first_names(&code[at + prefix.len()..]));
+                }
+            }
+        }
+    }
+    let modules: BTreeSet<String> = uses.keys().cloned().collect();
+    for (module, used) in &mut uses {
+        used.retain(|name| modules.contains(name) && name != module);
+    }
+    uses
+}
+
+/// The first name of a path, or those of a group of paths: `step` of `step::Plan`, `a` and `b` of `{a, b::{self, C}}`.
+fn first_names(path: &str) -> Vec<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let (mut depth, mut names, mut expected) = (1, Vec::new(), true);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => expected = true,
+            c if expected && !c.is_whitespace() => {
+                names.push(name(&group[at..]));
+                expected = false;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
 }
 
 fn root() -> PathBuf {

@@ -5,7 +5,8 @@ use crate::model::traffic::Acceptance;
 use crate::model::workload::Presence;
 
 use super::super::next;
-use super::super::step::{Ask, Effect, Reason, Step};
+use super::super::question::Ask;
+use super::super::step::{Effect, Reason, Step};
 use super::super::testing::{MESH, Stage, release};
 
 const INVALID: &str = "HTTPProxy podinfo.test is invalid: route not found";

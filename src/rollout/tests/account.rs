@@ -86,7 +86,7 @@ fn pods_that_become_ready_one_by_one_are_noted_once_per_interval() {
     let at = |stage: &mut Stage, pods: i32, after: i64| {
         stage.world.now = began + TimeDelta::seconds(after);
         stage.target().readiness =
-            Readiness::Waiting { why: format!("{pods} of 9 pods are available"), stuck_at: None };
+            Readiness::Waiting { why: format!("{pods} of 9 pods are available").into(), stuck_at: None };
         stage.settle();
         only(stage).clone()
     };

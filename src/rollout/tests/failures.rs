@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use crate::api::status::Phase;
 use crate::model::answer::Measured;
 use crate::model::traffic::Split;
-use crate::model::workload::{Presence, Readiness};
+use crate::model::workload::{Form, Lack, Presence, Readiness, Subject, Unready};
 
 use super::super::step::{Effect, Reason, Step};
 use super::super::testing::{MESH, Stage, release};
@@ -303,8 +303,14 @@ fn a_daemon_set_is_waited_for_since_its_step_was_due_and_no_longer_than_the_dead
     release.target.kind = crate::model::release::TargetKind::DaemonSet;
     let mut stage = Stage::detected(release, MESH);
     // Days at rest do not count.
-    let why = "canary damonset podinfo.test not ready with retryable true: waiting for rollout to finish: 1 out of 2";
-    stage.target().readiness = Readiness::Waiting { why: why.into(), stuck_at: None };
+    let why = Unready {
+        subject: Some(Subject::CanaryDaemonSet("podinfo.test".into())),
+        lack: Lack::NotUpdated { form: Form::DaemonSet, updated: 1, wanted: 2 },
+        paused: None,
+    };
+    stage.target().readiness = Readiness::Waiting { why, stuck_at: None };
+    let why = "canary damonset podinfo.test not ready with retryable true: waiting for rollout to finish: 1 out of 2 \
+               new pods have been updated";
     assert_eq!(stage.tick(), Reason::Readiness(why.into()));
     assert_eq!(stage.row().0, Progressing);
     stage.advance(TimeDelta::seconds(600));

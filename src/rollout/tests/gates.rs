@@ -6,7 +6,7 @@ use crate::api::hooks::HookType;
 use crate::api::status::Phase;
 use crate::model::release::Release;
 
-use super::super::step::Ask;
+use super::super::question::Ask;
 use super::super::testing::{MESH, Stage, hook, release};
 
 fn with(kind: HookType) -> Release {

@@ -11,7 +11,8 @@ use crate::model::release::Release;
 use crate::model::traffic::{Capabilities, Cookies};
 
 use super::super::RoutesSeen;
-use super::super::step::{Ask, EventKind};
+use super::super::question::Ask;
+use super::super::step::EventKind;
 use super::super::testing::Stage;
 
 mod ab_testing;

@@ -153,7 +153,7 @@ fn readiness_says_of_whom_it_speaks() {
         panic!("it waits")
     };
     assert_eq!(
-        why,
+        why.to_string(),
         "canary damonset node-agent.shop not ready with retryable true: waiting for rollout to finish: \
          3 of 4 (readyThreshold 100%) updated pods are available"
     );
@@ -162,7 +162,10 @@ fn readiness_says_of_whom_it_speaks() {
     else {
         panic!("it waits")
     };
-    assert!(why.starts_with("primary daemonset node-agent-primary.shop not ready: waiting"), "{why}");
+    assert!(
+        why.to_string().starts_with("primary daemonset node-agent-primary.shop not ready: waiting"),
+        "{why}"
+    );
 }
 
 // spec: 02/C77 02/C80 02/C82

@@ -416,7 +416,7 @@ fn readiness_says_of_whom_it_speaks_and_uses_each_sides_threshold() {
     let short = json!({"status": {"availableReplicas": 1}});
     let seen = seen([with(frontend(), short.clone()), with(frontend_primary(), short)]);
     let why = |readiness: Readiness| match readiness {
-        Readiness::Waiting { why, .. } => why,
+        Readiness::Waiting { why, .. } => why.to_string(),
         other => format!("{other:?}"),
     };
     assert_eq!(
