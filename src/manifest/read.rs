@@ -10,7 +10,7 @@ use crate::api::Provider;
 use crate::api::analysis::Analysis;
 use crate::api::canary::{Canary, ObjectRef};
 use crate::model::release::{
-    Autoscaler, ProviderFacts, Reading, Reference, Release, ScalerKind, Settings, Target, TargetKind,
+    Autoscaler, Problem, ProviderFacts, Reading, Reference, Release, ScalerKind, Settings, Target, TargetKind,
 };
 use crate::model::traffic::Capabilities;
 
@@ -56,7 +56,13 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
             format!("has no effect: provider {} does not know it, remove it", release.provider_name);
         notes.warn(&format!("spec.service.{}", field.as_str()), message);
     }
-    notes.problems.extend(problems);
+    // Old manifests call it canaryAnalysis.
+    let written = analysis.map_or("spec.analysis", |(_, path)| path);
+    notes.problems.extend(
+        problems
+            .into_iter()
+            .map(|problem| Problem { field: problem.field.replacen("spec.analysis", written, 1), ..problem }),
+    );
     if let Some((analysis, path)) = analysis {
         strategy::settle(&mut release, analysis, path, capabilities, &mut notes);
     }

@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::model::traffic::Acceptance;
 use crate::model::workload::Readiness;
 
 use super::snapshot::Snapshot;
@@ -44,6 +45,18 @@ pub(super) fn blocked<T>(world: &Snapshot, reason: &str, message: &str) -> Flow<
         return stop(plan.events([messages::warning(world.status.phase, message)]));
     }
     end(wait(Reason::Blocked(message.to_owned()), []))
+}
+
+/// Waits as long as the mesh may still send requests to the side that has lost its share at `since`, but no longer than
+/// a rollout may take: a mesh that never answers must not keep a release from its end.
+pub(super) fn taken_in(world: &Snapshot, since: DateTime<Utc>) -> Flow<()> {
+    let until = since + world.release.progress_deadline;
+    match &world.acceptance {
+        Acceptance::Pending(why) if world.now < until => {
+            end(Wait::until(until, Reason::NotAccepted(why.clone())))
+        }
+        _ => Flow::Continue(()),
+    }
 }
 
 /// A step that left nothing in the status: the next one is due an interval from now.

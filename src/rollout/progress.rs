@@ -37,12 +37,12 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     }
     primary_ready(world, primary)?;
     canary_ready(world, target)?;
-    accepted(world)?;
     if world.release.skip_analysis {
         return promote::skip(world);
     }
     let mut said = Vec::new();
     rollback_hooks(world, &mut said)?;
+    accepted(world)?;
     let measurements = check(world, &mut said)?;
     let status = CanaryStatus { measurements, ..world.status.clone() };
     advance(&Snapshot { status, ..world.clone() }, said)

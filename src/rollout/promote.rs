@@ -5,7 +5,7 @@ use crate::model::traffic::Split;
 use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::configs_changed;
-use super::flow::{Flow, end, stop, unready};
+use super::flow::{Flow, end, stop, taken_in, unready};
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
@@ -32,6 +32,7 @@ pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
         // The flag was set in the middle of a run: traffic first, as in every promotion.
         return Flow::Continue(promote(world, Vec::new()).into());
     }
+    taken_in(world, world.due())?;
     let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
     let open = rollback::close(&mut status, world, Ending::Skipped);
     let plan = Plan::status(status)

@@ -8,7 +8,7 @@ use crate::api::status::{CanaryStatus, POST_ROLLOUT, Phase};
 use crate::model::traffic::Split;
 
 use super::change::{Change, change};
-use super::flow::{Flow, SETTLE, stop};
+use super::flow::{Flow, SETTLE, stop, taken_in};
 use super::snapshot::Snapshot;
 use super::step::{Alert, Effect, Event, Outcome, Plan, Reason, Step, Wait};
 use super::{messages, status, upkeep};
@@ -47,6 +47,7 @@ pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
     if world.now < until {
         return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
     }
+    taken_in(world, since)?;
     let cancelled = world.status.settling().is_some_and(|(next, _)| next == Phase::Succeeded);
     if cancelled {
         return Flow::Continue(cancel_finish(world).into());

@@ -4,7 +4,7 @@
 use crate::api::status::Phase;
 use crate::model::workload::Readiness;
 
-use super::flow::{Flow, SETTLE, unready, wait};
+use super::flow::{Flow, SETTLE, taken_in, unready, wait};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step, Wait};
 use super::{messages, status};
@@ -48,6 +48,7 @@ pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
     if world.now < until {
         return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
     }
+    taken_in(world, since)?;
     let event = messages::normal(Phase::Terminating, messages::terminated(&world.release));
     Flow::Continue(
         Plan::status(world.status.clone()).effects([Effect::RemoveFinalizer]).events([event]).into(),

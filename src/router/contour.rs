@@ -30,9 +30,11 @@ const HTTP_PROXY: Kind = Kind::new("projectcontour.io", "v1", "HTTPProxy", "http
 const ABILITIES: Capabilities = Capabilities { matching: true, ..Capabilities::WEIGHTS };
 
 const LISTS: Lists = &[
-    ("spec.routes", Items::Ordered),
+    ("spec.routes", Items::Matched("conditions")),
     ("spec.routes[].services", Items::Keyed("name")),
     ("spec.routes[].services[].requestHeadersPolicy.set", Items::Keyed("name")),
+    ("spec.routes[].retryPolicy", Items::Whole),
+    ("spec.routes[].timeoutPolicy", Items::Whole),
 ];
 
 /// Contour's router.
@@ -66,19 +68,29 @@ impl Router for Contour {
         let (primary, canary) = (release.primary_service(), release.canary_service());
         let routes = live["spec"]["routes"].as_array().map_or(&[][..], Vec::as_slice);
         let weight = |route: &Value, name: &str| {
-            let services = route["services"].as_array()?;
-            let service = services.iter().find(|service| service["name"] == name)?;
-            Some(service["weight"].as_u64().unwrap_or(0))
+            let services = route["services"].as_array()?.iter().filter(|service| service["name"] == name);
+            let weights = services.map(|service| service["weight"].as_u64().unwrap_or(0));
+            weights.reduce(u64::saturating_add)
         };
-        let leads = |route: &Value| weight(route, &primary).is_some() || weight(route, &canary).is_some();
-        let both = routes.iter().find_map(|route| Some((weight(route, &primary)?, weight(route, &canary)?)));
+        let leads = |route: &&Value| weight(route, &primary).is_some() || weight(route, &canary).is_some();
+        let shares = |route: &Value| Some((weight(route, &primary)?, weight(route, &canary)?));
+        // A share of the requests that match is not a share of everybody's.
+        let both = if release.analysis.matches.is_empty() {
+            routes.iter().rev().find(leads).and_then(shares)
+        } else {
+            routes.iter().find_map(shares)
+        };
         match both {
             Some((primary, canary)) if primary + canary == 100 => Ok(Some(RouteState {
                 split: Split::canary_gets(u32::try_from(canary).unwrap_or(0)),
                 mirrored: false,
             })),
             // Not taken over yet.
-            None if Owner::of(release, live) == Owner::Foreign && !routes.iter().any(leads) => Ok(None),
+            None if Owner::of(release, live) == Owner::Foreign
+                && !routes.iter().any(|route| leads(&route)) =>
+            {
+                Ok(None)
+            }
             _ => Err(Error::Object(format!(
                 "HTTPProxy {}.{} does not divide 100 between {primary} and {canary}",
                 release.apex, release.namespace
@@ -155,6 +167,8 @@ fn service(release: &Release, name: &str, weight: u32) -> Value {
         "name": name,
         "port": port,
         "weight": weight,
+        // A side that gets copies would not get requests.
+        "mirror": null,
         "requestHeadersPolicy": {"set": [{"name": "l5d-dst-override", "value": host}]},
     })
 }
@@ -216,13 +230,15 @@ fn headers(entry: &AnalysisMatch, path: &str) -> Result<Vec<Value>, Problem> {
         return Err(problem(field, "are not known at an ingress: match a header instead"));
     }
     for (name, text) in entry.headers.iter().flatten() {
-        let condition = match (&text.exact, text.prefix.as_ref().or(text.suffix.as_ref())) {
-            (Some(exact), _) => json!({"header": {"name": name, "exact": exact}}),
-            (None, Some(part)) => json!({"header": {"name": name, "contains": part}}),
-            (None, None) => {
+        // An empty text is as good as none to Contour.
+        let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let condition = match (some(&text.exact), some(&text.prefix).or(some(&text.suffix)), &text.regex) {
+            (Some(exact), None, None) => json!({"header": {"name": name, "exact": exact}}),
+            (None, Some(part), None) => json!({"header": {"name": name, "contains": part}}),
+            _ => {
                 let field = format!("{path}.headers.{name}");
-                let message = "needs a text that Contour can compare: write exact or prefix, since not every version \
-                               checks regex and the rule would take every request";
+                let message = "needs one text that Contour can compare: write exact or prefix, since not every \
+                               version checks regex and the rule would take every request";
                 return Err(problem(field, message));
             }
         };

@@ -74,15 +74,27 @@ impl Router for Istio {
         ids
     }
 
+    /// The VirtualService. A user's DestinationRule keeps what it has (spec 03 §5.6).
+    fn gives_back(&self, release: &Release) -> Vec<ObjectId> {
+        vec![virtual_service(release)]
+    }
+
     fn state(&self, view: &View<'_>) -> Result<Option<RouteState>, Error> {
         let release = view.release;
         let id = virtual_service(release);
         let Some(live) = view.seen.get(&id) else { return Ok(None) };
         let (canary, primary) = (release.canary_service(), release.primary_service());
         let spec = &live["spec"];
-        let rule = [&spec["http"], &spec["tcp"]]
-            .into_iter()
-            .find_map(|rules| rules.as_array()?.iter().rev().find(|rule| weight(rule, &canary).is_some()));
+        // A share of the requests that match is not a share of everybody's, for whom the last rule is.
+        let matching = !release.analysis.matches.is_empty();
+        let leads = |rule: &&Value| {
+            weight(rule, &canary).is_some() || (!matching && weight(rule, &primary).is_some())
+        };
+        let rule = [&spec["http"], &spec["tcp"]].into_iter().find_map(|rules| {
+            let rules = rules.as_array()?;
+            let has_canary = rules.iter().any(|rule| weight(rule, &canary).is_some());
+            rules.iter().rev().find(leads).filter(|_| has_canary)
+        });
         let Some(rule) = rule else {
             // Not taken over yet.
             if Owner::of(release, live) == Owner::Foreign && !mentions(spec, &primary) {

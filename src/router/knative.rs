@@ -95,6 +95,10 @@ impl Router for Knative {
 
     fn released(&self, view: &View<'_>) -> Result<Vec<Desired>, Error> {
         let Some(service) = view.seen.get(&id(view.release)) else { return Ok(Vec::new()) };
+        // Without it the traffic was never ours.
+        if primary(view.release, service).is_err() {
+            return Ok(Vec::new());
+        }
         let latest = json!({"latestRevision": true, "percent": 100});
         let traffic: Vec<Value> = [latest].into_iter().chain(tagged(service)).collect();
         let annotations = Map::from_iter([(Kind::PRIMARY_REVISION.to_owned(), Value::Null)]);

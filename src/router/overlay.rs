@@ -10,8 +10,9 @@ use super::live::{is_nothing, same};
 pub enum Items {
     /// The list is ours as a whole, and so is every field of its items. So it is with every list that is not named.
     Whole,
-    /// The items are ours by position; fields of theirs that we do not name stay.
-    Ordered,
+    /// The items are ours by what stands in the field that tells which requests they are for; fields of theirs that
+    /// we do not name stay. An item that we do not name goes, and one that is for other requests starts afresh.
+    Matched(&'static str),
     /// The items are ours by the field that names them; fields of theirs that we do not name stay. An item that we do
     /// not name goes: where items share the traffic, somebody else's would take some of it.
     Keyed(&'static str),
@@ -71,21 +72,30 @@ fn value(live: &Value, ours: &Value, lists: Lists, path: &str) -> Value {
         Value::Object(fields) => object(live, fields, lists, path),
         Value::Array(items) => match how(lists, path) {
             None | Some(Items::Whole) => whole(live, ours),
-            Some(Items::Ordered) => {
-                let at = |index: usize| live.get(index).unwrap_or(&Value::Null);
-                let items = items.iter().enumerate();
-                Value::Array(items.map(|(index, item)| one(at(index), item, lists, path)).collect())
-            }
+            Some(Items::Matched(field)) => matched(live, items, field, lists, path),
             Some(Items::Keyed(key)) => keyed(live, items, key, lists, path),
         },
         scalar => whole(live, scalar),
     }
 }
 
+/// Items in our order, each over the live one that is for the same requests.
+fn matched(live: &Value, items: &[Value], field: &str, lists: Lists, path: &str) -> Value {
+    let mut present: Vec<&Value> = live.as_array().into_iter().flatten().collect();
+    let items = items.iter().map(|item| {
+        let same = present.iter().position(|present| same(&present[field], &fresh(&item[field])));
+        let live = same.map_or(&Value::Null, |index| present.remove(index));
+        one(live, item, lists, path)
+    });
+    Value::Array(items.collect())
+}
+
 /// Items in the order of the live list, new ones behind.
 fn keyed(live: &Value, items: &[Value], key: &str, lists: Lists, path: &str) -> Value {
     let present = live.as_array().map_or(&[][..], Vec::as_slice);
-    let kept = present.iter().filter_map(|present| {
+    // Of two with one name the first counts: the other one would get a share of its own.
+    let first = |index: usize| !present[..index].iter().any(|before| before[key] == present[index][key]);
+    let kept = present.iter().enumerate().filter(|(index, _)| first(*index)).filter_map(|(_, present)| {
         let wanted = items.iter().find(|item| item[key] == present[key])?;
         Some(one(present, wanted, lists, path))
     });
@@ -114,7 +124,7 @@ mod tests {
     use super::*;
 
     const LISTS: Lists = &[
-        ("spec.rules", Items::Ordered),
+        ("spec.rules", Items::Matched("for")),
         ("spec.rules[].backends", Items::Keyed("name")),
         ("spec.policy", Items::Whole),
     ];

@@ -33,7 +33,8 @@ impl Owner {
             return match maker.rsplit_once('/') {
                 _ if maker == made_by(release) => Self::Ours,
                 Some((namespace, name)) if namespace == release.namespace => Self::Sibling(name.to_owned()),
-                _ => Self::Sibling(maker.to_owned()),
+                Some((namespace, name)) => Self::Sibling(format!("{name}.{namespace}")),
+                None => Self::Sibling(maker.to_owned()),
             };
         }
         match controller(object) {
@@ -48,9 +49,11 @@ impl Owner {
 
 /// The error that an object of another Canary is.
 pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Error {
+    // One of another namespace is named with it.
+    let canary =
+        if canary.contains('.') { canary.to_owned() } else { format!("{canary}.{}", release.namespace) };
     Error::Object(format!(
-        "{id} belongs to Canary {canary}.{}, delete that one or give {} another spec.service.name",
-        id.namespace,
+        "{id} belongs to Canary {canary}, delete that one or give {} another spec.service.name",
         release.title()
     ))
 }

@@ -8,7 +8,7 @@ use super::marks::{FLUX, LAST_APPLIED, ORIGINAL, ORIGINAL_METADATA, annotation, 
 use super::overlay::{fresh, laid_over};
 use super::owner::{MADE_BY, Owner, made_by, of_sibling};
 use super::{Desired, Error, Router, View};
-use crate::model::object::{ObjectId, Write, merge_patch, owner_references};
+use crate::model::object::{ObjectId, Write, controller, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};
 use crate::model::traffic::RouteWish;
 
@@ -37,12 +37,9 @@ pub fn needs_cleanup(router: &dyn Router, release: &Release, settings: &Settings
 
 /// The deletions of what this Canary made and the cluster will not collect.
 pub fn removal(router: &dyn Router, view: &View<'_>) -> Vec<Write> {
+    let is_left = |live: &Value| Owner::of(view.release, live) == Owner::Ours && controller(live).is_none();
     let reads = router.reads(view.release).into_iter();
-    reads
-        .filter(|id| !can_be_owned(id, view.settings))
-        .filter(|id| view.seen.get(id).is_some_and(|live| Owner::of(view.release, live) == Owner::Ours))
-        .map(|id| Write::Delete { id })
-        .collect()
+    reads.filter(|id| view.seen.get(id).is_some_and(is_left)).map(|id| Write::Delete { id }).collect()
 }
 
 /// The writes that leave a mesh behind as it was before there was a Canary: taken-over objects get their spec back,
@@ -116,9 +113,7 @@ fn brought_in_line(view: &View<'_>, wanted: &Desired, live: &Value) -> Result<Op
     if changes && owner == Owner::Foreign && wanted.keeps_original && is_untouched(view, live) {
         annotations.insert(ORIGINAL.to_owned(), json!(live["spec"].to_string()));
     }
-    let first = annotation(live, ORIGINAL_METADATA).is_none()
-        && !mentions(&live["spec"], &view.release.primary_service());
-    if changes && owner == Owner::Foreign && wanted.keeps_original && first {
+    if owner == Owner::Foreign && wanted.keeps_original {
         let past = past_metadata(wanted, live);
         annotations.extend(past.map(|past| (ORIGINAL_METADATA.to_owned(), json!(past.to_string()))));
     }
@@ -136,16 +131,28 @@ fn brought_in_line(view: &View<'_>, wanted: &Desired, live: &Value) -> Result<Op
     }
 }
 
-/// What the labels and annotations that we lay over an object were before, but for our marks; `None` if there are none.
+/// What the labels and annotations that we lay over an object were before, but for our marks, if there is more to
+/// record than is recorded already.
 fn past_metadata(wanted: &Desired, live: &Value) -> Option<Value> {
-    let before = |field: &str, ours: &Map<String, Value>| -> Map<String, Value> {
-        let keys = ours.keys().filter(|key| !FLUX.contains(&key.as_str()));
-        keys.map(|key| (key.clone(), live["metadata"][field][key].clone())).collect()
-    };
-    let labels = before("labels", &wanted.labels);
-    let annotations = before("annotations", &wanted.annotations);
-    (!labels.is_empty() || !annotations.is_empty())
-        .then(|| json!({"labels": labels, "annotations": annotations}))
+    let recorded = annotation(live, ORIGINAL_METADATA).and_then(|text| serde_json::from_str(text).ok());
+    let recorded: Value = recorded.unwrap_or_default();
+    let mut past = json!({"labels": {}, "annotations": {}});
+    json_patch::merge(
+        &mut past,
+        &json!({"labels": recorded["labels"], "annotations": recorded["annotations"]}),
+    );
+    let mut news = false;
+    for (field, ours) in [("labels", &wanted.labels), ("annotations", &wanted.annotations)] {
+        for (key, value) in ours.iter().filter(|(key, _)| !FLUX.contains(&key.as_str())) {
+            let present = &live["metadata"][field][key];
+            let known = recorded[field].get(key).is_some();
+            if !known && present != value {
+                past[field][key] = present.clone();
+                news = true;
+            }
+        }
+    }
+    news.then_some(past)
 }
 
 /// Whether the cluster collects the object with its Canary: both are in one namespace of one cluster.
@@ -179,11 +186,8 @@ fn given_back(id: ObjectId, live: &Value) -> Result<Option<Write>, Error> {
         // Ours to write; one that cannot be read any more is dropped.
         let past: Value = serde_json::from_str(past).unwrap_or_default();
         json_patch::merge(&mut desired, &json!({"metadata": {"annotations": {ORIGINAL_METADATA: null}}}));
-        for field in ["labels", "annotations"] {
-            json_patch::merge(
-                &mut desired["metadata"],
-                &json!({field: past.get(field).filter(|fields| fields.is_object())}),
-            );
+        for field in ["labels", "annotations"].into_iter().filter(|field| past[field].is_object()) {
+            json_patch::merge(&mut desired["metadata"], &json!({field: past[field]}));
         }
     }
     let marks = json!({"metadata": {"annotations": cleared(live, &annotations)}});

@@ -116,6 +116,24 @@ fn next_wishes() -> [RouteWish; 3] {
 }
 
 #[test]
+fn a_share_of_the_requests_that_match_is_never_taken_for_a_share_of_everybodys() {
+    let mut tried = 0;
+    for case in cases().iter().filter(|case| !case.release.analysis.matches.is_empty()) {
+        let routed = RouteWish { split: Split::CANARY, ..RouteWish::default() };
+        let writes = case.plan(&routed, &case.before).expect("planned");
+        let objects = applied(&case.before, &writes);
+        // Somebody takes the match out of the manifest in the middle of the run.
+        let mut edited = case.clone();
+        edited.release.analysis.matches.clear();
+        let state = edited.looking(&objects, |view| case.mesh.router.state(view));
+        let share = state.ok().flatten().map_or(0, |state| state.split.canary());
+        assert_eq!(share, 0, "{}", case.title);
+        tried += 1;
+    }
+    assert!(tried > 0, "no case has analysis.match");
+}
+
+#[test]
 fn what_is_not_ours_survives_also_inside_list_items() {
     holds(|case| {
         let strangers = case.looking(&case.after(), |view| {

@@ -24,9 +24,13 @@ pub(super) fn routing(release: &Release, wish: &RouteWish) -> Result<Map<String,
 
 /// What of the manifest Istio cannot do.
 pub(super) fn problems(release: &Release) -> Vec<Problem> {
-    match routing(release, &RouteWish::default()) {
-        // That connections cannot be matched follows from the capabilities.
-        _ if is_tcp(release) => Vec::new(),
+    // That connections cannot be matched follows from the capabilities.
+    let found = if is_tcp(release) {
+        exposure(release).map(|_| ())
+    } else {
+        routing(release, &RouteWish::default()).map(|_| ())
+    };
+    match found {
         Err(Error::Unsupported(problem)) => vec![problem],
         _ => Vec::new(),
     }
