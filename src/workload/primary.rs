@@ -149,7 +149,7 @@ impl<'a> Twin<'a> {
 
     /// Labels of the primary itself: those of the target with an included prefix, and the selector label.
     fn labels(&self) -> Map<String, Value> {
-        let mut labels = self.included(&self.target["metadata"]["labels"]);
+        let mut labels = included(self.settings, &self.target["metadata"]["labels"]);
         labels.insert(self.label.key.clone(), self.label.primary_value().into());
         labels
     }
@@ -157,21 +157,13 @@ impl<'a> Twin<'a> {
     /// Annotations of the primary itself, by one rule at creation and at promotion: those of the target with an
     /// included prefix.
     fn annotations(&self) -> Map<String, Value> {
-        self.included(&self.target["metadata"]["annotations"])
-    }
-
-    fn included(&self, map: &Value) -> Map<String, Value> {
-        let entries = map.as_object().into_iter().flatten();
-        entries
-            .filter(|(key, _)| is_included(key, &self.settings.include_label_prefixes))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        included(self.settings, &self.target["metadata"]["annotations"])
     }
 
     /// Nulls for the keys that are copied from the target: what it has no more goes. All other keys are somebody
     /// else's.
     fn outdated(&self, map: &Value) -> Map<String, Value> {
-        self.included(map).into_iter().map(|(key, _)| (key, Value::Null)).collect()
+        included(self.settings, map).into_iter().map(|(key, _)| (key, Value::Null)).collect()
     }
 
     /// The primary's template, without its id: refers to `copies`, and is marked with what they hold.
@@ -274,8 +266,17 @@ pub(super) fn items<'a>(value: &'a mut Value, place: &str) -> impl Iterator<Item
     value.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Whether a label or annotation of the target goes to its primary.
-pub(super) fn is_included(key: &str, prefixes: &[String]) -> bool {
+/// The labels or annotations of `map` that go from an object to its copy.
+pub(super) fn included(settings: &Settings, map: &Value) -> Map<String, Value> {
+    let entries = map.as_object().into_iter().flatten();
+    entries
+        .filter(|(key, _)| is_included(key, &settings.include_label_prefixes))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// Whether a label or annotation of an object goes to its copy.
+fn is_included(key: &str, prefixes: &[String]) -> bool {
     let by_prefix =
         |prefix: &String| prefix == "*" || (!prefix.is_empty() && key.starts_with(prefix.as_str()));
     !is_flux(key) && is_copyable(key) && prefixes.iter().any(by_prefix)

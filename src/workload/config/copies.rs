@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{Tracked, checksum, digest};
 use crate::model::object::{ObjectId, Objects, Write, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};
-use crate::workload::primary::is_included;
+use crate::workload::primary::included;
 use crate::workload::{Error, owner};
 
 /// When copies are made.
@@ -228,10 +228,8 @@ impl<'a> Copy<'a> {
         let [usual, _] = names(release, &self.source_id.name);
         let id = self.id.kind.at(&self.id.namespace, &usual);
         let shared = seen.get(&id).filter(|_| id != self.id && self.way != Way::Keep)?;
-        let owners = shared["metadata"]["ownerReferences"].as_array()?;
-        let others: Vec<&Value> = owners.iter().filter(|owner| !is_this_canary(release, owner)).collect();
-        (others.len() < owners.len())
-            .then(|| Write::patch(id, shared, json!({"metadata": {"ownerReferences": others}})))
+        let others = other_owners(release, shared)?;
+        Some(Write::patch(id, shared, json!({"metadata": {"ownerReferences": others}})))
     }
 }
 
@@ -272,7 +270,14 @@ fn owners(release: &Release, copy: Option<&Value>) -> Value {
     owners
 }
 
-pub(super) fn is_this_canary(release: &Release, owner: &Value) -> bool {
+/// The owners of an object without this Canary; `None` if it is not among them.
+pub(super) fn other_owners<'a>(release: &Release, object: &'a Value) -> Option<Vec<&'a Value>> {
+    let owners = object["metadata"]["ownerReferences"].as_array()?;
+    let others: Vec<&Value> = owners.iter().filter(|owner| !is_this_canary(release, owner)).collect();
+    (others.len() < owners.len()).then_some(others)
+}
+
+fn is_this_canary(release: &Release, owner: &Value) -> bool {
     owner["kind"] == "Canary" && owner["name"] == release.name.as_str()
 }
 
@@ -281,13 +286,9 @@ fn is_owned_by(object: &Value, uid: &str) -> bool {
     owners.any(|owner| owner["uid"] == uid)
 }
 
-/// Labels that go from an object to its copy.
+/// The labels of an object that its copy gets.
 fn labels(settings: &Settings, object: &Value) -> Map<String, Value> {
-    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
-    labels
-        .filter(|(key, _)| is_included(key, &settings.include_label_prefixes))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
+    included(settings, &object["metadata"]["labels"])
 }
 
 /// The part of an object that is copied.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::copies::is_this_canary;
+use super::copies::other_owners;
 use super::references::places;
 use crate::model::object::{ObjectId, Objects, Write};
 use crate::model::release::Release;
@@ -19,13 +19,12 @@ pub(in crate::workload) fn prune(release: &Release, template: &Value, owned: &Ob
         .iter()
         .filter(|(id, _)| is_copy(id) && !is_needed(id))
         .filter_map(|(id, copy)| {
-            let owners = copy["metadata"]["ownerReferences"].as_array()?;
-            let others: Vec<&Value> = owners.iter().filter(|owner| !is_this_canary(release, owner)).collect();
-            match others.len() {
-                all if all == owners.len() => None,
-                0 => Some(Write::Delete { id: id.clone() }),
-                _ => Some(Write::patch(id.clone(), copy, json!({"metadata": {"ownerReferences": others}}))),
-            }
+            let others = other_owners(release, copy)?;
+            Some(if others.is_empty() {
+                Write::Delete { id: id.clone() }
+            } else {
+                Write::patch(id.clone(), copy, json!({"metadata": {"ownerReferences": others}}))
+            })
         })
         .collect()
 }
