@@ -8,8 +8,8 @@ use super::references::places;
 use crate::model::object::{ObjectId, Objects, Write};
 use crate::model::release::Release;
 
-/// Deletes those of `owned` that are copies and that no pod of the primary with `template` needs. From a copy that
-/// others share only our name is taken.
+/// Deletes those of `owned` that are copies and to which the primary's `template` does not refer. A copy that other
+/// Canaries share stays, and only loses this Canary as an owner.
 pub(in crate::workload) fn prune(release: &Release, template: &Value, owned: &Objects) -> Vec<Write> {
     let needed = places(template);
     let is_needed = |id: &ObjectId| needed.iter().any(|place| place.kind == id.kind && place.name == id.name);
