@@ -18,6 +18,7 @@ use super::transport::ReqwestTransport;
 /// Carries one attempt of a call. It may leave time limit, retries and counting to the [`Client`]; of the body it
 /// should read `max_bytes` and one more byte at most, the client then deals with what is too long.
 pub trait Transport: Send + Sync {
+    /// Makes one attempt of `request`. An answer of any status is `Ok`.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>>;
 }
 

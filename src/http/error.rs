@@ -9,27 +9,37 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{method} {url}: {cause}")]
 pub struct Error {
+    /// The method of the call.
     pub method: Method,
     /// As it may be shown.
     pub url: String,
     /// Attempts made; 0 when the request could not even be tried.
     pub attempts: u32,
+    /// Why the last attempt failed.
     pub cause: Cause,
 }
 
 /// Why one attempt failed.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum Cause {
+    /// The address is not a URL that can be called; the text says why.
     #[error("invalid URL: {0}")]
     InvalidUrl(String),
+    /// The name or the value of this header is not valid in HTTP.
     #[error("invalid header {0:?}")]
     InvalidHeader(String),
     /// The client itself cannot be set up as asked.
     #[error("invalid proxy {proxy}: {reason}")]
-    InvalidProxy { proxy: String, reason: String },
+    InvalidProxy {
+        /// The address of the proxy, without its password.
+        proxy: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Too many calls are under way, to this host or in all.
     #[error("no connection was free within {0:?}")]
     Busy(Duration),
+    /// The attempt took longer than the request allows.
     #[error("no complete answer within {0:?}")]
     Timeout(Duration),
     /// Not reachable: name, network, handshake.
@@ -38,10 +48,15 @@ pub enum Cause {
     /// The server's certificate is not trusted.
     #[error("certificate not trusted: {0}")]
     Tls(String),
+    /// The server redirected the call more often than the client follows.
     #[error("too many redirects")]
     TooManyRedirects,
+    /// The answer is longer than the request allows.
     #[error("the answer is longer than {limit} bytes")]
-    TooLarge { limit: usize },
+    TooLarge {
+        /// How many bytes the request allows.
+        limit: usize,
+    },
     /// The connection broke off, or what came is not HTTP.
     #[error("connection failed: {0}")]
     Broken(String),

@@ -11,6 +11,7 @@ use super::redact::shown_url;
 /// A call to be made. The defaults are those of most callers: see [`Request::new`].
 #[derive(Clone, PartialEq)]
 pub struct Request {
+    /// The method of the call.
     pub method: Method,
     /// A user and password in it are sent as basic authentication, unless `auth` or a header says otherwise.
     pub url: String,
@@ -18,7 +19,9 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// A name that appears twice is sent twice.
     pub headers: Vec<(String, String)>,
+    /// The bytes that are sent; empty for a call without a body.
     pub body: Bytes,
+    /// The credentials that are sent in the `Authorization` header.
     pub auth: Auth,
     /// How long one attempt may take, from the first byte sent to the last byte read.
     pub timeout: Duration,
@@ -39,11 +42,16 @@ pub struct Request {
 /// How a call authenticates. Wins over an `Authorization` header and over the user in the URL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Auth {
+    /// The request adds no credentials of its own.
     #[default]
     None,
+    /// The request sends a bearer token.
     Bearer(String),
+    /// The request sends basic authentication.
     Basic {
+        /// The user name, which logs may show.
         username: String,
+        /// The password, which logs never show.
         password: String,
     },
 }
@@ -78,10 +86,12 @@ impl Request {
         }
     }
 
+    /// A GET without a body.
     pub fn get(url: impl Into<String>) -> Self {
         Self::new(Method::GET, url)
     }
 
+    /// A POST of `body`, with `content_type` as its `Content-Type`.
     pub fn post(url: impl Into<String>, content_type: &str, body: impl Into<Bytes>) -> Self {
         let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
         Self { headers, body: body.into(), ..Self::new(Method::POST, url) }

@@ -9,7 +9,9 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 /// An answer, whatever its status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
+    /// The HTTP status code.
     pub status: u16,
+    /// The headers, as the server sent them.
     pub headers: HeaderMap,
     /// Never longer than the caller asked for.
     pub body: Bytes,
@@ -18,6 +20,7 @@ pub struct Response {
 }
 
 impl Response {
+    /// An answer without headers that came at the first attempt.
     pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
         Self { status, headers: HeaderMap::new(), body: body.into(), attempts: 1 }
     }

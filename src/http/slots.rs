@@ -9,7 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How many calls may be under way at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// How many calls may be under way in all.
     pub total: usize,
+    /// How many calls may be under way to one host and port.
     pub per_host: usize,
 }
 

@@ -44,6 +44,7 @@ struct Profile {
 }
 
 impl ReqwestTransport {
+    /// A transport without any connection; it opens them as calls need them.
     pub fn new() -> Self {
         install_tls_provider();
         Self { clients: Mutex::default() }

@@ -34,6 +34,7 @@ impl Measured {
 /// What a hook answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Verdict {
+    /// The hook allows the release to go on.
     Passed,
     /// The reason is for the user.
     Failed(String),

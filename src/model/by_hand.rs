@@ -28,12 +28,14 @@ pub struct Request {
     pub by: Option<String>,
     /// The program that set the annotation, and when, as the API server recorded it.
     pub manager: Option<String>,
+    /// When the annotation was set, as the API server recorded it.
     pub at: Option<DateTime<Utc>>,
 }
 
 /// What is asked of which revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Wish {
+    /// What the controller shall do.
     pub action: Action,
     /// The name of a revision, or the beginning of one.
     pub revision: String,
@@ -57,6 +59,7 @@ pub enum Action {
 }
 
 impl Action {
+    /// All actions, in the order in which messages list them.
     pub const ALL: [Self; 6] =
         [Self::Pause, Self::Resume, Self::Approve, Self::Promote, Self::Abort, Self::Retry];
 

@@ -17,7 +17,9 @@ use url::Url;
 /// A call that is to be made.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Call {
+    /// The method of the call.
     pub method: Method,
+    /// Where the call goes to.
     pub to: Address,
     /// The address is as good as a password: people see its host and nothing else.
     pub secret_address: bool,
@@ -25,7 +27,9 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     /// A name that appears twice is sent twice. A call with headers is not redirected to another host.
     pub headers: Vec<(String, Secret)>,
+    /// What the call sends.
     pub body: Body,
+    /// The credentials that the call sends.
     pub auth: Auth,
     /// Accept any certificate.
     pub insecure: bool,
@@ -44,9 +48,13 @@ pub struct Call {
 /// The method of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
+    /// `GET`, which sends no body.
     Get,
+    /// `POST`.
     Post,
+    /// `PUT`.
     Put,
+    /// `DELETE`.
     Delete,
 }
 
@@ -62,6 +70,7 @@ pub enum Address {
 /// What a call sends.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Body {
+    /// The call has no body.
     #[default]
     None,
     /// JSON, written out.
@@ -69,17 +78,27 @@ pub enum Body {
     /// Fields as `application/x-www-form-urlencoded`.
     Form(Vec<(String, String)>),
     /// Bytes of another type.
-    Raw { content_type: String, bytes: Vec<u8> },
+    Raw {
+        /// The value of `Content-Type`.
+        content_type: String,
+        /// The body.
+        bytes: Vec<u8>,
+    },
 }
 
 /// How a call says who makes it. Wins over an `Authorization` header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
+    /// The call adds no credentials of its own.
     #[default]
     None,
+    /// The call sends a bearer token.
     Bearer(Secret),
+    /// The call sends basic authentication.
     Basic {
+        /// The user name, which is no secret.
         username: String,
+        /// The password.
         password: Secret,
     },
 }
@@ -93,6 +112,7 @@ pub struct Secret(String);
 pub struct Heard {
     /// How much time had passed since the conversation began.
     pub after: Duration,
+    /// What happened in this step.
     pub what: What,
 }
 
@@ -110,7 +130,9 @@ pub enum What {
 /// The answer to a call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
+    /// The HTTP status code.
     pub status: u16,
+    /// The body, as much of it as the call reads.
     pub body: Vec<u8>,
     /// How long an overloaded server wants to be left alone, as its `Retry-After` says.
     pub retry_after: Option<Duration>,
@@ -123,6 +145,7 @@ pub struct Answer {
 pub struct Silence {
     /// Method and address, as they may be shown.
     pub call: String,
+    /// What went wrong, without method and address.
     pub cause: String,
     /// How often the call was made; 0 if it could not even be tried.
     pub attempts: u32,
@@ -133,8 +156,11 @@ pub struct Silence {
 /// The next step of a conversation that ends with a `T`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next<T> {
+    /// Make this call and say what came of it.
     Send(Box<Call>),
+    /// Wait this long.
     Wait(Duration),
+    /// The conversation is over, and this is its result.
     Done(T),
 }
 
@@ -158,10 +184,12 @@ impl Call {
         }
     }
 
+    /// A GET of `url`, with the limits of [`Call::new`].
     pub fn get(url: impl Into<String>) -> Self {
         Self::new(Method::Get, Address::Url(url.into()))
     }
 
+    /// A POST of `body` to `url`, with the limits of [`Call::new`].
     pub fn post(url: impl Into<String>, body: Body) -> Self {
         Self { body, ..Self::new(Method::Post, Address::Url(url.into())) }
     }
@@ -256,6 +284,7 @@ impl Body {
 }
 
 impl Secret {
+    /// Hides `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -291,12 +320,14 @@ impl Serialize for Secret {
 }
 
 impl Answer {
+    /// An answer that came at the first attempt.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, body: body.into(), retry_after: None, attempts: 1 }
     }
 }
 
 impl<T> Next<T> {
+    /// The step that makes `call`.
     pub fn send(call: Call) -> Self {
         Self::Send(Box::new(call))
     }

@@ -13,27 +13,41 @@ use serde_json::{Map, Value, json};
 pub struct Kind {
     /// Empty for the core group.
     pub group: &'static str,
+    /// The version of the API, `v1` for example.
     pub version: &'static str,
+    /// The kind as manifests write it, `Deployment` for example.
     pub kind: &'static str,
+    /// The plural as paths of the API write it, `deployments` for example.
     pub plural: &'static str,
 }
 
 impl Kind {
+    /// A Deployment of the apps group.
     pub const DEPLOYMENT: Self = Self::new("apps", "v1", "Deployment", "deployments");
+    /// A DaemonSet of the apps group.
     pub const DAEMON_SET: Self = Self::new("apps", "v1", "DaemonSet", "daemonsets");
+    /// A Service of the core group; Knative has [another one](Self::KNATIVE_SERVICE).
     pub const SERVICE: Self = Self::new("", "v1", "Service", "services");
+    /// A ConfigMap.
     pub const CONFIG_MAP: Self = Self::new("", "v1", "ConfigMap", "configmaps");
+    /// A Secret.
     pub const SECRET: Self = Self::new("", "v1", "Secret", "secrets");
+    /// A HorizontalPodAutoscaler.
     pub const HPA: Self =
         Self::new("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
+    /// A ScaledObject, the autoscaler of KEDA.
     pub const SCALED_OBJECT: Self = Self::new("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects");
+    /// A Service of Knative, which is a workload with its own routing.
     pub const KNATIVE_SERVICE: Self = Self::new("serving.knative.dev", "v1", "Service", "services");
+    /// A Revision of Knative, which is one state of a Knative Service.
     pub const KNATIVE_REVISION: Self = Self::new("serving.knative.dev", "v1", "Revision", "revisions");
+    /// A Canary, the manifest of a release.
     pub const CANARY: Self = Self::new("flagger.app", "v1beta1", "Canary", "canaries");
 
     /// Annotation of a Knative Service: the revision that is the primary.
     pub const PRIMARY_REVISION: &str = "flagger.app/primary-revision";
 
+    /// A kind by its group, version, name and plural.
     pub const fn new(
         group: &'static str,
         version: &'static str,
@@ -69,8 +83,11 @@ impl Kind {
 /// Names one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ObjectId {
+    /// The kind of the object.
     pub kind: Kind,
+    /// The namespace of the object; empty for an object of the cluster's scope.
     pub namespace: String,
+    /// The name of the object.
     pub name: String,
 }
 
@@ -86,14 +103,17 @@ impl fmt::Display for ObjectId {
 pub struct Objects(BTreeMap<ObjectId, Arc<Value>>);
 
 impl Objects {
+    /// Adds an object, in place of one that had the same id.
     pub fn insert(&mut self, id: ObjectId, object: Arc<Value>) {
         self.0.insert(id, object);
     }
 
+    /// The object, if it exists.
     pub fn get(&self, id: &ObjectId) -> Option<&Value> {
         self.0.get(id).map(Arc::as_ref)
     }
 
+    /// All objects, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectId, &Value)> {
         self.0.iter().map(|(id, object)| (id, object.as_ref()))
     }
@@ -115,11 +135,26 @@ impl FromIterator<(ObjectId, Arc<Value>)> for Objects {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Write {
     /// Create the object; it is an error if it exists meanwhile.
-    Create { id: ObjectId, object: Value },
+    Create {
+        /// The object to create.
+        id: ObjectId,
+        /// The whole object.
+        object: Value,
+    },
     /// A JSON merge patch that names only what changes, valid only for the version that was looked at.
-    Patch { id: ObjectId, resource_version: String, patch: Value },
+    Patch {
+        /// The object to change.
+        id: ObjectId,
+        /// The `metadata.resourceVersion` of the version that was looked at.
+        resource_version: String,
+        /// The merge patch.
+        patch: Value,
+    },
     /// Delete the object; its absence is success.
-    Delete { id: ObjectId },
+    Delete {
+        /// The object to delete.
+        id: ObjectId,
+    },
 }
 
 impl Write {

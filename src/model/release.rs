@@ -17,11 +17,15 @@ use super::traffic::Capabilities;
 /// What a Canary asks for, checked and complete.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Release {
+    /// Name of the Canary.
     pub name: String,
+    /// Namespace of the Canary, and of all that belongs to the release.
     pub namespace: String,
+    /// `metadata.uid` of the Canary.
     pub uid: String,
     /// `metadata.generation` of the Canary.
     pub generation: i64,
+    /// `spec.targetRef`, the workload that is released.
     pub target: Target,
     /// The provider that shifts the traffic: `spec.provider`, else the controller's.
     pub provider: Provider,
@@ -33,7 +37,9 @@ pub struct Release {
     pub metrics_server: String,
     /// Name of the apex Service.
     pub apex: String,
+    /// `spec.service`, from which the Services and routes are made.
     pub service: CanaryService,
+    /// `spec.autoscalerRef`, the target's autoscaler.
     pub autoscaler: Option<Autoscaler>,
     /// `spec.ingressRef`, the Ingress that leads to the workload.
     pub ingress: Option<Reference>,
@@ -43,10 +49,13 @@ pub struct Release {
     pub upstream: Option<Reference>,
     /// Annotations of the Canary.
     pub annotations: BTreeMap<String, String>,
+    /// How the release advances and is judged, from `spec.analysis`.
     pub analysis: Plan,
     /// Also true when there is no analysis.
     pub skip_analysis: bool,
+    /// `spec.suspend`: the release stays as it is.
     pub suspend: bool,
+    /// `spec.revertOnDeletion`: the target gets its replicas and its traffic back when the Canary is deleted.
     pub revert_on_deletion: bool,
     /// How long a workload may stay unready.
     pub progress_deadline: Duration,
@@ -101,6 +110,7 @@ pub struct Reference {
     pub api_version: String,
     /// Kind, as written; empty where the manifest leaves it out.
     pub kind: String,
+    /// Name of the object.
     pub name: String,
     /// The Canary's own unless the manifest names another.
     pub namespace: String,
@@ -109,16 +119,22 @@ pub struct Reference {
 /// The workload under control.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Target {
+    /// The kind of workload.
     pub kind: TargetKind,
+    /// Name of the workload, in the namespace of the Canary.
     pub name: String,
 }
 
 /// The kinds of workload that can be released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum TargetKind {
+    /// A Deployment.
     Deployment,
+    /// A DaemonSet.
     DaemonSet,
+    /// A Service of the core group, whose pods somebody else takes care of.
     Service,
+    /// A Service of Knative.
     Knative,
 }
 
@@ -136,17 +152,24 @@ impl TargetKind {
 /// The target's autoscaler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Autoscaler {
+    /// The kind of autoscaler.
     pub kind: ScalerKind,
+    /// Name of the target's autoscaler.
     pub name: String,
+    /// The query of the primary's copy for each named trigger (KEDA); when unset, the target's queries are adapted.
     pub primary_queries: Option<BTreeMap<String, String>>,
+    /// The minimum of replicas of the primary's copy, if it differs from the target's.
     pub primary_min: Option<i32>,
+    /// The maximum of replicas of the primary's copy, if it differs from the target's.
     pub primary_max: Option<i32>,
 }
 
 /// The kinds of autoscaler that can be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum ScalerKind {
+    /// A HorizontalPodAutoscaler of Kubernetes.
     HorizontalPodAutoscaler,
+    /// A ScaledObject of KEDA.
     ScaledObject,
 }
 
@@ -157,6 +180,7 @@ pub struct Plan {
     pub interval: Duration,
     /// At least 1.
     pub threshold: i64,
+    /// How the traffic moves to the canary.
     pub strategy: Strategy,
     /// Mirror requests before the canary gets any; only set where the router can.
     pub mirror: bool,
@@ -166,14 +190,21 @@ pub struct Plan {
     pub step_weight_promotion: u32,
     /// Percent of pods that must be available.
     pub primary_ready_threshold: u32,
+    /// Percent of the canary's pods that must be available.
     pub canary_ready_threshold: u32,
+    /// Which requests go to the canary, in an A/B test.
     pub matches: Vec<AnalysisMatch>,
     /// In the order in which they are judged: built-ins and inline queries, then templates (spec 02 §7.1).
     pub metrics: Vec<MetricCheck>,
+    /// The hooks, in the order of the manifest.
     pub hooks: Vec<Hook>,
+    /// The alert providers that hear of this release; the global notifier where there are none.
     pub alerts: Vec<AlertRef>,
+    /// The cookies that keep a user on one side; `None` where they are off.
     pub session_affinity: Option<SessionAffinity>,
+    /// What a metric that cannot be read means for the release.
     pub on_metric_error: OnMetricError,
+    /// What a metric without data means for the release.
     pub on_no_data: OnNoData,
 }
 
@@ -183,9 +214,15 @@ pub enum Strategy {
     /// Step by step.
     Weighted(Steps),
     /// Checked beside the primary, then all at once.
-    BlueGreen { iterations: u32 },
+    BlueGreen {
+        /// How many rounds of checks the canary has to pass.
+        iterations: u32,
+    },
     /// The requests that match go to the canary.
-    AbTesting { iterations: u32 },
+    AbTesting {
+        /// How many rounds of checks the canary has to pass.
+        iterations: u32,
+    },
 }
 
 impl Strategy {
@@ -203,7 +240,12 @@ impl Strategy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Steps {
     /// `stepWeight` up to `maxWeight`.
-    By { step: u32, max: u32 },
+    By {
+        /// What each step adds to the canary's weight.
+        step: u32,
+        /// The weight after which the canary is promoted.
+        max: u32,
+    },
     /// `stepWeights`, strictly rising.
     List(Vec<u32>),
 }
@@ -211,24 +253,34 @@ pub enum Steps {
 /// One check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MetricCheck {
+    /// Name of the check.
     pub name: String,
     /// Window as written, for the query.
     pub interval: String,
+    /// Where the value comes from.
     pub source: MetricSource,
     /// Inclusive bounds; milliseconds for the built-in duration.
     pub min: Option<f64>,
+    /// The upper bound, which is inclusive as well.
     pub max: Option<f64>,
+    /// `templateVariables`, the values that the query's template may use.
     pub variables: BTreeMap<String, String>,
 }
 
 /// Where the value of a check comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum MetricSource {
+    /// The built-in share of successful requests, in percent.
     SuccessRate,
+    /// The built-in duration that 99 of 100 requests do not exceed, in milliseconds.
     Duration,
+    /// A query in the manifest itself, for the Prometheus of the release.
     Inline(String),
+    /// A MetricTemplate.
     Template {
+        /// Name of the MetricTemplate.
         name: String,
+        /// Namespace of the MetricTemplate.
         namespace: String,
     },
     /// Neither a known name, nor a query, nor a template: fails every time (spec 01 §4.2).
@@ -238,7 +290,9 @@ pub enum MetricSource {
 /// One hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hook {
+    /// Name of the hook, as events show it.
     pub name: String,
+    /// The address that is called.
     pub url: String,
     /// Never `Unset`.
     pub kind: HookType,
@@ -246,9 +300,13 @@ pub struct Hook {
     pub timeout: Duration,
     /// Further attempts after the first.
     pub retries: u32,
+    /// Whether any certificate of the server is accepted.
     pub disable_tls: bool,
+    /// Whether no alert is sent while this hook holds the release up.
     pub mute_alert: bool,
+    /// What the manifest adds to the payload.
     pub metadata: BTreeMap<String, String>,
+    /// The Secrets that the call is made with.
     pub credentials: Credentials,
 }
 
@@ -330,6 +388,8 @@ pub struct ProviderFacts {
 /// A Canary as read: the release, or why there cannot be one; and what the user should change in any case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
+    /// The release, or all that is wrong with the manifest.
     pub release: Result<Box<Release>, Vec<Problem>>,
+    /// What works but should be written another way.
     pub warnings: Vec<Problem>,
 }

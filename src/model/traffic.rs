@@ -44,16 +44,20 @@ pub enum Side {
 /// What a mesh is to be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RouteWish {
+    /// How the requests are shared between primary and canary.
     pub split: Split,
     /// Copy requests to the canary as well.
     pub mirror: bool,
+    /// The cookies that keep a user on one side.
     pub cookies: Cookies,
 }
 
 /// Session affinity cookies, `name=VALUE` each, as they stand in the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cookies {
+    /// The cookie of users on the canary.
     pub canary: Option<String>,
+    /// The cookie of users on the primary.
     pub primary: Option<String>,
     /// Of the last run: clients that still hold it are told to drop it.
     pub previous: Option<String>,
@@ -62,7 +66,9 @@ pub struct Cookies {
 /// What a mesh is told now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RouteState {
+    /// How the requests are shared between primary and canary.
     pub split: Split,
+    /// Whether requests are copied to the canary as well.
     pub mirrored: bool,
 }
 
@@ -87,6 +93,7 @@ pub struct Capabilities {
     pub mirror_weighted: bool,
     /// Copy requests to the canary in a blue/green release.
     pub mirror_blue_green: bool,
+    /// Keep a user on one side by a cookie.
     pub session_affinity: bool,
 }
 

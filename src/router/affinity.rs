@@ -6,24 +6,24 @@ use std::time::Duration;
 use super::promql::escaped;
 use crate::api::analysis::SessionAffinity;
 
-/// `Set-Cookie` for a client that came to the canary.
+/// The value of the `Set-Cookie` header that binds a client to the canary.
 pub(super) fn of_canary(affinity: &SessionAffinity, pair: &str) -> String {
     let max_age = affinity.max_age.filter(|age| *age > 0).unwrap_or(86_400);
     set_cookie(affinity, pair, max_age)
 }
 
-/// `Set-Cookie` for a client that came to the primary: it stays there until the next step.
+/// The value of the `Set-Cookie` header that binds a client to the primary, until the next step.
 pub(super) fn of_primary(affinity: &SessionAffinity, pair: &str, interval: Duration) -> String {
     set_cookie(affinity, pair, i64::try_from(interval.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// `Set-Cookie` that lets a client forget the cookie. Browsers only do so for the domain and path that it was set
-/// with.
+/// The value of the `Set-Cookie` header that makes a client delete the cookie. Browsers only do so for the domain and
+/// path that it was set with.
 pub(super) fn forget(affinity: &SessionAffinity, pair: &str) -> String {
     set_cookie(affinity, pair, -1)
 }
 
-/// Regular expression (RE2, of the whole header) that a `Cookie` header with the pair matches.
+/// The regular expression (RE2) that matches a whole `Cookie` header if it holds the pair.
 pub(super) fn expression(pair: &str) -> String {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     format!(".*{}.*{}.*", escaped(name), escaped(value))

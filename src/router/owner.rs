@@ -1,4 +1,4 @@
-//! Whose an object is, by its controller reference (spec 03 §1.3, §2.2).
+//! To whom an object belongs, by its controller reference (spec 03 §1.3, §2.2).
 
 use serde_json::Value;
 
@@ -9,12 +9,12 @@ use crate::model::release::Release;
 /// Who made an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// This release's Canary. The uid is not compared: one that was deleted and created again goes on with what is
-    /// there.
+    /// This release's Canary made it. The uid is not compared: a Canary that was deleted and created again goes on
+    /// with the objects that are there.
     Ours,
-    /// Another Canary, by this name.
+    /// Another Canary made it; this is its name.
     Sibling(String),
-    /// A user or their tools: taken over, never owned.
+    /// A user or their tools made it: such an object is taken over, never owned.
     Foreign,
 }
 
@@ -47,7 +47,7 @@ impl Owner {
     }
 }
 
-/// The error that an object of another Canary is.
+/// The error for an object that belongs to another Canary.
 pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Error {
     // One of another namespace is named with it.
     let canary =

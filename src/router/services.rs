@@ -35,7 +35,7 @@ pub fn id(release: &Release, side: Side) -> ObjectId {
     Kind::SERVICE.at(&release.namespace, &name)
 }
 
-/// The Services that are looked at; none where the target is one itself.
+/// The Services that must be read; none where the target is a Service itself.
 pub fn reads(release: &Release) -> Vec<ObjectId> {
     if !are_managed(release) {
         return Vec::new();
@@ -43,7 +43,7 @@ pub fn reads(release: &Release) -> Vec<ObjectId> {
     [Side::Canary, Side::Primary, Side::Apex].into_iter().map(|side| id(release, side)).collect()
 }
 
-/// Whether the Service is there as it should be.
+/// Whether the Service exists and is as the manifest says.
 pub fn presence(release: &Release, shape: &TargetShape, side: Side, seen: &Objects) -> Presence {
     match plan(release, shape, side, seen) {
         Err(error) => Presence::Refused(error.to_string()),
@@ -71,7 +71,7 @@ pub fn plan(release: &Release, shape: &TargetShape, side: Side, seen: &Objects) 
     }
 }
 
-/// The writes that give a taken-over apex Service back to its user. One that a Canary owns goes with it.
+/// The writes that give a taken-over apex Service back to its user. A Service that the Canary owns is deleted with it.
 ///
 /// # Errors
 /// If the configuration that the user applied cannot be read.
@@ -108,7 +108,7 @@ fn are_managed(release: &Release) -> bool {
     matches!(release.target.kind, TargetKind::Deployment | TargetKind::DaemonSet)
 }
 
-/// One of the three, as it should be.
+/// One of the three Services, with all that decides how it should be.
 struct Service<'a> {
     release: &'a Release,
     shape: &'a TargetShape,
@@ -219,7 +219,8 @@ impl Service<'_> {
     }
 }
 
-/// What the manifest says, and the live values of the keys that it leaves to others.
+/// The labels or annotations that a Service should have: those of the manifest, and the live values of the keys that
+/// the manifest lists as unmanaged.
 fn metadata(
     block: Option<&BTreeMap<String, String>>,
     unmanaged: Option<&Vec<String>>,

@@ -81,7 +81,7 @@ impl Workload for Knative {
         })
     }
 
-    /// The present revision gets its role. The traffic follows when it is ready, as for any primary.
+    /// Names the latest revision as the primary. The traffic follows when it is ready, as for any primary.
     fn create_primary(
         &self,
         release: &Release,
@@ -146,7 +146,8 @@ fn annotation(name: &str) -> Value {
     json!({"metadata": {"annotations": {Kind::PRIMARY_REVISION: name}}})
 }
 
-/// Knative keeps no deadline of ours, and a revision that has no pods since nobody calls it is ready.
+/// The readiness of a revision, as Knative reports it. It is never stuck: the Canary's deadline does not apply. A
+/// revision without pods, since nobody calls it, is ready.
 fn readiness(release: &Release, name: &str, seen: &Objects) -> Readiness {
     let waiting = |why: String| Readiness::Waiting { why: why.into(), stuck_at: None };
     let id = revision_id(release, name);

@@ -1,16 +1,19 @@
-//! Live objects: finding them, and changing a copy of them.
+//! Live objects: how one is found, and what people are told if it is not there.
 
 use serde_json::Value;
 
 use super::Error;
 use crate::model::object::{ObjectId, Objects};
 
-/// The object, or the error that its absence is.
+/// Finds an object.
+///
+/// # Errors
+/// If it does not exist.
 pub(super) fn find<'a>(seen: &'a Objects, id: &ObjectId) -> Result<&'a Value, Error> {
     seen.get(id).ok_or_else(|| Error::Missing(missing(&id.kind.kind.to_lowercase(), id)))
 }
 
-/// Text for an object that does not exist; `what` is how messages call its kind.
+/// The message about an object that does not exist; `what` is the name of its kind in messages.
 pub(super) fn missing(what: &str, id: &ObjectId) -> String {
     let group = if id.kind.group.is_empty() { String::new() } else { format!(".{}", id.kind.group) };
     format!(
@@ -19,12 +22,12 @@ pub(super) fn missing(what: &str, id: &ObjectId) -> String {
     )
 }
 
-/// Images of the containers of a workload's template.
+/// The images of the containers in a workload's pod template, ten at most.
 pub(super) fn images(workload: &Value) -> Vec<String> {
     let containers = workload["spec"]["template"]["spec"]["containers"].as_array();
     let image = |container: &Value| container["image"].as_str().map(str::to_owned);
     containers.into_iter().flatten().filter_map(image).take(IMAGES).collect()
 }
 
-/// Images that are named, of a template with many containers.
+/// How many images are listed at most: the list stands in messages to people.
 const IMAGES: usize = 10;

@@ -1,6 +1,6 @@
 //! Targets: what is known of a workload and its primary, and the writes that create, promote and scale them.
 //! Nothing here does I/O: objects in, facts or writes out. A new kind of target is one file and one line in
-//! `registry.rs`.
+//! `registry.rs`; one that runs pods from a template implements [`templated::Templated`] and gets the rest.
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -28,21 +28,23 @@ mod testing;
 
 /// A kind of workload (spec 02 §3).
 pub trait Workload: Send + Sync {
-    /// The objects that it looks at: target, primary, and their autoscalers.
+    /// The objects that have to be read before anything is asked of this target: itself, its primary, and their
+    /// autoscalers.
     fn reads(&self, release: &Release) -> Vec<ObjectId>;
 
-    /// The ConfigMaps and Secrets that a look at this target needs, and their copies. The target has to be in `seen`.
+    /// The ConfigMaps and Secrets that the target refers to, and the primary's copies of them. The target has to be in
+    /// `seen`.
     fn config_reads(&self, _release: &Release, _seen: &Objects) -> Vec<ObjectId> {
         Vec::new()
     }
 
-    /// Objects whose names only the target tells. The target has to be in `seen`.
+    /// The objects to be read whose names stand in the target (Knative revisions). The target has to be in `seen`.
     fn named_reads(&self, _release: &Release, _seen: &Objects) -> Vec<ObjectId> {
         Vec::new()
     }
 
-    /// The writes for the Service in front of the canary, where it is made after the target and not after the
-    /// manifest.
+    /// The writes that create or update the Service in front of the canary, for a target from which that Service is
+    /// copied; `None` if the router makes it from the manifest.
     fn canary_service(&self, _release: &Release, _seen: &Objects) -> Option<Result<Vec<Write>, Error>> {
         None
     }
@@ -104,11 +106,11 @@ pub trait Workload: Send + Sync {
         id: &str,
     ) -> Result<Vec<Write>, Error>;
 
-    /// The objects among [`Workload::config_reads`] that `seen` must hold with their contents when the primary is
-    /// created or promoted.
+    /// The objects among [`Workload::config_reads`] whose contents, not only their checksums, must be in `seen` when
+    /// the primary is created or promoted.
     ///
     /// # Errors
-    /// As those two.
+    /// As [`Workload::create_primary`] and [`Workload::promote`].
     fn contents(
         &self,
         _release: &Release,
@@ -118,17 +120,18 @@ pub trait Workload: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Does away with those of `owned`, the Canary's ConfigMaps and Secrets, that the primary has no use for.
+    /// Deletes those of `owned`, the ConfigMaps and Secrets that belong to the Canary, to which the primary does not
+    /// refer any more.
     fn prune(&self, _release: &Release, _seen: &Objects, _owned: &Objects) -> Vec<Write> {
         Vec::new()
     }
 
-    /// Renews the target's running pods, so that they start with the ConfigMaps and Secrets of this moment.
+    /// Restarts the target's pods, so that they start with the present contents of their ConfigMaps and Secrets.
     fn renew(&self, _release: &Release, _settings: &Settings, _seen: &Objects) -> Vec<Write> {
         Vec::new()
     }
 
-    /// Parks the target: no pods.
+    /// Takes the target's pods away. Such a target is called parked.
     fn scale_to_zero(&self, release: &Release, seen: &Objects) -> Vec<Write>;
 
     /// Gives the target pods again, as many as spec 02 §3.3 says.
@@ -178,7 +181,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says during what it happened.
+    /// Puts the failed action in front of the message.
     fn within(self, what: &str) -> Self {
         match self {
             Self::Missing(text) => Self::Missing(format!("{what}: {text}")),

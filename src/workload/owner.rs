@@ -1,4 +1,5 @@
-//! Whose an object is, by its controller reference. What another controller manages is never taken over (P9).
+//! The check that an object may serve as part of a primary: what another controller manages is never taken over
+//! (P9).
 
 use serde_json::Value;
 
@@ -6,7 +7,7 @@ use super::Error;
 use crate::model::object::{ObjectId, controller};
 use crate::model::release::Release;
 
-/// Fails if something else than the release's Canary is the object's controller. An object without a controller
+/// Fails if the object's controller is anything but the release's Canary. An object without a controller
 /// may have lost it, in a backup for example, and is used as it is. The uid is not compared: a Canary that was
 /// deleted and created again goes on with what is there.
 pub(super) fn check(release: &Release, id: &ObjectId, object: &Value) -> Result<(), Error> {

@@ -1,6 +1,7 @@
-//! Target → primary (spec 02 §3.1): names, labels and selectors that keep the two apart, all else the same.
+//! A primary is made from its target (spec 02 §3.1): names, labels and selectors keep the two apart, all else is the
+//! same.
 //!
-//! A primary is written when it is created and when a revision is promoted, and left alone in between.
+//! It is written when it is created and when a revision is promoted, and left alone in between.
 
 use serde_json::{Map, Value, json};
 
@@ -10,21 +11,21 @@ use super::{Error, revision};
 use crate::model::object::{ObjectId, Objects, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};
 
-/// A target, and what its primary is made from.
+/// A target with all that its primary is made from.
 pub(super) struct Twin<'a> {
     release: &'a Release,
     settings: &'a Settings,
     target: &'a Value,
-    /// The target's template, without what only parks it.
+    /// The target's pod template as the user wrote it, without what parks it.
     source: Value,
     label: SelectorLabel,
     copied: &'a [Copied],
     seen: &'a Objects,
-    /// What the target refers to; `None` with tracking off.
+    /// The ConfigMaps and Secrets that the target refers to; `None` with tracking off.
     configs: Option<Tracked<'a>>,
 }
 
-/// A field of `spec` that primaries have from their target, and what it means when absent.
+/// A field of `spec` that is copied from the target to the primary, with the default that an absent field means.
 pub(super) type Copied = (&'static str, fn() -> Value);
 
 impl<'a> Twin<'a> {
@@ -44,10 +45,10 @@ impl<'a> Twin<'a> {
         Ok(Self { release, settings, target, source, label, copied, seen, configs })
     }
 
-    /// The copies that the primary refers to from this occasion on.
+    /// The copies of ConfigMaps and Secrets that the primary refers to once it is created or promoted.
     ///
     /// # Errors
-    /// If one is missing or stands in the way.
+    /// If a ConfigMap or Secret is missing, or another controller owns the object that a copy would be.
     pub fn copies(&self, occasion: Occasion) -> Result<Copies, Error> {
         let Some(configs) = &self.configs else { return Ok(Copies::default()) };
         Copies::plan(self.release, self.settings, configs, self.seen, occasion)
@@ -62,7 +63,7 @@ impl<'a> Twin<'a> {
         config::needed(self.release, configs, self.seen, occasion)
     }
 
-    /// The primary as it is created, but for what only one kind has.
+    /// The primary as it is created, without the fields that only one kind of workload has (`replicas`).
     pub fn object(&self, primary: &ObjectId, copies: &Copies, flagger_id: &str) -> Value {
         let mut spec = Map::new();
         for (field, _) in self.copied {
@@ -93,7 +94,7 @@ impl<'a> Twin<'a> {
         })
     }
 
-    /// The merge patch that gives the primary what the target has now. The template is part of it only if it
+    /// The merge patch that promotes the target: it gives the primary the target's template and copied fields. The template is part of it only if it
     /// means something else than the primary's, so that a repetition rolls no pods.
     pub fn promotion(&self, primary: &Value, copies: &Copies, flagger_id: &str) -> Value {
         let mut spec = Map::new();
@@ -123,19 +124,19 @@ impl<'a> Twin<'a> {
         json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": spec})
     }
 
-    /// Whether the primary runs what the target asks for.
+    /// Whether the primary runs the target's template with the present ConfigMaps and Secrets.
     pub fn matches(&self, primary: &Value) -> bool {
         self.runs(&self.template(), &primary["spec"]["template"]) && self.agrees(primary)
     }
 
-    /// Whether the primary runs the present contents of what the target refers to.
+    /// Whether the primary runs with the present contents of the ConfigMaps and Secrets that the target refers to.
     pub fn agrees(&self, primary: &Value) -> bool {
         let agree =
             |configs: &Tracked<'_>| configs.agree(self.release, &primary["spec"]["template"], self.seen);
         self.configs.as_ref().is_none_or(agree)
     }
 
-    /// Whether the primary was given this very template: with these names, for these contents.
+    /// Whether this promotion is done already: the primary has the template with the same copies and checksum.
     fn is_done(&self, wanted: &Value, present: &Value) -> bool {
         let names = |template| config::places(template).into_iter().map(|place| place.name);
         self.runs(&self.template(), present)
@@ -147,34 +148,26 @@ impl<'a> Twin<'a> {
         revision::matches_primary(wanted, present, |name, copy| config::is_copy(self.release, name, copy))
     }
 
-    /// Labels of the primary itself: those of the target with an included prefix, and the selector label.
+    /// The labels of the primary object itself: those of the target with an included prefix, and the selector label.
     fn labels(&self) -> Map<String, Value> {
-        let mut labels = self.included(&self.target["metadata"]["labels"]);
+        let mut labels = included(self.settings, &self.target["metadata"]["labels"]);
         labels.insert(self.label.key.clone(), self.label.primary_value().into());
         labels
     }
 
-    /// Annotations of the primary itself, by one rule at creation and at promotion: those of the target with an
-    /// included prefix.
+    /// The annotations of the primary object itself, by one rule at creation and at promotion: those of the target
+    /// with an included prefix.
     fn annotations(&self) -> Map<String, Value> {
-        self.included(&self.target["metadata"]["annotations"])
+        included(self.settings, &self.target["metadata"]["annotations"])
     }
 
-    fn included(&self, map: &Value) -> Map<String, Value> {
-        let entries = map.as_object().into_iter().flatten();
-        entries
-            .filter(|(key, _)| is_included(key, &self.settings.include_label_prefixes))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
-    }
-
-    /// Nulls for the keys that are copied from the target: what it has no more goes. All other keys are somebody
-    /// else's.
+    /// The part of a merge patch that removes all labels or annotations with an included prefix from the primary; what
+    /// the target still has is then added again. Keys without such a prefix belong to somebody else and stay.
     fn outdated(&self, map: &Value) -> Map<String, Value> {
-        self.included(map).into_iter().map(|(key, _)| (key, Value::Null)).collect()
+        included(self.settings, map).into_iter().map(|(key, _)| (key, Value::Null)).collect()
     }
 
-    /// The primary's template, without its id: refers to `copies`, and is marked with what they hold.
+    /// The primary's template without its `flagger-id`: it refers to `copies` and is marked with their checksum.
     fn template_with(&self, copies: &Copies) -> Value {
         let mut template = self.template();
         config::rename(&mut template, |_, place| {
@@ -186,7 +179,7 @@ impl<'a> Twin<'a> {
         template
     }
 
-    /// The same as if there were no copies.
+    /// The primary's template as if ConfigMaps and Secrets were not copied.
     fn template(&self) -> Value {
         let of = |key: &str| {
             let mut map = self.source["metadata"][key].as_object().cloned().unwrap_or_default();
@@ -210,7 +203,7 @@ impl<'a> Twin<'a> {
         template
     }
 
-    /// Lets a selector that means the target's pods mean the primary's.
+    /// Changes a selector of the target's pods into one of the primary's pods.
     fn rename(&self, selector: &mut Value) {
         for (key, value) in
             selector.get_mut("matchLabels").and_then(Value::as_object_mut).into_iter().flatten()
@@ -274,19 +267,28 @@ pub(super) fn items<'a>(value: &'a mut Value, place: &str) -> impl Iterator<Item
     value.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Whether a label or annotation of the target goes to its primary.
-pub(super) fn is_included(key: &str, prefixes: &[String]) -> bool {
+/// The labels or annotations of `map` that go from an object to its copy.
+pub(super) fn included(settings: &Settings, map: &Value) -> Map<String, Value> {
+    let entries = map.as_object().into_iter().flatten();
+    entries
+        .filter(|(key, _)| is_included(key, &settings.include_label_prefixes))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// Whether a label or annotation of an object goes to its copy.
+fn is_included(key: &str, prefixes: &[String]) -> bool {
     let by_prefix =
         |prefix: &String| prefix == "*" || (!prefix.is_empty() && key.starts_with(prefix.as_str()));
     !is_flux(key) && is_copyable(key) && prefixes.iter().any(by_prefix)
 }
 
-/// Whether a label or annotation would be true on a copy.
+/// Whether a label or annotation may be copied to another object.
 pub(super) fn is_copyable(key: &str) -> bool {
     !OF_ONE_OBJECT.contains(&key)
 }
 
-/// Marks by which Flux knows its objects; a copy is not its.
+/// Whether Flux marks its objects with this label or annotation; a copy is not Flux's.
 pub(super) fn is_flux(key: &str) -> bool {
     key.contains("toolkit.fluxcd.io")
 }
@@ -300,10 +302,10 @@ fn with_id(mut template: Value, id: &str) -> Value {
     template
 }
 
-/// Annotation of the primary's pods: the promotion that made them.
+/// Annotation of the primary's pods with the id of the promotion that made them.
 const FLAGGER_ID: &str = "flagger-id";
 
-/// Annotations that speak of the one object that has them, and would be untrue on a copy.
+/// Annotations that describe the very object that has them, and would be untrue on a copy.
 const OF_ONE_OBJECT: [&str; 3] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     "deployment.kubernetes.io/revision",

@@ -21,7 +21,7 @@ pub fn revision(template: &Value) -> String {
     of(&normal::template(template))
 }
 
-/// Identity of a value that is in its one form already.
+/// Identity of a value that is normalised already.
 pub(super) fn of(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
@@ -30,7 +30,7 @@ pub(super) fn of(value: &Value) -> String {
     format!("{REVISION_PREFIX}{hex}")
 }
 
-/// A number that changes with `text`: for targets that have no generation, or one that counts other things.
+/// A generation computed from `text`, for targets that have none of their own, or one that counts other things.
 pub(super) fn generation(text: &str) -> i64 {
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().take(6).fold(0, |number, byte| number << 8 | i64::from(*byte))
@@ -45,8 +45,8 @@ pub(super) fn flaggers_text_hash(text: &str) -> String {
     hash.to_string().bytes().map(|digit| char::from(digits[usize::from(digit - b'0')])).collect()
 }
 
-/// Whether the primary's template is `wanted`, the target's after rewriting. Differences that are none of a
-/// release's making do not count: the primary's own marks, a restart of the primary alone, copies of ConfigMaps and
+/// Whether the primary's template means the same as `wanted`, which is the target's after rewriting. Differences
+/// that no release makes do not count: the primary's own marks, a restart of the primary alone, copies of ConfigMaps and
 /// Secrets in place of what `wanted` names (`is_copy` knows the names of a name's copies), and the finer rewriting
 /// of affinity that Flagger leaves out.
 pub fn matches_primary(wanted: &Value, primary: &Value, is_copy: impl Fn(&str, &str) -> bool) -> bool {
@@ -63,8 +63,8 @@ pub fn matches_primary(wanted: &Value, primary: &Value, is_copy: impl Fn(&str, &
     wanted == primary
 }
 
-/// A restart that the primary got later than the target is the primary's own affair; a target that was restarted
-/// since is a change.
+/// Removes the mark of a restart (`kubectl rollout restart`) that only concerns the primary: one that is later than
+/// the target's. A target that was restarted after the primary is a change.
 fn forgive_restart(wanted: &mut Value, primary: &mut Value) {
     let at = |template: &Value| {
         template["metadata"]["annotations"][RESTARTED_AT]
@@ -101,7 +101,7 @@ fn strip(value: &mut Value) {
     }
 }
 
-/// JSON with sorted keys, whatever order the map type of the day keeps.
+/// JSON with sorted keys, whether or not `serde_json` is built to keep the order of insertion.
 fn write_canonical(value: &Value, text: &mut String) {
     match value {
         Value::Object(fields) => {
@@ -128,7 +128,7 @@ fn write_canonical(value: &Value, text: &mut String) {
     }
 }
 
-/// What `kubectl rollout restart` writes.
+/// Annotation that `kubectl rollout restart` writes.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ impl Workload for Service {
         Ok(update(release, target, id, primary).into_iter().collect())
     }
 
-    /// The copy in front of the canary follows the target all the time.
+    /// The copy in front of the canary is updated with every change of the target.
     fn canary_service(&self, release: &Release, seen: &Objects) -> Option<Result<Vec<Write>, Error>> {
         let id = canary_id(release);
         let writes = |target| match seen.get(&id) {
@@ -118,7 +118,7 @@ fn target_id(release: &Release) -> ObjectId {
     Kind::SERVICE.at(&release.namespace, &release.target.name)
 }
 
-/// Named after the apex, as the routes name it.
+/// The copy in front of the primary is named after the apex, as the routes name it.
 fn primary_id(release: &Release) -> ObjectId {
     Kind::SERVICE.at(&release.namespace, &release.primary_service())
 }
@@ -143,8 +143,8 @@ fn create(release: &Release, target: &Value, id: ObjectId) -> Write {
     Write::Create { id, object }
 }
 
-/// Brings a copy in line. What the cluster has allocated to it stays, and so do annotations: those of a Service are
-/// written by whoever provides its load balancer, to each copy its own.
+/// Updates a copy after its target. What the cluster has allocated to it stays, and so do annotations: those of a
+/// Service are written by whoever provides its load balancer, to each copy its own.
 fn update(release: &Release, target: &Value, id: ObjectId, live: &Value) -> Option<Write> {
     let [wanted, present] = [&wanted(release, target), &live["spec"]].map(changeable);
     let mut changes = json!({"metadata": {"labels": copied(&target["metadata"]["labels"])}});
@@ -154,7 +154,7 @@ fn update(release: &Release, target: &Value, id: ObjectId, live: &Value) -> Opti
     Write::merge(id, live, &changes)
 }
 
-/// What of a spec can be changed once a Service is there.
+/// The fields of a spec that can be changed once a Service exists.
 fn changeable(spec: &Value) -> Value {
     let mut spec = own(spec);
     if let Some(fields) = spec.as_object_mut() {
@@ -192,7 +192,7 @@ fn own(spec: &Value) -> Value {
     Value::Object(own)
 }
 
-/// A spec with its defaults left out: written either way it means the same.
+/// A spec without the fields that only say the default, so that specs of the same meaning are equal.
 fn normal(spec: &Value) -> Value {
     const DEFAULTS: [(&str, &str); 5] = [
         ("type", "ClusterIP"),
@@ -218,7 +218,7 @@ fn normal(spec: &Value) -> Value {
     Value::Object(normal)
 }
 
-/// Labels or annotations that are true of a copy as well.
+/// The labels or annotations that go to a copy.
 fn copied(map: &Value) -> Value {
     let mut copied: Map<String, Value> = map.as_object().cloned().unwrap_or_default();
     copied.retain(|key, _| !is_flux(key) && is_copyable(key));

@@ -14,7 +14,7 @@ use crate::model::workload::{DiscoveredPort, TargetShape};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SelectorLabel {
     pub key: String,
-    /// Of the target; the primary's pods carry it with `-primary` appended.
+    /// The value on the target's pods; the primary's pods have it with `-primary` appended.
     pub value: String,
 }
 

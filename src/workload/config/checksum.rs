@@ -15,7 +15,7 @@ pub(super) fn checksum(object: &Value) -> String {
     )
 }
 
-/// The checksum that Flagger computes: binary data are none of its business.
+/// The checksum that Flagger computes, which leaves binary data out.
 pub(super) fn flaggers_checksum(object: &Value) -> String {
     if let Some(kept) = object[FLAGGERS].as_str() {
         return kept.to_owned();
@@ -23,7 +23,7 @@ pub(super) fn flaggers_checksum(object: &Value) -> String {
     if is_reduced(object) { checksum(object) } else { digest(&go_json(&object["data"])) }
 }
 
-/// A ConfigMap or Secret as the caches keep it: who it is, whose it is, and a checksum instead of its contents.
+/// A ConfigMap or Secret as the caches keep it: identity, labels and owners, and a checksum instead of its contents.
 /// kubectl's note of what it applied last goes as well, since it repeats them.
 pub fn reduced(object: &Value) -> Value {
     let mut metadata = Map::new();
@@ -48,12 +48,12 @@ pub fn reduced(object: &Value) -> Value {
     Value::Object(kept)
 }
 
-/// Whether two looks at an object saw the same contents; either may be [`reduced`].
+/// Whether two objects have the same contents; either may be [`reduced`].
 pub fn holds_the_same(one: &Value, other: &Value) -> bool {
     checksum(one) == checksum(other)
 }
 
-/// Whether the contents are left out.
+/// Whether an object has a checksum instead of its contents.
 pub(super) fn is_reduced(object: &Value) -> bool {
     !object[CHECKSUM].is_null()
 }
@@ -68,7 +68,8 @@ fn binary_data(object: &Value) -> Option<&Value> {
     binary.as_object().is_some_and(|data| !data.is_empty()).then_some(binary)
 }
 
-/// Compact JSON with sorted keys and what HTML would mistake escaped: the recorded checksums are over this form.
+/// Compact JSON with sorted keys and with `<`, `>` and `&` escaped, as Go writes it: recorded checksums are of this
+/// form.
 fn go_json(data: &Value) -> String {
     let mut text = match data.as_object() {
         None => return "null".to_owned(),
@@ -92,9 +93,9 @@ fn go_json(data: &Value) -> String {
 const ESCAPED: [(char, &str); 5] =
     [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
 
-/// Where a reduced object has its checksum; no field of a real one has such a name.
+/// Field of a reduced object that holds its checksum; no field of a real object has such a name.
 const CHECKSUM: &str = "vexil.checksum";
-/// And the one without binary data, if that is another.
+/// Field of a reduced object that holds the checksum without binary data, if that is another.
 const FLAGGERS: &str = "vexil.checksum.data";
 
 #[cfg(test)]

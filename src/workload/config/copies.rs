@@ -12,35 +12,38 @@ use serde_json::{Map, Value, json};
 use super::{Tracked, checksum, digest};
 use crate::model::object::{ObjectId, Objects, Write, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};
-use crate::workload::primary::is_included;
+use crate::workload::primary::included;
 use crate::workload::{Error, owner};
 
-/// When copies are made.
+/// The occasion on which copies are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::workload) enum Occasion {
-    /// What this very Canary promoted before stays: its primary is rebuilt, not promoted.
+    /// The primary is created. Copies that this very Canary made before stay as they are, since a primary that is
+    /// built again must not promote anything.
     Creation,
+    /// A revision is promoted to the primary.
     Promotion,
 }
 
-/// The copies of one primary, and the writes that bring them about.
+/// The copies of one primary, and the writes that create or update them.
 #[derive(Default)]
 pub(in crate::workload) struct Copies {
-    /// What the primary calls each object.
+    /// The name of the copy of each object.
     pub names: BTreeMap<ObjectId, String>,
-    /// Checksum of what they hold.
+    /// Checksum of the contents of all copies together.
     pub digest: Option<String>,
-    /// To be written before the primary.
+    /// The writes that must come before those of the primary.
     before: Vec<Write>,
-    /// To be written after it.
+    /// The writes that must come after them.
     after: Vec<Write>,
 }
 
 impl Copies {
-    /// The copies of `tracked`. Those that change need the contents of [`needed`] in `seen`.
+    /// Plans the copies of `tracked`. The objects that [`needed`] names must be in `seen` with their contents.
     ///
     /// # Errors
-    /// If something else stands in the way, or an object is missing or unknown.
+    /// If another controller owns an object with the name of a copy, or a ConfigMap or Secret is missing or cannot be
+    /// read.
     pub fn plan(
         release: &Release,
         settings: &Settings,
@@ -89,7 +92,7 @@ pub(super) fn names(release: &Release, name: &str) -> [String; 2] {
     [format!("{name}-primary"), format!("{name}-primary-{}", release.name)]
 }
 
-/// Whether `copy` may be what the release's primary calls `name`.
+/// Whether `copy` is one of the names that the release's copy of `name` may have.
 pub(in crate::workload) fn is_copy(release: &Release, name: &str, copy: &str) -> bool {
     names(release, name).iter().any(|known| known == copy)
 }
@@ -103,16 +106,17 @@ struct Copy<'a> {
     way: Way,
 }
 
-/// How a copy comes to what it should hold.
+/// What has to be done so that a copy holds the right contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// It stays as it is.
+    /// Leave it as it is.
     Keep,
-    /// It holds that already; only owners and labels may be missing.
+    /// Only add owners and labels: it has the contents already.
     Share,
     Create,
+    /// Change the contents in place.
     Fill,
-    /// Deleted and created: what it is cannot be changed in place.
+    /// Delete it and create it anew: the API does not let it be changed in place.
     Replace,
 }
 
@@ -210,7 +214,7 @@ impl<'a> Copy<'a> {
         })
     }
 
-    /// The merge patch of the metadata that makes a present copy this release's as well.
+    /// The merge patch of `metadata` that adds this Canary to the owners of a present copy, and sets its labels.
     fn adoption(&self, release: &Release, settings: &Settings, copy: &Value) -> Value {
         let mut wanted = labels(settings, copy);
         wanted.values_mut().for_each(|value| *value = Value::Null);
@@ -223,15 +227,13 @@ impl<'a> Copy<'a> {
         metadata
     }
 
-    /// Once the primary has a copy of its own the shared one is the others'.
+    /// The write that removes this Canary from the owners of a shared copy, once its primary has a copy of its own.
     fn farewell(&self, release: &Release, seen: &Objects) -> Option<Write> {
         let [usual, _] = names(release, &self.source_id.name);
         let id = self.id.kind.at(&self.id.namespace, &usual);
         let shared = seen.get(&id).filter(|_| id != self.id && self.way != Way::Keep)?;
-        let owners = shared["metadata"]["ownerReferences"].as_array()?;
-        let others: Vec<&Value> = owners.iter().filter(|owner| !is_this_canary(release, owner)).collect();
-        (others.len() < owners.len())
-            .then(|| Write::patch(id, shared, json!({"metadata": {"ownerReferences": others}})))
+        let others = other_owners(release, shared)?;
+        Some(Write::patch(id, shared, json!({"metadata": {"ownerReferences": others}})))
     }
 }
 
@@ -257,7 +259,7 @@ fn is_fixed(copy: &Value, source: &Value) -> bool {
     copy["immutable"] == true || copy["type"] != source["type"]
 }
 
-/// This Canary as the controller, and whoever else has the copy already.
+/// The owner references of a copy: this Canary as the controller, then all other owners that it has already.
 fn owners(release: &Release, copy: Option<&Value>) -> Value {
     let mut owners = owner_references(&release.name, &release.uid);
     let present = copy.and_then(|copy| copy["metadata"]["ownerReferences"].as_array()).into_iter().flatten();
@@ -272,7 +274,14 @@ fn owners(release: &Release, copy: Option<&Value>) -> Value {
     owners
 }
 
-pub(super) fn is_this_canary(release: &Release, owner: &Value) -> bool {
+/// The owners of an object without this Canary; `None` if it is not among them.
+pub(super) fn other_owners<'a>(release: &Release, object: &'a Value) -> Option<Vec<&'a Value>> {
+    let owners = object["metadata"]["ownerReferences"].as_array()?;
+    let others: Vec<&Value> = owners.iter().filter(|owner| !is_this_canary(release, owner)).collect();
+    (others.len() < owners.len()).then_some(others)
+}
+
+fn is_this_canary(release: &Release, owner: &Value) -> bool {
     owner["kind"] == "Canary" && owner["name"] == release.name.as_str()
 }
 
@@ -281,13 +290,9 @@ fn is_owned_by(object: &Value, uid: &str) -> bool {
     owners.any(|owner| owner["uid"] == uid)
 }
 
-/// Labels that go from an object to its copy.
+/// The labels of an object that its copy gets.
 fn labels(settings: &Settings, object: &Value) -> Map<String, Value> {
-    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
-    labels
-        .filter(|(key, _)| is_included(key, &settings.include_label_prefixes))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
+    included(settings, &object["metadata"]["labels"])
 }
 
 /// The part of an object that is copied.

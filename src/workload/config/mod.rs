@@ -36,12 +36,13 @@ pub(super) use references::{places, rename};
 /// The kinds that are tracked.
 pub const KINDS: [Kind; 2] = [Kind::CONFIG_MAP, Kind::SECRET];
 
-/// Stands for an object of which nothing is known, because the API refuses to tell.
+/// A stand-in for an object that the API refuses to show, with the reason.
 pub fn unreadable(why: &str) -> Value {
     json!({UNREADABLE: why})
 }
 
-/// Reads what Flagger recorded as what it means here: Flagger leaves out binary data.
+/// Replaces checksums that Flagger recorded by our own, where the contents are the same: Flagger leaves out binary
+/// data.
 pub fn understood(recorded: &mut BTreeMap<String, String>, seen: &Objects) {
     for (id, object) in seen.iter().filter(|(id, _)| KINDS.contains(&id.kind)) {
         if let Some(value) = recorded.get_mut(&key(id))
@@ -52,7 +53,7 @@ pub fn understood(recorded: &mut BTreeMap<String, String>, seen: &Objects) {
     }
 }
 
-/// The objects that decide what is tracked, and the primary's copies of them.
+/// The ConfigMaps and Secrets that a template refers to, and the objects that may be the primary's copies of them.
 pub(super) fn reads(release: &Release, template: &Value) -> Vec<ObjectId> {
     let mut ids = Vec::new();
     for place in places(template) {
@@ -68,13 +69,13 @@ pub(super) fn reads(release: &Release, template: &Value) -> Vec<ObjectId> {
 /// The ConfigMaps and Secrets of a template, as observed.
 pub(super) struct Tracked<'a> {
     sources: BTreeMap<ObjectId, &'a Value>,
-    /// A mandatory one that does not exist.
+    /// The message about the first one that does not exist and is not optional.
     missing: Option<String>,
-    /// One of which nothing is known.
+    /// The message about the first one that the API refuses to show.
     unknown: Option<String>,
 }
 
-/// What `template` refers to and is tracked; `None` with tracking off.
+/// The tracked ConfigMaps and Secrets that `template` refers to; `None` with tracking off.
 pub(super) fn track<'a>(
     release: &Release,
     settings: &Settings,
@@ -120,20 +121,20 @@ impl Tracked<'_> {
             .then(|| self.sources.iter().map(|(id, object)| (key(id), checksum::checksum(object))).collect())
     }
 
-    /// What is missing or unknown, in words.
+    /// The message about what is missing or cannot be read.
     pub fn problem(&self) -> Option<String> {
         self.complete().err().map(|error| error.to_string())
     }
 
-    /// Checksum of all together; `None` if there is none.
+    /// Checksum of all contents together; `None` if nothing is tracked.
     pub fn digest(&self) -> Option<String> {
         digest(self.sources.iter().map(|(id, object)| (id, checksum::checksum(object))))
     }
 
-    /// Fails unless all of them are known: only then they can be copied.
+    /// Fails unless all of them exist and can be read: only then they can be copied.
     ///
     /// # Errors
-    /// With the one that is missing or cannot be read.
+    /// If one is missing or cannot be read.
     pub fn complete(&self) -> Result<(), Error> {
         match (&self.missing, &self.unknown) {
             (Some(text), _) => Err(Error::Missing(text.clone())),
@@ -142,7 +143,8 @@ impl Tracked<'_> {
         }
     }
 
-    /// Whether a primary with the pod template `primary` runs these contents. What is not known counts as agreed.
+    /// Whether a primary with the pod template `primary` runs with these contents. It counts as true while some of
+    /// them are missing or cannot be read.
     pub fn agree(&self, release: &Release, primary: &Value, seen: &Objects) -> bool {
         if self.complete().is_err() {
             return true;
@@ -172,12 +174,12 @@ fn digest<'a>(contents: impl Iterator<Item = (&'a ObjectId, String)>) -> Option<
     (!lines.is_empty()).then(|| checksum::digest(&lines.concat()))
 }
 
-/// The checksum of what these pods refer to.
+/// The checksum with which the pods of a template are marked.
 pub(super) fn mark(template: &Value) -> Option<&str> {
     template["metadata"]["annotations"][MARK].as_str()
 }
 
-/// The merge patch that gives the target's running pods successors that start with the contents as they are now.
+/// The merge patch that restarts the target's pods with the present contents, by a changed mark on their template.
 pub(super) fn renewal(release: &Release, settings: &Settings, template: &Value, seen: &Objects) -> Value {
     let tracked = track(release, settings, template, seen).filter(|tracked| tracked.complete().is_ok());
     match tracked {
@@ -186,7 +188,7 @@ pub(super) fn renewal(release: &Release, settings: &Settings, template: &Value, 
     }
 }
 
-/// The merge patch that takes the mark of renewed pods away.
+/// The merge patch that removes the mark that [`renewal`] wrote.
 pub(super) fn unmarked(template: &Value) -> Value {
     if mark(template).is_some() { on_pods(Value::Null) } else { json!({}) }
 }
@@ -195,7 +197,8 @@ fn on_pods(mark: Value) -> Value {
     json!({"spec": {"template": {"metadata": {"annotations": {MARK: mark}}}}})
 }
 
-/// Secrets of these types only, and nothing whose owner asked to leave it alone.
+/// Whether a ConfigMap or Secret is tracked: a Secret of [`SECRET_TYPES`] only, and nothing that opted out by
+/// annotation.
 fn is_followed(id: &ObjectId, object: &Value) -> bool {
     let opted_out = object["metadata"]["annotations"][TRACKING]
         .as_str()
@@ -204,15 +207,15 @@ fn is_followed(id: &ObjectId, object: &Value) -> bool {
     !opted_out && (id.kind != Kind::SECRET || usual())
 }
 
-/// How the status calls it: `configmap/settings`.
+/// The name of an object in the status: `configmap/settings`.
 fn key(id: &ObjectId) -> String {
     format!("{}/{}", id.kind.kind.to_lowercase(), id.name)
 }
 
-/// Annotation of pods: the checksum of what they refer to.
+/// Annotation of pods with the checksum of the ConfigMaps and Secrets that they refer to.
 pub(super) const MARK: &str = "flagger.app/config-checksum";
 
-/// Annotation by which a ConfigMap or Secret is left alone.
+/// Annotation by which a ConfigMap or Secret opts out of tracking.
 const TRACKING: &str = "flagger.app/config-tracking";
 
 const SECRET_TYPES: [&str; 4] =

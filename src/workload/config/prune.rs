@@ -3,13 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::copies::is_this_canary;
+use super::copies::other_owners;
 use super::references::places;
 use crate::model::object::{ObjectId, Objects, Write};
 use crate::model::release::Release;
 
-/// Deletes those of `owned` that are copies and that no pod of the primary with `template` needs. From a copy that
-/// others share only our name is taken.
+/// Deletes those of `owned` that are copies and to which the primary's `template` does not refer. A copy that other
+/// Canaries share stays, and only loses this Canary as an owner.
 pub(in crate::workload) fn prune(release: &Release, template: &Value, owned: &Objects) -> Vec<Write> {
     let needed = places(template);
     let is_needed = |id: &ObjectId| needed.iter().any(|place| place.kind == id.kind && place.name == id.name);
@@ -19,13 +19,12 @@ pub(in crate::workload) fn prune(release: &Release, template: &Value, owned: &Ob
         .iter()
         .filter(|(id, _)| is_copy(id) && !is_needed(id))
         .filter_map(|(id, copy)| {
-            let owners = copy["metadata"]["ownerReferences"].as_array()?;
-            let others: Vec<&Value> = owners.iter().filter(|owner| !is_this_canary(release, owner)).collect();
-            match others.len() {
-                all if all == owners.len() => None,
-                0 => Some(Write::Delete { id: id.clone() }),
-                _ => Some(Write::patch(id.clone(), copy, json!({"metadata": {"ownerReferences": others}}))),
-            }
+            let others = other_owners(release, copy)?;
+            Some(if others.is_empty() {
+                Write::Delete { id: id.clone() }
+            } else {
+                Write::patch(id.clone(), copy, json!({"metadata": {"ownerReferences": others}}))
+            })
         })
         .collect()
 }

@@ -9,7 +9,7 @@ use crate::model::object::Kind;
 pub(in crate::workload) struct Place {
     pub kind: Kind,
     pub name: String,
-    /// Pods start without the object.
+    /// Whether pods start without the object.
     pub optional: bool,
     /// JSON pointer to the name.
     pub pointer: String,
@@ -49,7 +49,8 @@ pub(in crate::workload) fn places(template: &Value) -> Vec<Place> {
     found
 }
 
-/// Gives every place of `template` the name that `rename` finds for it, and leaves those without.
+/// Changes the name at every place of `template` to the one that `rename` returns; where it returns none the name
+/// stays.
 pub(in crate::workload) fn rename(template: &mut Value, rename: impl Fn(usize, &Place) -> Option<String>) {
     for (index, place) in places(template).iter().enumerate() {
         if let (Some(name), Some(at)) = (rename(index, place), template.pointer_mut(&place.pointer)) {
@@ -65,7 +66,7 @@ fn items(template: &Value, list: &str) -> impl Iterator<Item = String> + use<> {
     (0..length).map(move |index| format!("{list}/{index}"))
 }
 
-/// Where the reference stands, which field of it is the name, and of what.
+/// A kind of reference: its path in the item, the field that holds the name, and the kind of the object named.
 type Source = (&'static str, &'static str, Kind);
 
 const VOLUME: &[Source] =

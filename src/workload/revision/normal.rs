@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::quantity;
 use crate::workload::config::MARK;
 
-/// The template in its one form. What this controller writes on pods is not part of it.
+/// The normalised pod template, without the annotations that this controller writes on pods.
 pub(super) fn template(template: &Value) -> Value {
     let mut template = template.clone();
     remove_annotation(&mut template, "flagger-id");
@@ -31,7 +31,7 @@ pub(super) fn remove_annotation(template: &mut Value, key: &str) {
     }
 }
 
-/// Without nulls, and without what an API server may or may not write: empty lists and objects, empty strings.
+/// Removes nulls and what an API server may or may not write: empty lists and objects, empty strings.
 /// Elements of lists stay, since their places count; so do empty values that are a user's data or that mean
 /// something (an empty selector matches everything, an absent one nothing).
 pub(super) fn pruned(value: &Value) -> Value {
@@ -169,7 +169,7 @@ fn container(container: &mut Map<String, Value>, host_network: bool) {
     }
 }
 
-/// `Always` for images that may change under their name, as the API server decides.
+/// The pull policy that the API server fills in: `Always` for an image without a fixed tag or digest.
 fn default_pull_policy(image: &str) -> &'static str {
     let (name, digest) = image.split_once('@').map_or((image, false), |(name, _)| (name, true));
     let tag = match name.rsplit_once(':') {
@@ -285,7 +285,7 @@ fn objects(list: Option<&mut Value>) -> impl Iterator<Item = &mut Map<String, Va
     list.and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
-/// Maps whose keys and values are a user's: empty values in them mean something.
+/// Fields that hold a user's own keys and values, where an empty value means something.
 const DATA: [&str; 10] = [
     "labels",
     "annotations",
@@ -299,5 +299,5 @@ const DATA: [&str; 10] = [
     "parameters",
 ];
 
-/// Selectors: empty means all, absent means none.
+/// Fields that hold a selector: an empty one matches everything, an absent one nothing.
 const SELECTORS: [&str; 3] = ["labelSelector", "namespaceSelector", "selector"];

@@ -38,7 +38,7 @@ fn parse(text: &str) -> Option<i128> {
     Some(if negative { -amount } else { amount })
 }
 
-/// A suffix as a factor and a power of ten.
+/// The factor and the power of ten that a suffix stands for.
 fn scale(suffix: &str) -> Option<(i128, i32)> {
     let binary = |power: u32| (1_i128 << (10 * power), 0);
     Some(match suffix {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Kindred, override_bounds};
 use crate::model::object::Kind;
 use crate::model::release::{Autoscaler, Release, Settings};
-use crate::workload::primary::is_included;
+use crate::workload::primary::included;
 
 pub(super) struct Hpa;
 
@@ -30,13 +30,10 @@ impl Kindred for Hpa {
         spec
     }
 
-    /// By the rule for primaries: tools mark the HPAs that they own with annotations, and a twin is not theirs.
+    /// The annotations with an included prefix, as on the primary itself: tools mark the HPAs that they own with
+    /// annotations, and a copy is not theirs.
     fn annotations(&self, settings: &Settings, source: &Value) -> Map<String, Value> {
-        let annotations = source["metadata"]["annotations"].as_object().into_iter().flatten();
-        annotations
-            .filter(|(key, _)| is_included(key, &settings.include_label_prefixes))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        included(settings, &source["metadata"]["annotations"])
     }
 
     fn lower_bound(&self) -> &'static str {

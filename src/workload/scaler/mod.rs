@@ -16,13 +16,13 @@ mod scaled_object;
 pub(super) trait Kindred: Send + Sync {
     fn kind(&self) -> Kind;
 
-    /// How messages call the kind.
+    /// The name of the kind in messages.
     fn called(&self) -> &'static str;
 
-    /// Spec of the twin: the source's, aimed at the primary.
+    /// The spec of the twin: that of the source, with the primary as the workload to scale.
     fn spec(&self, release: &Release, scaler: &Autoscaler, source: &Value) -> Value;
 
-    /// The annotations that the twin has from its source.
+    /// The annotations that are copied from the source to the twin.
     fn annotations(&self, settings: &Settings, source: &Value) -> Map<String, Value>;
 
     /// Field of the spec that holds the lower bound.
@@ -32,7 +32,7 @@ pub(super) trait Kindred: Send + Sync {
     fn pause_annotation(&self) -> Option<(&'static str, &'static str)>;
 }
 
-/// The autoscaler of a release's target.
+/// The autoscaler of a release's target (the source), and its copy for the primary (the twin).
 pub(super) struct Scaler<'a> {
     release: &'a Release,
     scaler: &'a Autoscaler,
@@ -51,7 +51,7 @@ pub(super) fn of(release: &Release) -> Option<Scaler<'_>> {
 }
 
 impl Scaler<'_> {
-    /// Source and twin.
+    /// The objects that have to be read: source and twin.
     pub fn reads(&self) -> [ObjectId; 2] {
         [self.source_id(), self.twin_id()]
     }
@@ -62,17 +62,17 @@ impl Scaler<'_> {
         bound.as_i64().and_then(|bound| i32::try_from(bound).ok())
     }
 
-    /// Pods that it keeps at least while the target has any.
+    /// The lowest number of pods that the source keeps while the target has any.
     pub fn least(&self, seen: &Objects) -> i32 {
         self.min_replicas(seen).unwrap_or(1).max(1)
     }
 
-    /// Pods that the twin keeps at least.
+    /// The lowest number of pods that the twin keeps.
     pub fn least_of_primary(&self, seen: &Objects) -> i32 {
         self.scaler.primary_min.map_or_else(|| self.least(seen), |least| least.max(1))
     }
 
-    /// Whether the twin is there; with `update` also whether it agrees with its source.
+    /// Whether the twin exists; with `update` also whether it agrees with its source.
     pub fn presence(&self, settings: &Settings, seen: &Objects, update: bool) -> Presence {
         match self.reconcile(settings, seen, update) {
             Err(error) => Presence::Refused(error.to_string()),
@@ -82,10 +82,10 @@ impl Scaler<'_> {
         }
     }
 
-    /// Creates the twin, or with `update` brings it in line with its source.
+    /// Creates the twin; with `update` also changes it after its source.
     ///
     /// # Errors
-    /// If there is no source, or something else stands where the twin should be.
+    /// If there is no source, or another controller owns the object with the twin's name.
     pub fn reconcile(
         &self,
         settings: &Settings,
@@ -163,13 +163,13 @@ impl Scaler<'_> {
     }
 }
 
-/// Labels of a twin: its source's.
+/// The labels that are copied from the source to the twin: all but those of Flux.
 fn labels(source: &Value) -> Map<String, Value> {
     let labels = source["metadata"]["labels"].as_object().into_iter().flatten();
     labels.filter(|(key, _)| !is_flux(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Sets the bounds that the release asks for the twin.
+/// Sets the bounds that the manifest gives for the primary's autoscaler.
 fn override_bounds(spec: &mut Value, scaler: &Autoscaler, min: &str, max: &str) {
     for (field, bound) in [(min, scaler.primary_min), (max, scaler.primary_max)] {
         if let Some(bound) = bound {

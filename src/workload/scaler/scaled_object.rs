@@ -52,7 +52,8 @@ impl Kindred for ScaledObject {
         spec
     }
 
-    /// All: KEDA reads some of them, `transfer-hpa-ownership` for example. Not the pause, which is the target's.
+    /// All annotations of the source are copied, since KEDA reads some of them (`transfer-hpa-ownership` for example),
+    /// except the pause, which is the target's alone.
     fn annotations(&self, _settings: &Settings, source: &Value) -> Map<String, Value> {
         let annotations = source["metadata"]["annotations"].as_object().into_iter().flatten();
         annotations
