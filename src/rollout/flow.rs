@@ -46,10 +46,10 @@ pub(super) fn blocked<T>(world: &Snapshot, reason: &str, message: &str) -> Flow<
     end(wait(Reason::Blocked(message.to_owned()), []))
 }
 
-/// A step that left nothing in the status: the next one is due an interval from now.
-pub(super) fn polled(world: &Snapshot, why: Reason) -> Wait {
+/// The end of a step that leaves nothing in the status: the next step is due an interval from now.
+pub(super) fn unrecorded_step(world: &Snapshot, why: Reason) -> Wait {
     let mut wait = Wait::until(world.now + world.release.analysis.interval, why);
-    wait.polled = true;
+    wait.unrecorded_step = true;
     wait
 }
 
