@@ -94,7 +94,7 @@ impl Writer<'_> {
         match &canary["status"] {
             Value::Object(live) => {
                 let Some(change) = merge_patch(&Value::Object(live.clone()), &wanted) else {
-                    memory.lost.clear();
+                    memory.dropped_fields.clear();
                     return Ok(false);
                 };
                 patch["status"] = change;
@@ -106,8 +106,8 @@ impl Writer<'_> {
             .patch_status(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .map_err(|error| failed(error, &id, "status update"))?;
-        memory.lost = lost(wanted, &written.data["status"]);
-        complain_about_lost(&id, &memory.lost);
+        memory.dropped_fields = lost(wanted, &written.data["status"]);
+        complain_about_lost(&id, &memory.dropped_fields);
         self.remember(id, written, memory, now);
         Ok(true)
     }

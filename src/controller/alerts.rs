@@ -37,9 +37,10 @@ pub const ALERT_PROVIDER: Kind = Kind::new("flagger.app", "v1beta1", "AlertProvi
 
 /// Where alerts are left. Clones are the same.
 #[derive(Clone)]
-pub struct Outbox(Arc<Shared>);
+pub struct Outbox(Arc<AlertQueue>);
 
-struct Shared {
+/// The alerts that wait for their delivery, and what is needed to address them.
+struct AlertQueue {
     waiting: Mutex<Waiting>,
     wake: Notify,
     /// Told of a Canary that owes nothing any more.
@@ -102,7 +103,7 @@ pub fn outbox(
     settled: mpsc::UnboundedSender<Noticed>,
 ) -> (Outbox, Worker) {
     let global = greet(settings);
-    let shared = Shared {
+    let shared = AlertQueue {
         waiting: Mutex::default(),
         wake: Notify::new(),
         settled,

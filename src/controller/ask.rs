@@ -35,9 +35,10 @@ pub const METRIC_TEMPLATE: Kind = Kind::new("flagger.app", "v1beta1", "MetricTem
 
 /// Asks. Clones are the same.
 #[derive(Clone)]
-pub struct Inquirer(Arc<Shared>);
+pub struct Inquirer(Arc<Sources>);
 
-struct Shared {
+/// The clients and caches from which questions are answered.
+struct Sources {
     client: kube::Client,
     calls: Calls,
     caches: Arc<Caches>,
@@ -61,7 +62,7 @@ impl Inquirer {
         clock: Clock,
     ) -> Self {
         let calls = Calls::new(client.clone(), http);
-        Self(Arc::new(Shared { client, calls, caches, settings, clock }))
+        Self(Arc::new(Sources { client, calls, caches, settings, clock }))
     }
 
     /// The answer to `question` about `world`. Dropping it takes the question back.
@@ -95,7 +96,7 @@ impl Inquirer {
     }
 }
 
-impl Shared {
+impl Sources {
     async fn call(&self, release: &Release, status: &CanaryStatus, phase: Phase, hook: &Hook) -> Verdict {
         let payload = Payload::new(&release.name, &release.namespace, phase, status).metadata(&hook.metadata);
         let caller = Caller { client: self.client.clone(), calls: self.calls.clone(), clock: self.clock };

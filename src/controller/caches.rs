@@ -40,11 +40,12 @@ pub enum State {
 
 /// The objects of all watched kinds.
 pub struct Caches {
-    shared: Arc<Shared>,
+    shared: Arc<Store>,
     watches: Mutex<JoinSet<()>>,
 }
 
-struct Shared {
+/// The state of all caches, which their watches share.
+struct Store {
     /// Workloads, Services and our own kinds.
     client: kube::Client,
     /// Routes; another cluster's if a mesh kubeconfig is given.
@@ -68,7 +69,7 @@ impl Caches {
         namespace: &str,
         noticed: mpsc::UnboundedSender<Noticed>,
     ) -> Self {
-        let shared = Shared {
+        let shared = Store {
             client,
             mesh,
             namespace: namespace.to_owned(),
@@ -127,7 +128,7 @@ impl Caches {
     }
 }
 
-impl Shared {
+impl Store {
     fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Cache>> {
         lock(&self.kinds)
     }
@@ -199,7 +200,7 @@ impl Shared {
     }
 }
 
-async fn watch(shared: Arc<Shared>, kind: Kind) {
+async fn watch(shared: Arc<Store>, kind: Kind) {
     let resource = resource(kind);
     let client = shared.client(kind).clone();
     let api: Api<DynamicObject> = if shared.namespace.is_empty() {

@@ -139,17 +139,18 @@ where
         let interval = Duration::from_secs(1) / limit.per_second.max(1);
         Mutex::new(Bucket::new(interval, limit.burst, Instant::now()))
     });
-    let shared = Arc::new(Shared { fence: layers.fence, telemetry: layers.telemetry, bucket });
+    let shared = Arc::new(Passage { fence: layers.fence, telemetry: layers.telemetry, bucket });
     kube::Client::new(Layered { base, shared }, default_namespace)
 }
 
 #[derive(Clone)]
 struct Layered<S> {
     base: S,
-    shared: Arc<Shared>,
+    shared: Arc<Passage>,
 }
 
-struct Shared {
+/// What every request to the API server passes: the fence of the leader, the rate limit and the metrics.
+struct Passage {
     fence: Fence,
     telemetry: Arc<Telemetry>,
     bucket: Option<Mutex<Bucket>>,
@@ -196,7 +197,7 @@ where
     }
 }
 
-impl Shared {
+impl Passage {
     /// Sends until the answer is one to give back, or the next try would come too late.
     async fn send_and_retry<S, B>(
         &self,

@@ -21,9 +21,10 @@ use super::clock::Clock;
 
 /// Where events are left for their hooks. Clones are the same.
 #[derive(Clone)]
-pub struct Outbox(Arc<Shared>);
+pub struct Outbox(Arc<HookQueue>);
 
-struct Shared {
+/// The events that wait for their hooks to be called.
+struct HookQueue {
     waiting: Mutex<VecDeque<(String, Draft)>>,
     closed: watch::Sender<bool>,
     wake: Notify,
@@ -40,7 +41,7 @@ pub struct Worker {
 
 /// An outbox and the worker that empties it.
 pub fn outbox(client: kube::Client, http: http::Client, clock: Clock, global: String) -> (Outbox, Worker) {
-    let shared = Shared {
+    let shared = HookQueue {
         waiting: Mutex::default(),
         closed: watch::Sender::new(false),
         wake: Notify::new(),

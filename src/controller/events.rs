@@ -77,9 +77,10 @@ pub type Hook = Arc<dyn Fn(&Notice) + Send + Sync>;
 
 /// Where events are published. Clones share one outbox.
 #[derive(Clone)]
-pub struct Recorder(Arc<Shared>);
+pub struct Recorder(Arc<Publisher>);
 
-struct Shared {
+/// What the recorders and the worker that publishes their events share.
+struct Publisher {
     clock: Clock,
     telemetry: Arc<Telemetry>,
     hook: Option<Hook>,
@@ -102,7 +103,7 @@ pub fn recorder(
     telemetry: Arc<Telemetry>,
     hook: Option<Hook>,
 ) -> (Recorder, Worker) {
-    let shared = Shared {
+    let shared = Publisher {
         clock,
         telemetry,
         hook,

@@ -8,22 +8,24 @@ use serde_json::{Map, Value};
 use crate::model::object::ObjectId;
 use crate::rollout::{Answers, Event};
 
-/// Per Canary.
+/// The memory that this process keeps of one Canary.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// Answers to the questions of the running step.
     pub answers: Answers,
-    /// When a step was decided that left nothing in the status.
-    pub polled_at: Option<DateTime<Utc>>,
-    /// What we wrote into the status and the cluster did not keep: the CRD is older than this controller.
-    pub lost: Map<String, Value>,
-    /// Alerts on record that this process has sent, or is sending.
-    pub told: Option<String>,
-    /// When a wait was last written down.
-    pub noted_at: Option<DateTime<Utc>>,
-    /// What was said at the last wait, and when.
-    pub notices: Vec<Event>,
-    pub noticed_at: Option<DateTime<Utc>>,
+    /// The time of the last step that left nothing in the status, such as a gate that was found closed again. The next
+    /// step is due an interval later.
+    pub unrecorded_step_at: Option<DateTime<Utc>>,
+    /// The fields of the status that we wrote and the cluster did not keep: the CRD is older than this controller.
+    pub dropped_fields: Map<String, Value>,
+    /// The record of alerts in the status, as it was when this process last sent those alerts on.
+    pub alerts_sent: Option<String>,
+    /// The time when the reason of a wait was last written into the blockers of the status.
+    pub wait_recorded_at: Option<DateTime<Utc>>,
+    /// The Kubernetes events that were published for the present wait or failure: the same ones are not published again.
+    pub published_events: Vec<Event>,
+    /// The time when they were published: others for the same wait follow at the earliest an interval later.
+    pub events_published_at: Option<DateTime<Utc>>,
     /// What we wrote and have not seen in the caches yet.
     written: BTreeMap<ObjectId, Written>,
     /// Name of the Service that it last had.
@@ -65,9 +67,9 @@ impl Memory {
     /// The step is over: its answers count for no other.
     pub fn step_done(&mut self) {
         self.answers.clear();
-        self.polled_at = None;
-        self.notices.clear();
-        self.noticed_at = None;
+        self.unrecorded_step_at = None;
+        self.published_events.clear();
+        self.events_published_at = None;
     }
 }
 

@@ -87,7 +87,7 @@ pub struct Parts {
 
 /// Releases the Canaries of a cluster until it is told to stop.
 pub struct Controller {
-    shared: Arc<Shared>,
+    shared: Arc<Runtime>,
     noticed: mpsc::UnboundedReceiver<Noticed>,
     ready: watch::Sender<bool>,
     events: events::Worker,
@@ -95,8 +95,8 @@ pub struct Controller {
     alerts: alerts::Worker,
 }
 
-/// What all parts of a running controller see.
-pub(crate) struct Shared {
+/// The parts of a running controller that its tasks share.
+pub(crate) struct Runtime {
     caches: Arc<Caches>,
     settings: Settings,
     clock: Clock,
@@ -134,7 +134,7 @@ impl Controller {
             parts.settings.clone(),
             parts.clock,
         );
-        let shared = Shared {
+        let shared = Runtime {
             caches,
             settings: parts.settings,
             clock: parts.clock,
@@ -198,7 +198,7 @@ impl Controller {
 
 /// Who is due, who is at work, and who depends on what.
 struct Work {
-    shared: Arc<Shared>,
+    shared: Arc<Runtime>,
     queue: Queue<ObjectId, chrono::DateTime<chrono::Utc>, ()>,
     backoff: Backoff<ObjectId>,
     running: JoinSet<(ObjectId, Next)>,
@@ -210,7 +210,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Runtime>) -> Self {
         Self {
             shared,
             queue: Queue::new(),
@@ -378,7 +378,7 @@ impl Work {
     }
 }
 
-impl Shared {
+impl Runtime {
     fn publish(&self, canary: &serde_json::Value, event: &Event) {
         let (kind, log_as) = worker::typed(event.kind);
         self.recorder.publish(worker::subject(canary), kind, log_as, event.message.clone());

@@ -28,7 +28,8 @@ pub enum Observation {
     NotYet(Option<DateTime<Utc>>),
     /// Its manifest cannot be used.
     Unusable(Box<Unusable>),
-    World(Box<World>),
+    /// It can be decided on.
+    Complete(Box<Observed>),
 }
 
 /// A Canary whose manifest cannot be used, and why.
@@ -38,8 +39,9 @@ pub struct Unusable {
     pub problems: Vec<Problem>,
 }
 
-/// The snapshot, and the objects that it was made of: what is planned on the one is carried out on the other.
-pub struct World {
+/// A snapshot together with the objects that it was made of: a plan is decided on the snapshot and carried out on the
+/// objects.
+pub struct Observed {
     pub snapshot: Snapshot,
     pub scene: Scene,
 }
@@ -201,15 +203,15 @@ pub fn observe(
         },
         target,
         answers: memory.answers.clone(),
-        polled_at: memory.polled_at,
-        noted_at: memory.noted_at,
+        unrecorded_step_at: memory.unrecorded_step_at,
+        wait_recorded_at: memory.wait_recorded_at,
         images: workload.images(&release, &objects),
         request: Request::of(&object),
         cookie_values: None,
         release: release.clone(),
         status,
     };
-    Observation::World(Box::new(World {
+    Observation::Complete(Box::new(Observed {
         snapshot,
         scene: Scene { canary: object, release, shape, objects, workload, router },
     }))
@@ -219,7 +221,7 @@ pub fn observe(
 fn status_of(canary: &Value, memory: &Memory) -> CanaryStatus {
     let mut status = canary["status"].clone();
     if let Some(kept) = status.as_object_mut() {
-        for (field, value) in &memory.lost {
+        for (field, value) in &memory.dropped_fields {
             kept.entry(field).or_insert_with(|| value.clone());
         }
     }

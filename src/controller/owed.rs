@@ -5,12 +5,12 @@ use crate::api::status::{ALERTS, CanaryStatus};
 use crate::model::object::ObjectId;
 use crate::rollout::{Alert, Plan, status};
 
-use super::Shared;
+use super::Runtime;
 use super::memory::Memory;
-use super::observe::World;
+use super::observe::Observed;
 
 /// `plan` with those of its alerts that somebody is to hear on record.
-pub(super) fn recorded(shared: &Shared, plan: &Plan, world: &World) -> Plan {
+pub(super) fn recorded(shared: &Runtime, plan: &Plan, world: &Observed) -> Plan {
     let mut plan = plan.clone();
     let heard = |alert: &&Alert| shared.alerts.has_recipient(&world.scene.release, alert);
     let owed: Vec<Alert> = plan.alerts.iter().filter(heard).cloned().collect();
@@ -19,8 +19,8 @@ pub(super) fn recorded(shared: &Shared, plan: &Plan, world: &World) -> Plan {
 }
 
 /// The status of `plan` is written: its alerts go out.
-pub(super) fn tell(shared: &Shared, plan: &Plan, world: &World, memory: &mut Memory) {
-    memory.told = record(&plan.status);
+pub(super) fn tell(shared: &Runtime, plan: &Plan, world: &Observed, memory: &mut Memory) {
+    memory.alerts_sent = record(&plan.status);
     for alert in &plan.alerts {
         shared.alert(&world.scene.release, alert);
     }
@@ -29,17 +29,17 @@ pub(super) fn tell(shared: &Shared, plan: &Plan, world: &World, memory: &mut Mem
 /// Sends what an earlier life left on record, and takes from the snapshot what is delivered. Gives the status as it
 /// stands in the cluster if that has to follow.
 pub(super) fn review(
-    shared: &Shared,
+    shared: &Runtime,
     id: &ObjectId,
-    world: &mut World,
+    world: &mut Observed,
     memory: &mut Memory,
 ) -> Option<CanaryStatus> {
     let record = record(&world.snapshot.status)?;
-    if memory.told.as_ref() != Some(&record) {
+    if memory.alerts_sent.as_ref() != Some(&record) {
         for alert in status::owed(&world.snapshot.status) {
             shared.alert(&world.scene.release, &alert);
         }
-        memory.told = Some(record);
+        memory.alerts_sent = Some(record);
     }
     if shared.alerts.owes(id) {
         return None;

@@ -16,10 +16,10 @@ use crate::model::object::ObjectId;
 use crate::model::release::{Release, Strategy};
 use crate::rollout::{self, Answer, Event, EventKind, Outcome, Plan, Question, Step, Wait, messages, status};
 
-use super::Shared;
+use super::Runtime;
 use super::act::{Error, Writer};
 use super::memory::Memory;
-use super::observe::{Observation, Scene, Unusable, World, observe};
+use super::observe::{Observation, Observed, Scene, Unusable, observe};
 use super::owed;
 use super::telemetry;
 
@@ -47,7 +47,7 @@ impl Next {
 }
 
 /// Looks at `id` until there is nothing left to do at this moment. `woken` tells of changes meanwhile.
-pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woken: &Notify) -> Next {
+pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, woken: &Notify) -> Next {
     let mut asked: Vec<(Question, BoxFuture<'static, Answer>)> = Vec::new();
     loop {
         if !shared.fence.claim().is_valid(Instant::now()) {
@@ -58,7 +58,7 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
             Observation::Gone => return Next::Gone,
             Observation::NotYet(until) => return until.map_or(Next::Change, Next::At),
             Observation::Unusable(unusable) => return refuse(shared, *unusable, memory).await,
-            Observation::World(world) => *world,
+            Observation::Complete(world) => *world,
         };
         if world.snapshot.release.analysis.session_affinity.is_some() {
             world.snapshot.cookie_values = Some([shared.ids.cookie(), shared.ids.cookie()]);
@@ -90,7 +90,7 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
                 }
             }
             Step::Act(plan) => {
-                if !plan.note {
+                if !plan.records_wait {
                     asked.clear();
                 }
                 match act(shared, &plan, &world, memory).await {
@@ -113,8 +113,8 @@ pub async fn look(shared: &Arc<Shared>, id: &ObjectId, memory: &mut Memory, woke
 }
 
 /// Carries out a plan; `Err` says when to look again after a failure.
-async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memory) -> Result<(), Next> {
-    let World { snapshot, scene } = world;
+async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut Memory) -> Result<(), Next> {
+    let Observed { snapshot, scene } = world;
     let started = Instant::now();
     let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
     let plan = &owed::recorded(shared, plan, world);
@@ -124,8 +124,8 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
             debug!(canary = snapshot.release.title(), effects = ?plan.effects, "nothing to write");
             Err(Next::Retry)
         }
-        Ok(_) if plan.note => {
-            memory.noted_at = Some(snapshot.now);
+        Ok(_) if plan.records_wait => {
+            memory.wait_recorded_at = Some(snapshot.now);
             Ok(())
         }
         Ok(_) => {
@@ -148,9 +148,9 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
         }
         Err(error @ (Error::Refused(_) | Error::Api(_))) => {
             let event = messages::warning(snapshot.status.phase, error.to_string());
-            if memory.notices.first() != Some(&event) {
+            if memory.published_events.first() != Some(&event) {
                 announce(shared, scene, &snapshot.status, std::slice::from_ref(&event));
-                memory.notices = vec![event];
+                memory.published_events = vec![event];
             }
             Err(Next::Retry)
         }
@@ -158,7 +158,7 @@ async fn act(shared: &Arc<Shared>, plan: &Plan, world: &World, memory: &mut Memo
 }
 
 /// Says that the objects of the Service's former name are still there (spec 02 §1.2).
-fn renamed(shared: &Arc<Shared>, world: &World, memory: &mut Memory) {
+fn renamed(shared: &Arc<Runtime>, world: &Observed, memory: &mut Memory) {
     let name = &world.scene.release.apex;
     let Some(former) = memory.apex.replace(name.clone()).filter(|former| former != name) else { return };
     let text =
@@ -169,8 +169,8 @@ fn renamed(shared: &Arc<Shared>, world: &World, memory: &mut Memory) {
 
 /// Takes the alerts that are delivered from the status.
 async fn strike_out(
-    shared: &Arc<Shared>,
-    world: &World,
+    shared: &Arc<Runtime>,
+    world: &Observed,
     written: &CanaryStatus,
     memory: &mut Memory,
 ) -> Result<(), Next> {
@@ -183,25 +183,26 @@ async fn strike_out(
     }
 }
 
-fn pause(shared: &Arc<Shared>, wait: Wait, world: &World, memory: &mut Memory) -> Next {
+fn pause(shared: &Arc<Runtime>, wait: Wait, world: &Observed, memory: &mut Memory) -> Next {
     let now = world.snapshot.now;
     let mut until = wait.until;
-    if wait.notices != memory.notices {
+    if wait.notices != memory.published_events {
         // Numbers that move (pods that become ready one by one) are told once per interval.
-        let quiet_until = memory.noticed_at.map_or(now, |at| at + world.snapshot.release.analysis.interval);
+        let quiet_until =
+            memory.events_published_at.map_or(now, |at| at + world.snapshot.release.analysis.interval);
         if now >= quiet_until {
             announce(shared, &world.scene, &world.snapshot.status, &wait.notices);
             for alert in &wait.alerts {
                 shared.alert(&world.scene.release, alert);
             }
-            memory.notices = wait.notices;
-            memory.noticed_at = Some(now);
+            memory.published_events = wait.notices;
+            memory.events_published_at = Some(now);
         } else {
             until = Some(until.map_or(quiet_until, |until| until.min(quiet_until)));
         }
     }
-    if wait.polled {
-        memory.polled_at = Some(now);
+    if wait.unrecorded_step {
+        memory.unrecorded_step_at = Some(now);
         memory.answers.clear();
     }
     debug!(canary = world.snapshot.release.title(), why = %wait.why, ?until, "waiting");
@@ -209,7 +210,7 @@ fn pause(shared: &Arc<Shared>, wait: Wait, world: &World, memory: &mut Memory) -
 }
 
 /// Says in status and event what is wrong with a manifest. Traffic and workloads stay as they are.
-async fn refuse(shared: &Arc<Shared>, unusable: Unusable, memory: &mut Memory) -> Next {
+async fn refuse(shared: &Arc<Runtime>, unusable: Unusable, memory: &mut Memory) -> Next {
     let Unusable { object, status: observed, problems } = unusable;
     let now = shared.clock.now();
     let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
@@ -232,7 +233,7 @@ async fn refuse(shared: &Arc<Shared>, unusable: Unusable, memory: &mut Memory) -
     }
 }
 
-fn announce(shared: &Arc<Shared>, scene: &Scene, status: &CanaryStatus, events: &[Event]) {
+fn announce(shared: &Arc<Runtime>, scene: &Scene, status: &CanaryStatus, events: &[Event]) {
     for event in events {
         shared.publish(&scene.canary, event);
         shared.tell_hooks(&scene.release, status, event);
@@ -252,7 +253,7 @@ fn log_change(snapshot: &rollout::Snapshot, plan: &Plan) {
     }
 }
 
-fn count(shared: &Shared, release: &Release, outcome: Outcome) {
+fn count(shared: &Runtime, release: &Release, outcome: Outcome) {
     let strategy = match release.analysis.strategy {
         Strategy::Weighted(_) => telemetry::Strategy::Canary,
         Strategy::BlueGreen { .. } => telemetry::Strategy::BlueGreen,
@@ -266,7 +267,7 @@ fn count(shared: &Shared, release: &Release, outcome: Outcome) {
     }
 }
 
-pub(super) fn series<'a>(shared: &'a Shared, release: &'a Release) -> telemetry::Target<'a> {
+pub(super) fn series<'a>(shared: &'a Runtime, release: &'a Release) -> telemetry::Target<'a> {
     shared.telemetry.target(&release.namespace, &release.target.name)
 }
 

@@ -75,7 +75,7 @@ fn note(world: &Snapshot, mut wait: Wait) -> Step {
         blockers.iter().map(|blocker| (blocker.kind, blocker.name.clone(), blocker.until)).collect()
     };
     if facts(&blockers) == facts(known)
-        && let Some(noted) = world.noted_at
+        && let Some(noted) = world.wait_recorded_at
         && world.now < noted + world.release.analysis.interval
     {
         let again = noted + world.release.analysis.interval;
@@ -84,14 +84,14 @@ fn note(world: &Snapshot, mut wait: Wait) -> Step {
     }
     let mut plan = Plan::status(CanaryStatus { blockers, ..world.status.clone() });
     name_revisions(world, &mut plan.status);
-    plan.note = true;
+    plan.records_wait = true;
     plan.into()
 }
 
 /// Gates that are known to be closed and stay so until they are asked again.
 fn gates(world: &Snapshot, phase: Phase) -> Vec<Blocker> {
     let stay = phase == Phase::WaitingPromotion && world.status.phase == phase;
-    let polled = phase == Phase::Progressing && world.polled_at.is_some();
+    let polled = phase == Phase::Progressing && world.unrecorded_step_at.is_some();
     let known = world.status.blockers.iter().filter(|_| stay || polled);
     known.filter(|blocker| blocker.kind == BlockerKind::Gate).cloned().collect()
 }

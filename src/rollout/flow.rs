@@ -59,10 +59,10 @@ pub(super) fn taken_in(world: &Snapshot, since: DateTime<Utc>) -> Flow<()> {
     }
 }
 
-/// A step that left nothing in the status: the next one is due an interval from now.
-pub(super) fn polled(world: &Snapshot, why: Reason) -> Wait {
+/// The end of a step that leaves nothing in the status: the next step is due an interval from now.
+pub(super) fn unrecorded_step(world: &Snapshot, why: Reason) -> Wait {
     let mut wait = Wait::until(world.now + world.release.analysis.interval, why);
-    wait.polled = true;
+    wait.unrecorded_step = true;
     wait
 }
 

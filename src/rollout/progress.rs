@@ -8,7 +8,7 @@ use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::analysis::{self, Judgement};
 use super::change::{Change, change, configs_changed};
-use super::flow::{Flow, end, polled, stop, unready, wait};
+use super::flow::{Flow, end, stop, unready, unrecorded_step, wait};
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Plan, Reason, Step, Wait};
@@ -58,7 +58,7 @@ fn pause(world: &Snapshot) -> Flow<()> {
         return end(Wait::until(world.due(), pause));
     }
     rollback_hooks(world, &mut Vec::new())?;
-    end(polled(world, pause))
+    end(unrecorded_step(world, pause))
 }
 
 /// Another revision restarts the analysis at once; the promoted one ends it.
@@ -311,7 +311,8 @@ fn traffic_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     );
     let Some((hook, _)) = round.closed else { return Flow::Continue(()) };
     let text = messages::waiting_for_traffic_increase(&world.release, &hook.name);
-    let mut wait = polled(world, Reason::Gate(hook.name.clone())).notices([messages::warning(phase, text)]);
+    let mut wait =
+        unrecorded_step(world, Reason::Gate(hook.name.clone())).notices([messages::warning(phase, text)]);
     if !hook.mute_alert {
         wait.alerts.push(messages::alert(Severity::Warn, messages::WAITING_TRAFFIC_ALERT));
     }
@@ -332,7 +333,7 @@ fn promotion_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
         return Flow::Continue(());
     };
     if phase == Phase::WaitingPromotion {
-        return end(polled(world, Reason::Gate(hook.name.clone())));
+        return end(unrecorded_step(world, Reason::Gate(hook.name.clone())));
     }
     let status = status::checked(status::phase(world, Phase::WaitingPromotion), world);
     let text = messages::waiting_for_promotion(&world.release, &hook.name);

@@ -6,7 +6,7 @@ use crate::model::traffic::Split;
 use crate::model::workload::TargetFacts;
 
 use super::change::{Change, applied, change, configs_changed};
-use super::flow::{Flow, polled, stop, wait};
+use super::flow::{Flow, stop, unrecorded_step, wait};
 use super::gates::Round;
 use super::rollback::{Cause, Ending};
 use super::snapshot::Snapshot;
@@ -92,7 +92,7 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
         }
         reject(world, target)?;
         if let Some(pause) = pause {
-            return Flow::Continue(polled(world, pause).into());
+            return Flow::Continue(unrecorded_step(world, pause).into());
         }
     }
     let kind = HookType::ConfirmRollout;
@@ -133,7 +133,7 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
 /// The gate is closed: said once, then asked once per interval.
 fn closed(world: &Snapshot, hook: &str, muted: bool) -> Step {
     if world.status.phase == Phase::Waiting {
-        return polled(world, Reason::Gate(hook.to_owned())).into();
+        return unrecorded_step(world, Reason::Gate(hook.to_owned())).into();
     }
     let status = status::checked(status::phase(world, Phase::Waiting), world);
     let plan = Plan::status(status)

@@ -35,10 +35,10 @@ pub struct Snapshot {
     pub groundwork: Presence,
     /// Answers to the questions of this step.
     pub answers: Answers,
-    /// When the last step was decided that left nothing in the status (a gate that stays closed).
-    pub polled_at: Option<DateTime<Utc>>,
-    /// When a wait was last written down.
-    pub noted_at: Option<DateTime<Utc>>,
+    /// The time of the last step that left nothing in the status, such as a gate that was found closed again.
+    pub unrecorded_step_at: Option<DateTime<Utc>>,
+    /// The time when the reason of a wait was last written into the blockers of the status.
+    pub wait_recorded_at: Option<DateTime<Utc>>,
     /// Images of the target's containers.
     pub images: Vec<String>,
     /// What somebody asks for by hand.
@@ -121,7 +121,7 @@ impl Snapshot {
     /// When the next analysis step is due: one interval after the last, whoever decided it.
     pub fn due(&self) -> DateTime<Utc> {
         let last = self.status.last_check_time.or(self.status.last_transition_time);
-        match last.max(self.polled_at) {
+        match last.max(self.unrecorded_step_at) {
             Some(last) => last + self.release.analysis.interval,
             None => self.now,
         }

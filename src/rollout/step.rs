@@ -36,8 +36,8 @@ pub struct Plan {
     pub outcome: Option<Outcome>,
     /// What is waited for afterwards, where neither phase nor times tell.
     pub waits: Option<Reason>,
-    /// Only writes down what is waited for; the step goes on.
-    pub note: bool,
+    /// Whether the plan only writes the reason of a wait into the status; the step goes on.
+    pub records_wait: bool,
 }
 
 impl Plan {
@@ -50,7 +50,7 @@ impl Plan {
             alerts: Vec::new(),
             outcome: None,
             waits: None,
-            note: false,
+            records_wait: false,
         }
     }
 
@@ -159,8 +159,8 @@ pub struct Wait {
     pub notices: Vec<Event>,
     /// Sent together with new notices.
     pub alerts: Vec<Alert>,
-    /// A step was decided and left nothing in the status: the next is due one interval from now.
-    pub polled: bool,
+    /// Whether this wait ends a step that left nothing in the status: the next step is due one interval from now.
+    pub unrecorded_step: bool,
 }
 
 impl Wait {
@@ -171,7 +171,7 @@ impl Wait {
 
     /// Nothing before a watched object changes.
     pub fn for_change(why: Reason) -> Self {
-        Self { until: None, why, notices: Vec::new(), alerts: Vec::new(), polled: false }
+        Self { until: None, why, notices: Vec::new(), alerts: Vec::new(), unrecorded_step: false }
     }
 
     pub fn notices(mut self, notices: impl IntoIterator<Item = Event>) -> Self {

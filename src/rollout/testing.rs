@@ -118,8 +118,8 @@ impl Stage {
             acceptance: Acceptance::Accepted,
             groundwork: Presence::InPlace,
             answers: Answers::default(),
-            polled_at: None,
-            noted_at: None,
+            unrecorded_step_at: None,
+            wait_recorded_at: None,
             images: vec!["podinfo:1".into()],
             request: None,
             cookie_values: Some(["AbCdEfGhIj".into(), "KlMnOpQrSt".into()]),
@@ -219,12 +219,12 @@ impl Stage {
                 } else {
                     assert!(!plan.effects.is_empty(), "a plan that does nothing: {:?}", plan.events);
                 }
-                if plan.note {
-                    self.world.noted_at = Some(self.world.now);
+                if plan.records_wait {
+                    self.world.wait_recorded_at = Some(self.world.now);
                     return None;
                 }
                 self.world.answers.clear();
-                self.world.polled_at = None;
+                self.world.unrecorded_step_at = None;
                 self.events.extend(plan.events);
                 self.alerts.extend(plan.alerts);
                 self.outcomes.extend(plan.outcome);
@@ -236,8 +236,8 @@ impl Stage {
                     self.alerts.extend(wait.alerts);
                     self.notices = wait.notices;
                 }
-                if wait.polled {
-                    self.world.polled_at = Some(self.world.now);
+                if wait.unrecorded_step {
+                    self.world.unrecorded_step_at = Some(self.world.now);
                     self.world.answers.clear();
                 }
                 Some(wait.why)

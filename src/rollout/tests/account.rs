@@ -47,7 +47,7 @@ fn between_two_steps_the_next_check_is_waited_for_and_costs_no_write_of_its_own(
     stage.tick();
     let due = stage.now() + TimeDelta::seconds(60);
     assert_eq!((only(&stage).kind, only(&stage).until), (BlockerKind::NextCheck, Some(due)));
-    assert_eq!(stage.world.noted_at, None, "noted with the step");
+    assert_eq!(stage.world.wait_recorded_at, None, "noted with the step");
 }
 
 #[test]
