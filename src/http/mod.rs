@@ -8,6 +8,8 @@
 //!
 //! What goes over the wire stands behind [`Transport`], so that a whole controller can run without a socket.
 
+#![warn(missing_docs)]
+
 mod client;
 mod error;
 mod redact;

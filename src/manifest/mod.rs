@@ -2,6 +2,8 @@
 //! unknown fields. Everything that is wrong is collected with its field; behind this door nobody judges a manifest
 //! again. No I/O.
 
+#![warn(missing_docs)]
+
 pub mod decode;
 pub mod defaults;
 pub mod legacy;

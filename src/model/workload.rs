@@ -12,7 +12,9 @@ use super::object::Write;
 /// The target as observed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetFacts {
+    /// `metadata.uid` of the target.
     pub uid: String,
+    /// `metadata.generation` of the target.
     pub generation: i64,
     /// Identity of the pod template: our own hash, see [`is_own_revision`].
     pub revision: String,
@@ -32,7 +34,9 @@ pub struct TargetFacts {
 /// The primary as observed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PrimaryFacts {
+    /// Replicas asked for, counted as those of the target.
     pub replicas: i32,
+    /// Pods that can serve now.
     pub ready_pods: i32,
     /// Judged against the primary's threshold and deadline.
     pub readiness: Readiness,
@@ -46,14 +50,18 @@ pub struct PrimaryFacts {
 /// Whether a workload is ready, and if not, why, with the numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Readiness {
+    /// It is ready.
     Ready,
     /// Not yet. Turns into `Stuck` at `stuck_at` if nothing changes before.
     Waiting {
+        /// What it lacks.
         why: Unready,
+        /// When its deadline is over.
         stuck_at: Option<DateTime<Utc>>,
     },
     /// Past its deadline: will not become ready by waiting.
     Stuck {
+        /// What it lacks.
         why: Unready,
     },
 }
@@ -65,6 +73,7 @@ impl Readiness {
         matches!(self, Self::Waiting { why: Unready { lack: Lack::Unobserved(_), .. }, .. })
     }
 
+    /// Whether it is ready.
     pub fn is_ready(&self) -> bool {
         *self == Self::Ready
     }
@@ -75,6 +84,7 @@ impl Readiness {
 pub struct Unready {
     /// The workload that the sentence names, if it names one.
     pub subject: Option<Subject>,
+    /// What the workload lacks.
     pub lack: Lack,
     /// Name of the Deployment, if it is paused: then nothing changes before somebody resumes it.
     pub paused: Option<String>,
@@ -83,9 +93,13 @@ pub struct Unready {
 /// The workload that a reason is about, with its title (`name.namespace`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
+    /// A Deployment that is the target.
     CanaryDeployment(String),
+    /// A Deployment that is the primary.
     PrimaryDeployment(String),
+    /// A DaemonSet that is the target.
     CanaryDaemonSet(String),
+    /// A DaemonSet that is the primary.
     PrimaryDaemonSet(String),
 }
 
@@ -99,11 +113,27 @@ pub enum Lack {
     /// No node takes a pod of a DaemonSet.
     NoNodeFits,
     /// Pods of the new revision are still to be created.
-    NotUpdated { form: Form, updated: i32, wanted: i32 },
+    NotUpdated {
+        /// The kind of the workload.
+        form: Form,
+        /// Pods of the new revision that there are.
+        updated: i32,
+        /// Pods that there should be.
+        wanted: i32,
+    },
     /// Pods of the old revision are still to go.
     OldReplicas(i32),
     /// Fewer pods are available than the threshold, in percent, asks for.
-    NotAvailable { form: Form, available: i32, needed: i32, threshold: u32 },
+    NotAvailable {
+        /// The kind of the workload.
+        form: Form,
+        /// Pods that are available.
+        available: i32,
+        /// Pods that have to be.
+        needed: i32,
+        /// The threshold, in percent of the pods.
+        threshold: u32,
+    },
     /// The Deployment of this name reports that its own deadline is over.
     PastOwnDeadline(String),
     /// The Canary's deadline is over.
@@ -115,7 +145,9 @@ pub enum Lack {
 /// The kind of workload whose rollout is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// A Deployment.
     Deployment,
+    /// A DaemonSet.
     DaemonSet,
 }
 
@@ -211,9 +243,11 @@ impl Serialize for Unready {
 /// Whether a wanted object is there as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Presence {
+    /// It does not exist.
     Absent,
-    /// There, but not as it should be.
+    /// It exists, but not as it should be.
     Drifted,
+    /// It is there as it should be.
     InPlace,
     /// It cannot be brought into place; the text is for the user.
     Refused(String),
@@ -242,8 +276,9 @@ pub fn is_own_revision(revision: &str) -> bool {
 /// What routers need to know of the target: how its pods are selected and which ports they have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TargetShape {
-    /// First of the selector labels that the target's selector has, and its value.
+    /// The first of the selector labels that the target's selector has.
     pub label_key: String,
+    /// The value of that label.
     pub label_value: String,
     /// Ports found by `service.portDiscovery`, without the main one.
     pub ports: Vec<DiscoveredPort>,
@@ -252,7 +287,9 @@ pub struct TargetShape {
 /// A container port that becomes a port of the generated Services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiscoveredPort {
+    /// The name of the port.
     pub name: String,
+    /// Its number.
     pub port: i32,
     /// `TCP`, `UDP` or `SCTP`.
     pub protocol: String,
