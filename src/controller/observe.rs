@@ -1,5 +1,6 @@
 //! From the caches to a [`Snapshot`]: values, no handles. Nothing is read from the API here.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use crate::api::Provider;
 use crate::api::status::CanaryStatus;
 use crate::manifest::{decode, read};
 use crate::model::by_hand::Request;
-use crate::model::object::{Kind, ObjectId, Objects};
+use crate::model::object::{Kind, ObjectId, Objects, Write};
 use crate::model::release::{Problem, Reading, Release, Settings};
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, TargetShape, is_own_revision};
@@ -56,7 +57,8 @@ pub struct Scene {
     pub router: &'static dyn Router,
 }
 
-/// Looks at the Canary `id`.
+/// Looks at the Canary `id`: finds it, reads its manifest, gathers the objects around it, and describes all of them in
+/// a snapshot. Each of the four steps may end the look early.
 pub fn observe(
     caches: &Caches,
     settings: &Settings,
@@ -64,91 +66,163 @@ pub fn observe(
     memory: &mut Memory,
     now: DateTime<Utc>,
 ) -> Observation {
+    match look(caches, settings, id, memory, now) {
+        ControlFlow::Continue(observed) => Observation::Complete(Box::new(observed)),
+        ControlFlow::Break(ended) => ended,
+    }
+}
+
+/// A step of a look: it goes on with a value, or the look ends.
+type Look<T> = ControlFlow<Observation, T>;
+
+fn look(
+    caches: &Caches,
+    settings: &Settings,
+    id: &ObjectId,
+    memory: &mut Memory,
+    now: DateTime<Utc>,
+) -> Look<Observed> {
+    let object = find(caches, id, memory, now)?;
+    let manifest = understand(caches, settings, object, memory)?;
+    let surroundings = gather(caches, settings, &manifest, memory)?;
+    ControlFlow::Continue(describe(settings, manifest, surroundings, memory, now))
+}
+
+/// The Canary, from after our own last writes.
+fn find(caches: &Caches, id: &ObjectId, memory: &mut Memory, now: DateTime<Utc>) -> Look<Arc<Value>> {
     if caches.state(Kind::CANARY) != State::Ready {
-        return Observation::NotYet(None);
+        return ControlFlow::Break(Observation::NotYet(None));
     }
     if caches.get(id).is_none() {
-        return Observation::Gone;
+        return ControlFlow::Break(Observation::Gone);
     }
     // Before anything is read, so that all of it is from after our own writes. Asked at the end, a watch may have
     // caught up in between: a Canary from before our write, and routes from after it.
     if let Some(until) = memory.unseen(|id| caches.get(id), now) {
-        return Observation::NotYet(Some(until));
+        return ControlFlow::Break(Observation::NotYet(Some(until)));
     }
-    let Some(object) = caches.get(id) else { return Observation::Gone };
-    let mut status = status_of(&object, memory);
-    let facts = |release: &Release| router::registry::facts(release, settings);
-    let known = router::registry::known_names();
-    let providers = read::Providers { known: &known, facts: &facts };
-    let reading = match decode::canary(&object) {
-        Ok(canary) => read::release(&canary, settings, &providers),
-        Err(error) => Reading {
-            release: Err(vec![Problem { field: error.field, message: error.message }]),
-            warnings: Vec::new(),
-        },
-    };
-    let unusable = |problems| {
-        Observation::Unusable(Box::new(Unusable {
-            object: Arc::clone(&object),
-            status: status.clone(),
-            problems,
-        }))
+    caches.get(id).map_or(ControlFlow::Break(Observation::Gone), ControlFlow::Continue)
+}
+
+/// A Canary whose manifest can be used.
+struct Manifest {
+    object: Arc<Value>,
+    status: CanaryStatus,
+    release: Release,
+    warnings: Vec<Problem>,
+    workload: &'static dyn Workload,
+    router: &'static dyn Router,
+}
+
+/// Reads the manifest, and finds who translates between the release and the cluster.
+fn understand(
+    caches: &Caches,
+    settings: &Settings,
+    object: Arc<Value>,
+    memory: &mut Memory,
+) -> Look<Manifest> {
+    let status = status_of(&object, memory);
+    let reading = reading(&object, settings);
+    let unusable = |object, status, problems| {
+        ControlFlow::Break(Observation::Unusable(Box::new(Unusable { object, status, problems })))
     };
     let release = match reading.release {
         Ok(release) => *release,
-        Err(problems) => return unusable(problems),
+        Err(problems) => return unusable(object, status, problems),
     };
     if let Some((rival, problem)) = rival(caches, &release, &object) {
         memory.reads = vec![rival];
-        return unusable(vec![problem]);
+        return unusable(object, status, vec![problem]);
     }
-    let workload = workload::registry::workload(release.target.kind);
     // A provider that is not known any more left no routes that could be reverted.
     let known = router::registry::router(release.provider);
     let nothing_to_revert =
         || router::registry::router(Provider::Kubernetes).filter(|_| lifecycle(&object).deleting);
     let Some(router) = known.or_else(nothing_to_revert) else {
-        return unusable(vec![problem("spec.provider", &router::registry::not_built(release.provider))]);
+        let text = router::registry::not_built(release.provider);
+        return unusable(object, status, vec![problem("spec.provider", &text)]);
     };
+    let workload = workload::registry::workload(release.target.kind);
+    let warnings = reading.warnings;
+    ControlFlow::Continue(Manifest { object, status, release, warnings, workload, router })
+}
 
-    let mut reads = reads(&release, workload, router);
-    let mut refused = None;
+fn reading(canary: &Value, settings: &Settings) -> Reading {
+    let facts = |release: &Release| router::registry::facts(release, settings);
+    let known = router::registry::known_names();
+    let providers = read::Providers { known: &known, facts: &facts };
+    match decode::canary(canary) {
+        Ok(canary) => read::release(&canary, settings, &providers),
+        Err(error) => Reading {
+            release: Err(vec![Problem { field: error.field, message: error.message }]),
+            warnings: Vec::new(),
+        },
+    }
+}
+
+/// The objects around a release as the caches hold them.
+struct Surroundings {
+    objects: Objects,
+    /// The kind that the API refuses to show, and its words.
+    refused: Option<String>,
+}
+
+/// Gathers all objects that the release looks at; those whose names stand in others come after these.
+fn gather(
+    caches: &Caches,
+    settings: &Settings,
+    manifest: &Manifest,
+    memory: &mut Memory,
+) -> Look<Surroundings> {
+    let Manifest { release, workload, router, .. } = manifest;
+    let mut reads = reads(release, *workload, *router);
+    let mut around = Surroundings { objects: Objects::default(), refused: None };
+    let unwatchable = |kind: Kind, why: &str| Some(format!("{} cannot be watched: {why}", kind.kind));
     for kind in reads.iter().map(|id| id.kind) {
         match caches.state(kind) {
             State::Ready => {}
             State::Loading => {
                 memory.reads = reads;
-                return Observation::NotYet(None);
+                return ControlFlow::Break(Observation::NotYet(None));
             }
-            State::Unavailable(why) => refused = Some(format!("{} cannot be watched: {why}", kind.kind)),
+            State::Unavailable(why) => around.refused = unwatchable(kind, &why),
         }
     }
-    let mut objects = Objects::default();
-    for id in &reads {
-        if let Some(object) = caches.get(id) {
-            objects.insert(id.clone(), object);
-        }
-    }
-    let named = workload.named_reads(&release, &objects);
+    let found = reads.iter().filter_map(|id| Some((id.clone(), caches.get(id)?)));
+    around.objects.extend(found);
+    let named = workload.named_reads(release, &around.objects);
     reads.extend(named.iter().cloned());
     for id in named {
         match caches.state(id.kind) {
+            State::Ready => around.objects.extend(caches.get(&id).map(|object| (id, object))),
             State::Loading => {
                 memory.reads = reads;
-                return Observation::NotYet(None);
+                return ControlFlow::Break(Observation::NotYet(None));
             }
-            State::Ready => objects.extend(caches.get(&id).map(|object| (id, object))),
-            State::Unavailable(why) => refused = Some(format!("{} cannot be watched: {why}", id.kind.kind)),
+            State::Unavailable(why) => around.refused = unwatchable(id.kind, &why),
         }
     }
     let tracked =
-        if settings.config_tracking { workload.config_reads(&release, &objects) } else { Vec::new() };
+        if settings.config_tracking { workload.config_reads(release, &around.objects) } else { Vec::new() };
     reads.extend(tracked.iter().cloned());
     memory.reads = reads;
-    if !look_at_configs(caches, tracked, &mut objects) {
-        return Observation::NotYet(None);
+    if look_at_configs(caches, tracked, &mut around.objects) {
+        ControlFlow::Continue(around)
+    } else {
+        ControlFlow::Break(Observation::NotYet(None))
     }
+}
 
+/// Describes all that was found in a snapshot.
+fn describe(
+    settings: &Settings,
+    manifest: Manifest,
+    around: Surroundings,
+    memory: &Memory,
+    now: DateTime<Utc>,
+) -> Observed {
+    let Manifest { object, mut status, release, warnings, workload, router } = manifest;
+    let Surroundings { objects, refused } = around;
     let shape = workload.shape(&release, settings, &objects);
     let mut target = match &shape {
         Ok(_) => workload.target(&release, settings, &objects, now).map_err(|error| error.to_string()),
@@ -167,31 +241,18 @@ pub fn observe(
     let shape = shape.unwrap_or_default();
     let usable = target.is_ok();
     let view = View { release: &release, shape: &shape, settings, seen: &objects };
-    let presence =
-        |side| if usable { services::presence(&release, &shape, side, &objects) } else { Presence::InPlace };
     let snapshot = Snapshot {
         now,
-        warnings: reading.warnings.iter().map(warning).collect(),
+        warnings: warnings.iter().map(warning).collect(),
         lifecycle: Lifecycle {
             needs_cleanup: router::plan::needs_cleanup(router, &release, settings),
             ..lifecycle(&object)
         },
-        acceptance: router.acceptance(&view),
-        groundwork: match router::plan::groundwork(router, &view) {
-            Ok(writes) => Presence::of(&writes),
-            Err(error) => Presence::Refused(error.to_string()),
-        },
         capabilities: router.capabilities(&release),
+        acceptance: router.acceptance(&view),
+        groundwork: presence_of(router::plan::groundwork(router, &view)),
         primary: workload.primary(&release, settings, &objects, now),
-        services: ServicesSeen {
-            apex: presence(services::Side::Apex),
-            primary: presence(services::Side::Primary),
-            canary: match workload.canary_service(&release, &objects) {
-                Some(Ok(writes)) => Presence::of(&writes),
-                Some(Err(error)) => Presence::Refused(error.to_string()),
-                None => presence(services::Side::Canary),
-            },
-        },
+        services: services_seen(&view, workload, usable),
         scaler: match usable {
             true => workload.scaler(&release, settings, &objects, true),
             false => Presence::InPlace,
@@ -211,10 +272,32 @@ pub fn observe(
         release: release.clone(),
         status,
     };
-    Observation::Complete(Box::new(Observed {
-        snapshot,
-        scene: Scene { canary: object, release, shape, objects, workload, router },
-    }))
+    let scene = Scene { canary: object, release, shape, objects, workload, router };
+    Observed { snapshot, scene }
+}
+
+/// The three Services. Without a usable target nothing can be said of those that select its pods.
+fn services_seen(view: &View<'_>, workload: &dyn Workload, usable: bool) -> ServicesSeen {
+    let presence = |side| match usable {
+        true => services::presence(view.release, view.shape, side, view.seen),
+        false => Presence::InPlace,
+    };
+    ServicesSeen {
+        apex: presence(services::Side::Apex),
+        primary: presence(services::Side::Primary),
+        canary: match workload.canary_service(view.release, view.seen) {
+            Some(writes) => presence_of(writes),
+            None => presence(services::Side::Canary),
+        },
+    }
+}
+
+/// What it says of an object that these writes would bring it into place.
+fn presence_of<E: std::fmt::Display>(writes: Result<Vec<Write>, E>) -> Presence {
+    match writes {
+        Ok(writes) => Presence::of(&writes),
+        Err(error) => Presence::Refused(error.to_string()),
+    }
 }
 
 /// The status with what the schema of an older CRD drops: it is remembered, or every look would write it again.
