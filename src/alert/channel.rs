@@ -9,9 +9,13 @@ use crate::model::call::Secret;
 pub struct Channel {
     /// As good as a password.
     pub address: String,
+    /// The token of services that want one; as good as a password.
     pub token: String,
+    /// The channel or room within the service.
     pub channel: String,
+    /// The name under which messages are sent.
     pub username: String,
+    /// The proxy that calls go through.
     pub proxy: String,
 }
 

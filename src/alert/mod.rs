@@ -10,6 +10,8 @@
 //! A new service is one file with a [`Notifier`], one line in [`registry`], one table of tests. The laws in `tests.rs`
 //! hold for all of them.
 
+#![warn(missing_docs)]
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -86,6 +88,7 @@ fn heard_of<N: Notifier + ?Sized>(notifier: &N, heard: &Heard) -> Result<(), Ref
 /// Why a message has not arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
+    /// The reason, for the user.
     pub why: String,
     /// It may arrive if it is sent again later.
     pub passing: bool,
@@ -94,11 +97,13 @@ pub struct Refused {
 /// What a channel is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Of the Canary.
+    /// Name of the Canary.
     pub name: String,
+    /// Namespace of the Canary.
     pub namespace: String,
     /// Never `Unset`.
     pub severity: Severity,
+    /// What is said.
     pub text: String,
     /// Whether a release has ended well. Services that keep incidents close those of the Canary then.
     pub good_end: bool,
@@ -132,7 +137,9 @@ impl Message {
 /// One line of detail below a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Field {
+    /// What the detail is called.
     pub name: String,
+    /// What it says.
     pub value: String,
 }
 
@@ -140,17 +147,33 @@ pub struct Field {
 /// Holds nothing of an address but its host.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Error {
+    /// The address is no URL.
     #[error("invalid {service} URL{}: {reason}", if host.is_empty() { String::new() } else { format!(" of {host}") })]
-    Address { service: &'static str, host: String, reason: String },
+    Address {
+        /// The service.
+        service: &'static str,
+        /// All of the address that may be shown.
+        host: String,
+        /// Why it is none.
+        reason: String,
+    },
+    /// Nobody has built a service of this type.
     #[error("provider {0} not supported (known are: {known})", known = known().join(", "))]
     Unknown(String),
+    /// The Secret has no key `address`.
     #[error("secret does not contain an address")]
     NoAddress,
     /// The service lets nobody in without a key.
     #[error("provider {0} needs a key: put it as token into the Secret that spec.secretRef names")]
     NoKey(&'static str),
+    /// The proxy is no URL.
     #[error("unable to parse proxy URL '{proxy}', error: {reason}")]
-    Proxy { proxy: String, reason: String },
+    Proxy {
+        /// The proxy as it may be shown.
+        proxy: String,
+        /// Why it is none.
+        reason: String,
+    },
 }
 
 /// Any 2xx means that the message has arrived.

@@ -19,6 +19,7 @@ pub struct Settings {
 
 /// The notifier of the controller.
 pub struct Global {
+    /// What posts.
     pub notifier: Box<dyn Notifier>,
     /// The host that it posts to: all of the address that may be shown.
     pub host: String,

@@ -10,6 +10,8 @@
 //! A new backend is one file with a [`Provider`], one line in [`registry`], one table of tests. The laws in `tests.rs`
 //! hold for all of them.
 
+#![warn(missing_docs)]
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -48,6 +50,7 @@ pub trait Provider: Send + Sync {
 /// A question to a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
+    /// The query, rendered.
     pub query: String,
     /// How far back backends look whose queries do not say so.
     pub interval: Duration,
@@ -58,12 +61,34 @@ pub struct Asked {
 /// Why a check cannot be asked at all. Nothing but a change of the manifest or the secret will help.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Error {
+    /// The address is no URL.
     #[error("{provider} address {address} is not a valid URL")]
-    Address { provider: &'static str, address: String },
+    Address {
+        /// The backend.
+        provider: &'static str,
+        /// The address as it may be shown.
+        address: String,
+    },
+    /// The Secret lacks something.
     #[error("{provider} credentials {problem}")]
-    Credentials { provider: &'static str, problem: String },
+    Credentials {
+        /// The backend.
+        provider: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Nobody has built a backend of this type.
     #[error("metrics provider {provider:?} is not known (known are: {known})")]
-    Provider { provider: String, known: String },
+    Provider {
+        /// The type as it is written.
+        provider: String,
+        /// The types that can be used.
+        known: String,
+    },
+    /// There is nothing to ask.
     #[error("the {provider} query is empty")]
-    EmptyQuery { provider: &'static str },
+    EmptyQuery {
+        /// The backend.
+        provider: &'static str,
+    },
 }

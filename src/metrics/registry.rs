@@ -14,6 +14,7 @@ pub type SecretData = BTreeMap<String, Vec<u8>>;
 
 /// A backend that can be used.
 pub struct Entry {
+    /// Its type in a MetricTemplate.
     pub name: &'static str,
     /// What it is, in a line.
     pub about: &'static str,

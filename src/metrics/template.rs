@@ -17,13 +17,21 @@ mod tests;
 /// What the functions of a template answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
+    /// Name of the Canary.
     pub name: String,
+    /// Namespace of the Canary.
     pub namespace: String,
+    /// Name of the target.
     pub target: String,
+    /// Name of the apex Service.
     pub service: String,
+    /// Name of the referenced Ingress, else the target's.
     pub ingress: String,
+    /// Name of the referenced route, else the target's.
     pub route: String,
+    /// The window of the check.
     pub interval: String,
+    /// `templateVariables` of the check.
     pub variables: BTreeMap<String, String>,
 }
 
@@ -52,7 +60,9 @@ pub struct Template {
 /// A position in a template, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// The line.
     pub line: usize,
+    /// The column, in characters.
     pub column: usize,
 }
 
@@ -69,9 +79,19 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// It is wrong in itself.
-    Parsing { place: Option<Place>, message: String },
+    Parsing {
+        /// Where, if that is known.
+        place: Option<Place>,
+        /// What is wrong.
+        message: String,
+    },
     /// It does not fit what it is rendered with.
-    Execution { place: Option<Place>, message: String },
+    Execution {
+        /// Where, if that is known.
+        place: Option<Place>,
+        /// What is wrong.
+        message: String,
+    },
 }
 
 impl Template {

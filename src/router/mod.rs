@@ -14,6 +14,8 @@
 //! users can read of it (names, texts, rights, chart values, docs) follows from its [`Mesh`], and the laws in
 //! `tests/it/routers` hold over every mesh that is registered.
 
+#![warn(missing_docs)]
+
 use thiserror::Error;
 
 use crate::api::{Provider, ServiceField};

@@ -51,7 +51,9 @@ pub enum Fault {
 /// What a built-in check was told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
+    /// Namespace of the Canary.
     pub namespace: String,
+    /// Name of its target.
     pub target: String,
     /// As a Canary names it.
     pub metric: &'static str,
@@ -64,8 +66,11 @@ type Observer = Arc<dyn Fn(&Sample) + Send + Sync>;
 /// A call of a hook, as it arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookCall {
+    /// The address that was called.
     pub url: String,
+    /// The headers that came along.
     pub headers: Vec<(String, String)>,
+    /// The payload.
     pub body: Value,
 }
 
@@ -95,6 +100,7 @@ struct State {
 }
 
 impl Backend {
+    /// A network around `kube`, under a controller with these settings.
     pub fn new(kube: KubeSim, settings: Settings) -> Self {
         let routes = Routes::new(kube.clone(), settings.clone());
         Self { kube, routes, settings, state: Arc::default() }

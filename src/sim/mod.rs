@@ -1,6 +1,8 @@
 //! The simulated world: an embedded cluster, applications whose versions behave as told, a metrics backend that
 //! answers for them, and the real controller in the middle. On a paused clock an hour passes in milliseconds.
 
+#![warn(missing_docs)]
+
 mod backend;
 mod mesh;
 mod routes;

@@ -26,7 +26,9 @@ use super::routes::Routes;
 /// The simulated world. Cheap to clone.
 #[derive(Clone)]
 pub struct World {
+    /// The embedded cluster.
     pub kube: KubeSim,
+    /// The metrics backend and the hooks.
     pub backend: Backend,
     clock: Clock,
     settings: Settings,
@@ -44,13 +46,16 @@ pub struct WorldBuilder {
 
 /// A controller at work in the world.
 pub struct Running {
+    /// What lets it write, or not.
     pub fence: Fence,
+    /// Its metrics.
     pub telemetry: Arc<Telemetry>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
 impl World {
+    /// What a world is made of, to be changed before it is built.
     pub fn builder() -> WorldBuilder {
         WorldBuilder {
             start: Utc.with_ymd_and_hms(2026, 1, 1, 9, 0, 0).single().unwrap_or_default(),
@@ -175,6 +180,7 @@ impl World {
 }
 
 impl WorldBuilder {
+    /// A controller with these settings.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self

@@ -1,5 +1,7 @@
 //! Hooks: what is sent to them and what their answer means (spec 02 §6). Values only; the controller makes the call.
 
+#![warn(missing_docs)]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,9 +23,11 @@ pub use verdict::{answered, unanswered};
 /// The call of a hook whose credentials still have to be read from their Secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
+    /// The call without its secrets.
     pub call: Call,
-    /// Where the secrets are that it needs, and in which namespace.
+    /// Where the secrets are that it needs.
     pub credentials: Credentials,
+    /// The namespace of these secrets.
     pub namespace: String,
 }
 

@@ -21,8 +21,11 @@ pub struct Payload {
 /// An event, as event hooks are told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice<'a> {
+    /// The event's text.
     pub message: &'a str,
+    /// Whether it is a warning.
     pub warning: bool,
+    /// When it happened.
     pub time: DateTime<Utc>,
 }
 

@@ -2,6 +2,8 @@
 //! Nothing here does I/O: objects in, facts or writes out. A new kind of target is one file and one line in
 //! `registry.rs`; one that runs pods from a template implements [`templated::Templated`] and gets the rest.
 
+#![warn(missing_docs)]
+
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
@@ -174,8 +176,10 @@ pub trait Workload: Send + Sync {
 /// Why a workload cannot be used. The texts are those of spec 01 §8.5.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Error {
+    /// It, or something that it refers to, does not exist.
     #[error("{0}")]
     Missing(String),
+    /// It exists, and is written in a way that cannot be released.
     #[error("{0}")]
     Unusable(String),
 }

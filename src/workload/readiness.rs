@@ -18,6 +18,7 @@ pub struct Standard {
     pub scaled_from: Option<i32>,
     /// How long it may stay unavailable.
     pub deadline: Duration,
+    /// The time of the look.
     pub now: DateTime<Utc>,
 }
 
