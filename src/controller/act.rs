@@ -132,6 +132,26 @@ impl Writer<'_> {
         Ok(Cow::Owned(objects))
     }
 
+    /// Takes our finalizer from a Canary that is being deleted; whether there was one.
+    ///
+    /// # Errors
+    /// If the write fails.
+    pub async fn let_go(
+        &self,
+        canary: &Arc<Value>,
+        memory: &mut Memory,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let held = canary["metadata"]["finalizers"].as_array();
+        if !held.is_some_and(|all| all.iter().any(|name| name == FINALIZER)) {
+            return Ok(false);
+        }
+        for write in finalizers(canary, |all| all.retain(|name| name != FINALIZER)) {
+            self.write(write, memory, now).await?;
+        }
+        Ok(true)
+    }
+
     /// ConfigMaps and Secrets that have the Canary among their owners, as far as they are watched.
     fn owned(&self, scene: &Scene) -> Objects {
         let uid = &scene.canary["metadata"]["uid"];

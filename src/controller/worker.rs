@@ -209,16 +209,33 @@ fn pause(shared: &Arc<Runtime>, wait: Wait, world: &Observed, memory: &mut Memor
     until.map_or(Next::Change, Next::At)
 }
 
-/// Says in status and event what is wrong with a manifest. Traffic and workloads stay as they are.
+/// Says in status and event what is wrong with a manifest. Traffic and workloads stay as they are. A Canary that is
+/// being deleted may go: nobody could revert what it cannot say, or what an older Canary uses now.
 async fn refuse(shared: &Arc<Runtime>, unusable: Unusable, memory: &mut Memory) -> Next {
     let Unusable { object, status: observed, problems } = unusable;
     let now = shared.clock.now();
+    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    if object["metadata"]["deletionTimestamp"].is_string() {
+        return match writer.let_go(&object, memory, now).await {
+            Ok(held) => {
+                if held {
+                    let text = format!("Deleted without reverting: {}", status::problem_text(&problems));
+                    shared.publish(&object, &messages::warning(observed.phase, text));
+                }
+                Next::Change
+            }
+            Err(Error::NotLeading(_)) => Next::Change,
+            Err(error) => {
+                info!(canary = %super::act::id_of(&object), %error, "finalizer not removed");
+                Next::Retry
+            }
+        };
+    }
     let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
     let wanted = status::refused(&observed, generation, &problems, now);
     if !status::differs(&observed, &wanted) {
         return Next::Change;
     }
-    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
     match writer.status(&object, &observed, &wanted, memory, now).await {
         Ok(_) => {
             let event = messages::warning(observed.phase, status::problem_text(&problems));

@@ -216,3 +216,32 @@ async fn a_deletion_does_not_hang_on_objects_that_are_gone() {
     assert!(world.until(HOUR, gone).await, "{:#?}", world.events("shop", "frontend"));
     controller.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_younger_of_two_rivals_can_be_deleted_although_it_asks_for_reverting() {
+    let (world, controller) = initialized(World::builder().build()).await;
+    edit(&world, |spec| spec["revertOnDeletion"] = json!(true));
+    let held = |world: &World| {
+        let canary = world.kube.get("canaries.flagger.app", "shop", "frontend").unwrap_or_default();
+        canary["metadata"]["finalizers"] == json!(["finalizer.flagger.app"])
+    };
+    assert!(world.until(HOUR, held).await);
+    // An older Canary is edited to the same target.
+    let mut older = world.kube.get("canaries.flagger.app", "shop", "frontend").expect("a Canary");
+    older["metadata"] =
+        json!({"name": "first", "namespace": "shop", "creationTimestamp": "2020-01-01T00:00:00Z"});
+    older["status"] = Value::Null;
+    world.kube.put(older);
+    let told = |world: &World| {
+        let said = world.events("shop", "frontend");
+        said.iter().any(|text| text.contains("belongs to the older Canary first"))
+    };
+    assert!(world.until(HOUR, told).await, "{:#?}", world.events("shop", "frontend"));
+
+    assert!(world.kube.delete("canaries.flagger.app", "shop", "frontend"));
+    let gone = |world: &World| world.kube.get("canaries.flagger.app", "shop", "frontend").is_none();
+    assert!(world.until(HOUR, gone).await, "{:#?}", world.events("shop", "frontend"));
+    let said = world.events("shop", "frontend");
+    assert!(said.iter().any(|text| text.starts_with("Deleted without reverting: ")), "{said:#?}");
+    controller.stop().await;
+}
