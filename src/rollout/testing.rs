@@ -18,22 +18,10 @@ use super::step::{Alert, Effect, Event, Outcome, Reason, Side, Step};
 use super::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies, next, status};
 
 /// A mesh that can do everything.
-pub(super) const MESH: Capabilities = Capabilities {
-    weights: true,
-    matching: true,
-    mirror_weighted: true,
-    mirror_blue_green: true,
-    session_affinity: true,
-};
+pub(super) const MESH: Capabilities = Capabilities::ALL;
 
 /// Plain Kubernetes: no routes.
-pub(super) const NO_ROUTES: Capabilities = Capabilities {
-    weights: false,
-    matching: false,
-    mirror_weighted: false,
-    mirror_blue_green: false,
-    session_affinity: false,
-};
+pub(super) const NO_ROUTES: Capabilities = Capabilities::NONE;
 
 /// `podinfo` in `test`, steps of 20 up to 50, one metric, threshold 2.
 pub(super) fn release() -> Release {

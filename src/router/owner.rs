@@ -32,7 +32,6 @@ impl Owner {
         if let Some(maker) = object["metadata"]["annotations"][MADE_BY].as_str() {
             return match maker.rsplit_once('/') {
                 _ if maker == made_by(release) => Self::Ours,
-                Some((namespace, name)) if namespace == release.namespace => Self::Sibling(name.to_owned()),
                 Some((namespace, name)) => Self::Sibling(format!("{name}.{namespace}")),
                 None => Self::Sibling(maker.to_owned()),
             };
@@ -40,7 +39,7 @@ impl Owner {
         match controller(object) {
             Some(owner) if owner["kind"] == "Canary" => match owner["name"].as_str().unwrap_or_default() {
                 name if name == release.name => Self::Ours,
-                name => Self::Sibling(name.to_owned()),
+                name => Self::Sibling(format!("{name}.{}", release.namespace)),
             },
             _ => Self::Foreign,
         }
@@ -49,9 +48,6 @@ impl Owner {
 
 /// The error for an object that belongs to another Canary.
 pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Error {
-    // One of another namespace is named with it.
-    let canary =
-        if canary.contains('.') { canary.to_owned() } else { format!("{canary}.{}", release.namespace) };
     Error::Object(format!(
         "{id} belongs to Canary {canary}, delete that one or give {} another spec.service.name",
         release.title()

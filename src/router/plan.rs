@@ -136,11 +136,9 @@ fn brought_in_line(view: &View<'_>, wanted: &Desired, live: &Value) -> Result<Op
 fn past_metadata(wanted: &Desired, live: &Value) -> Option<Value> {
     let recorded = annotation(live, ORIGINAL_METADATA).and_then(|text| serde_json::from_str(text).ok());
     let recorded: Value = recorded.unwrap_or_default();
-    let mut past = json!({"labels": {}, "annotations": {}});
-    json_patch::merge(
-        &mut past,
-        &json!({"labels": recorded["labels"], "annotations": recorded["annotations"]}),
-    );
+    // Copied, not merged: a null on record is a label that was not there, and a merge would drop it.
+    let fields = |field: &str| recorded[field].as_object().cloned().unwrap_or_default();
+    let mut past = json!({"labels": fields("labels"), "annotations": fields("annotations")});
     let mut news = false;
     for (field, ours) in [("labels", &wanted.labels), ("annotations", &wanted.annotations)] {
         for (key, value) in ours.iter().filter(|(key, _)| !FLUX.contains(&key.as_str())) {

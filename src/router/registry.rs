@@ -1,7 +1,7 @@
 //! Which meshes and ingresses there are. A new one is its file and a line here.
 
 use crate::api::{Provider, ServiceField};
-use crate::model::release::{Release, Settings};
+use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
 use super::{Mesh, Router, contour, istio, knative, kubernetes};
@@ -37,11 +37,11 @@ pub fn known_names() -> String {
 }
 
 /// What the reading of a manifest has to know of the release's provider; `None` while nobody has built it.
-pub fn facts(release: &Release, settings: &Settings) -> Option<Facts> {
+pub fn facts(release: &Release, settings: &Settings) -> Option<ProviderFacts> {
     let mesh = mesh(release.provider)?;
     let mut problems = mesh.router.problems(release, settings);
     problems.sort();
-    Some(Facts {
+    Some(ProviderFacts {
         capabilities: mesh.router.capabilities(release),
         problems,
         ignored: ServiceField::ALL
@@ -50,9 +50,6 @@ pub fn facts(release: &Release, settings: &Settings) -> Option<Facts> {
             .collect(),
     })
 }
-
-/// What the reading of a manifest has to know of a provider.
-pub use crate::model::release::ProviderFacts as Facts;
 
 /// The built-in checks of a release, by the provider whose metrics tell of it (spec 04 §1.2).
 ///

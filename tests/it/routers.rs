@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use vexil::api::service::CustomMetadata;
 use vexil::model::object::Write;
 use vexil::model::traffic::{RouteWish, Split};
 use vexil::router::registry::MESHES;
@@ -253,6 +254,28 @@ fn restoration_undoes_the_take_over() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn labels_that_come_in_two_edits_of_the_manifest_go_together() {
+    let case = cases().into_iter().find(|case| case.title == "contour/take-over").expect("the case");
+    let with = |labels: &[(&str, &str)]| {
+        let mut case = case.clone();
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        case.release.service.apex = Some(CustomMetadata { labels: Some(labels), annotations: None });
+        case
+    };
+    let mut users = case.before.clone();
+    users[0]["metadata"]["labels"] = json!({"team": "users-own"});
+    let mut objects = users.clone();
+    for labels in [&[][..], &[("tier", "web")], &[("tier", "web"), ("team", "shop")]] {
+        let edited = with(labels);
+        objects = applied(&objects, &edited.plan(&case.wish, &objects).expect("planned"));
+        assert_eq!(edited.plan(&case.wish, &objects), Ok(vec![]), "once for {labels:?}");
+    }
+    assert_eq!(objects[0]["metadata"]["labels"], json!({"app": "frontend", "team": "shop", "tier": "web"}));
+    let back = case.looking(&objects, |view| plan::restoration(case.mesh.router, view)).expect("planned");
+    assert_eq!(applied(&objects, &back), users);
 }
 
 #[test]
