@@ -1,5 +1,5 @@
-//! What the status tells people of a decision: the revision under release, the promoted one, and what is waited for.
-//! Nothing here changes what is done.
+//! Adds to a decision what its status tells people: the revision under release, the promoted one, and what the release
+//! waits for. It never changes what is done.
 
 use chrono::SubsecRound;
 
@@ -12,7 +12,8 @@ use super::snapshot::Snapshot;
 use super::status;
 use super::step::{Plan, Reason, Step, Wait};
 
-/// `step`, with the status that tells of it. A wait that the status does not know yet becomes a note of it first.
+/// `step`, with a status that tells of it. A wait that the status does not show yet becomes a plan that writes it down
+/// first.
 pub(super) fn account(world: &Snapshot, step: Step) -> Step {
     match step {
         Step::Act(mut plan) if status::differs(&world.status, &plan.status) => {
@@ -25,7 +26,7 @@ pub(super) fn account(world: &Snapshot, step: Step) -> Step {
     }
 }
 
-/// What is waited for once `plan` is carried out.
+/// The blockers once `plan` is carried out.
 fn after(world: &Snapshot, plan: &Plan) -> Vec<Blocker> {
     let status = &plan.status;
     let running = status.phase.is_stepping();
@@ -46,7 +47,8 @@ fn after(world: &Snapshot, plan: &Plan) -> Vec<Blocker> {
     since(&world.status.blockers, checks.chain(gates).chain(next), world.now)
 }
 
-/// Writes down a wait that is not known yet. Numbers that move are written once per interval.
+/// Writes down a wait that the status does not show yet. If only the numbers in a text change, they are written once
+/// per interval.
 fn note(world: &Snapshot, mut wait: Wait) -> Step {
     let known = &world.status.blockers;
     let passing = match wait.why {
@@ -88,7 +90,7 @@ fn note(world: &Snapshot, mut wait: Wait) -> Step {
     plan.into()
 }
 
-/// Gates that are known to be closed and stay so until they are asked again.
+/// The gates that were closed when they were last asked.
 fn gates(world: &Snapshot, phase: Phase) -> Vec<Blocker> {
     let stay = phase == Phase::WaitingPromotion && world.status.phase == phase;
     let polled = phase == Phase::Progressing && world.unrecorded_step_at.is_some();

@@ -1,5 +1,5 @@
-//! Measurements against thresholds. Every metric is judged at every step; no value, NaN and an error are three
-//! things that by default all count as a failed check (spec 02 §7).
+//! Compares measurements with their thresholds. Every metric is judged at every step. A metric without a value, a NaN
+//! and an error are told apart; by default each of them is a failed check (spec 02 §7).
 
 use std::time::Duration;
 
@@ -19,24 +19,27 @@ use super::snapshot::Snapshot;
 use super::step::{Event, Step};
 use super::{blockers, gates};
 
-/// What all checks of a step come to.
+/// The result of all checks of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Judged {
+    /// The verdict on all checks together.
     pub judgement: Judgement,
-    /// One for each check that did not pass.
+    /// One event for each check that did not pass.
     pub events: Vec<Event>,
-    /// What was found, for the status.
+    /// The measurements, for the status.
     pub measurements: Vec<Measurement>,
-    /// Checks that did not pass, for the status.
+    /// The checks that did not pass, for the status.
     pub unmet: Vec<Blocker>,
 }
 
-/// The verdict of one check, or of all. The worst one counts.
+/// The verdict on one check, or on all checks of a step. The order is from good to bad; the worst one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Judgement {
+    /// The value is within its bounds.
     Passed,
-    /// Neither: ask again at the next interval.
+    /// There is no usable value, and the manifest says to wait: the check is made again after one interval.
     Held,
+    /// The value is out of its bounds, or there is none and the manifest does not say otherwise.
     Failed,
 }
 
@@ -76,7 +79,7 @@ pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
     Flow::Continue(judged)
 }
 
-/// One check as the status shows it.
+/// The entry of one check in the status.
 fn measurement(check: &MetricCheck, measured: &Measured, judgement: Judgement) -> Measurement {
     let (value, message) = match measured {
         Measured::Value(value) => (Some((value * 1000.0).round() / 1000.0), None),
@@ -98,7 +101,7 @@ fn measurement(check: &MetricCheck, measured: &Measured, judgement: Judgement) -
     }
 }
 
-/// One check: its verdict, and what is said unless it passed.
+/// Judges one check. The event says why it did not pass; there is none if the value is within its bounds.
 pub fn judge_one(release: &Release, check: &MetricCheck, measured: &Measured) -> (Judgement, Option<Event>) {
     let phase = crate::api::Phase::Progressing;
     let no_data = match release.analysis.on_no_data {
@@ -127,7 +130,7 @@ pub fn judge_one(release: &Release, check: &MetricCheck, measured: &Measured) ->
     }
 }
 
-/// Which bound is broken, and its value.
+/// The bound that `value` breaks, as `<` or `>`, and its limit.
 fn out_of_bounds(check: &MetricCheck, value: f64) -> Option<(&'static str, f64)> {
     if let Some(min) = check.min
         && value < min
@@ -178,8 +181,8 @@ fn no_values(release: &Release, check: &MetricCheck, why: &str) -> String {
     }
 }
 
-/// The text for a query without an answer. What comes before the query (a missing template, a bad address) is
-/// told in full by whoever found it, and passes through.
+/// The text for a query that failed. What fails before the query is sent, such as a missing template, has a complete
+/// text already and passes through.
 fn query_failed(check: &MetricCheck, why: &str) -> String {
     const COMPLETE: [&str; 3] =
         ["Metric template ", "Error building Prometheus client", "Error fetching Knative"];
@@ -203,11 +206,11 @@ fn provider_label(release: &Release) -> String {
     }
 }
 
-/// Milliseconds as Go prints a duration: `1.515s`, `500ms`.
+/// A number of milliseconds as Go prints a duration: `1.515s`, `500ms`.
 fn millis(value: f64) -> String {
     let seconds = (value / 1000.0).clamp(0.0, f64::from(u32::MAX));
     duration::format(Duration::from_secs_f64(seconds))
 }
 
-/// Measurements that the status shows.
+/// The most measurements that a status shows.
 const MEASUREMENTS: usize = 32;

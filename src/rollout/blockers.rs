@@ -1,5 +1,5 @@
-//! The blockers of a status: what is waited for, and the checks that did not pass, each with the time since which
-//! it stands.
+//! The blockers of a status: what the release waits for, and the checks that did not pass. Each says since when it
+//! holds the release up.
 
 use chrono::{DateTime, SubsecRound, Utc};
 
@@ -7,7 +7,7 @@ use crate::api::status::{Blocker, BlockerKind};
 
 use super::step::Reason;
 
-/// The blocker that `reason` stands for, if it is one.
+/// The blocker for `reason`. There is none where nothing is to be released.
 pub(super) fn blocker(reason: &Reason, until: Option<DateTime<Utc>>) -> Option<Blocker> {
     let (kind, name, until) = match reason {
         Reason::AtRest | Reason::Deleting => return None,
@@ -29,7 +29,7 @@ pub(super) fn blocker(reason: &Reason, until: Option<DateTime<Utc>>) -> Option<B
     Some(Blocker { kind, name, message: shortened(&message), since: None, until })
 }
 
-/// A check that did not pass, by the name of its metric or hook.
+/// The blocker for a check that did not pass; `name` is that of its metric or hook.
 pub(super) fn check(name: &str, why: &str) -> Blocker {
     Blocker {
         kind: BlockerKind::Check,
@@ -39,8 +39,8 @@ pub(super) fn check(name: &str, why: &str) -> Blocker {
     }
 }
 
-/// `blockers` in place of `known`: those that go on keep the time since which they stand. Bounded, as a manifest
-/// may have any number of checks.
+/// The new list of blockers. One that is in `known` already keeps the time since when it is there. The list is bounded,
+/// because a manifest may have any number of checks.
 pub(super) fn since(
     known: &[Blocker],
     blockers: impl IntoIterator<Item = Blocker>,
@@ -61,7 +61,7 @@ fn shortened(message: &str) -> String {
     }
 }
 
-/// Blockers in a status.
+/// The most blockers that a status shows.
 const MOST: usize = 16;
-/// Characters of a message.
+/// The most characters of a blocker's message.
 const LONGEST: usize = 512;

@@ -1,5 +1,6 @@
-//! Requests by hand: pause, resume, approve, promote, abort, retry. Each is meant for one revision, acted upon once,
-//! and answered in an event and in the condition `Request`. A late one cannot hit the next release.
+//! Requests by hand: pause, resume, approve, promote, abort, retry. Each is for one revision, is carried out once,
+//! and is answered in an event and in the condition `Request`. One that comes late is refused, and cannot hit the
+//! next release.
 
 use chrono::TimeDelta;
 
@@ -17,7 +18,7 @@ use super::status::{self, hold, unhold};
 use super::step::{Plan, Reason};
 use super::{messages, upkeep};
 
-/// Acts on a request that has no answer yet.
+/// Carries out or refuses a request that has no answer yet.
 pub(super) fn requested(world: &Snapshot) -> Flow<()> {
     let (Some(request), Ok(target)) = (&world.request, &world.target) else { return Flow::Continue(()) };
     if world.status.conditions.is_none() || status::is_answered(&world.status, request) {
@@ -111,8 +112,8 @@ fn abort(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> 
     end(step)
 }
 
-/// A failed revision is released again as if it were new. Where its promotion failed it is on the primary already:
-/// there the promotion goes on.
+/// Releases a failed revision again as if it were new. If its promotion failed, the primary runs it already, and the
+/// promotion goes on.
 fn retry(world: &Snapshot, request: &Request) -> Flow<()> {
     if world.status.phase != Phase::Failed {
         let why =
@@ -145,7 +146,7 @@ fn refuse(world: &Snapshot, request: &Request, why: &str) -> Flow<()> {
     stop(Plan::status(status).events([messages::warning(world.status.phase, said)]))
 }
 
-/// The next step is due now: whoever asked does not wait for the interval that is long over.
+/// The status with which the next step is due now, so that the one who asked does not wait for another interval.
 fn due(world: &Snapshot) -> CanaryStatus {
     let mut status = status::touched(world);
     status.last_check_time = TimeDelta::from_std(world.release.analysis.interval)

@@ -1,4 +1,4 @@
-//! The change fence: did the target change in a way that somebody asked for (DESIGN §4)?
+//! The change fence: did somebody change the target, so that there is a revision to release?
 //!
 //! A hash alone cannot tell: it differs after an upgrade of this controller, after a take-over from another, or
 //! when an API server begins to fill in a new default. So a hash is only believed if it is ours and the target
@@ -7,23 +7,23 @@
 use crate::api::status::{AppliedTarget, CanaryStatus, Phase};
 use crate::model::workload::{PrimaryFacts, TargetFacts, is_own_revision};
 
-/// In place of a revision that is not to be compared with: the target counts as edited since.
+/// Stands in the status in place of a revision that nothing equals: the target then counts as edited.
 pub const SUPERSEDED: &str = "vx1-superseded";
 
 /// What became of the target since the last run was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing.
+    /// It has not changed.
     None,
-    /// Nothing, but the record must be brought up to date: another hash for the same template.
+    /// It has not changed, but its hash has: the record in the status takes the new hash over.
     Adopt,
-    /// It is back at what the primary runs.
+    /// It is back at the revision that the primary runs.
     Promoted,
-    /// A revision to release.
+    /// It has a new revision to release.
     New,
 }
 
-/// Compares the target with what `status` recorded.
+/// Compares the target with the record of it in `status`.
 pub fn change(status: &CanaryStatus, target: &TargetFacts, primary: Option<&PrimaryFacts>) -> Change {
     match revision_change(status, target, primary) {
         Change::None | Change::Promoted | Change::Adopt if configs_changed(status, target) => Change::New,
@@ -68,7 +68,7 @@ fn revision_change(status: &CanaryStatus, target: &TargetFacts, primary: Option<
     }
 }
 
-/// ConfigMaps or Secrets that the target refers to differ from those of the last run (spec 02 §4.4).
+/// Whether ConfigMaps or Secrets that the target refers to differ from those of the last run (spec 02 §4.4).
 pub(super) fn configs_changed(status: &CanaryStatus, target: &TargetFacts) -> bool {
     match (&status.tracked_configs, &target.configs) {
         (Some(recorded), Some(now)) => recorded != now,
@@ -76,12 +76,13 @@ pub(super) fn configs_changed(status: &CanaryStatus, target: &TargetFacts) -> bo
     }
 }
 
-/// Tracking was switched on: adopt what is there instead of starting a run (spec 02 E4.3).
+/// Whether the tracking of ConfigMaps and Secrets was switched on since the last record. What is there is then adopted,
+/// and no run starts (spec 02 E4.3).
 fn configs_unrecorded(status: &CanaryStatus, target: &TargetFacts) -> bool {
     status.tracked_configs.is_none() && target.configs.as_ref().is_some_and(|configs| !configs.is_empty())
 }
 
-/// The record of `target` for the status.
+/// The record of `target` that the status keeps: which object it was, and at which generation.
 pub fn applied(target: &TargetFacts) -> AppliedTarget {
     AppliedTarget { uid: target.uid.clone(), generation: target.generation }
 }

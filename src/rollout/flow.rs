@@ -1,4 +1,5 @@
-//! How a decision runs: it goes on with `?`, or it ends early with a step. And the steps that every phase ends with.
+//! The flow of a decision: it goes on with `?`, or it ends early with a step. The steps that every phase uses are here
+//! as well.
 
 use std::ops::ControlFlow;
 
@@ -11,13 +12,13 @@ use super::snapshot::Snapshot;
 use super::step::{Event, Plan, Reason, Step, Wait};
 use super::{messages, status};
 
-/// A decision in the making: it continues with a value, or breaks off with the step that was decided.
+/// A part of a decision: it continues with a value, or breaks off with the step that is decided.
 pub(super) type Flow<T> = ControlFlow<Box<Step>, T>;
 
-/// How long proxies are given to hear of a route before the side that lost the traffic loses its pods.
+/// How long the pods of a side stay after it lost its traffic, so that every proxy gets to know the new route.
 pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(5);
 
-/// The events for what the manifest should say differently.
+/// The events that say what the manifest should say differently.
 pub(super) fn warnings(world: &Snapshot) -> Vec<Event> {
     world.warnings.iter().map(|text| messages::warning(world.status.phase, text)).collect()
 }
@@ -32,12 +33,12 @@ pub(super) fn stop<T>(plan: Plan) -> Flow<T> {
     end(plan)
 }
 
-/// Waits for a watched object to change.
+/// A wait that ends when a watched object changes.
 pub(super) fn wait(why: Reason, notices: impl IntoIterator<Item = Event>) -> Step {
     Wait::for_change(why).notices(notices).into()
 }
 
-/// Stops with the reason in the status and an event, once; then waits for something to change.
+/// Writes the reason into the status and sends an event, once. After that it waits for something to change.
 pub(super) fn blocked<T>(world: &Snapshot, reason: &str, message: &str) -> Flow<T> {
     let status = status::blocked(world, reason, message);
     if status::differs(&world.status, &status) {
@@ -47,8 +48,8 @@ pub(super) fn blocked<T>(world: &Snapshot, reason: &str, message: &str) -> Flow<
     end(wait(Reason::Blocked(message.to_owned()), []))
 }
 
-/// Waits as long as the mesh may still send requests to the side that has lost its share at `since`, but no longer than
-/// a rollout may take: a mesh that never answers must not keep a release from its end.
+/// Waits while the mesh may still send requests to the side that lost its share at `since`. It waits no longer than the
+/// progress deadline: a mesh that never answers must not keep a release from its end.
 pub(super) fn taken_in(world: &Snapshot, since: DateTime<Utc>) -> Flow<()> {
     let until = since + world.release.progress_deadline;
     match &world.acceptance {
@@ -59,14 +60,14 @@ pub(super) fn taken_in(world: &Snapshot, since: DateTime<Utc>) -> Flow<()> {
     }
 }
 
-/// The end of a step that leaves nothing in the status: the next step is due an interval from now.
+/// The end of a step that changes nothing in the status: the next step is due one interval from now.
 pub(super) fn unrecorded_step(world: &Snapshot, why: Reason) -> Wait {
     let mut wait = Wait::until(world.now + world.release.analysis.interval, why);
     wait.unrecorded_step = true;
     wait
 }
 
-/// Waits for pods; the wait ends with the watch, not with the clock.
+/// A wait for pods. A change of the workload ends it, or the time at which the workload counts as stuck.
 pub(super) fn unready(world: &Snapshot, readiness: &Readiness) -> Step {
     let (why, until) = match readiness {
         Readiness::Ready => (String::new(), None),

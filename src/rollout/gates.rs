@@ -1,5 +1,5 @@
-//! Hooks and what their verdicts mean. Hooks of one type are called in the order of the manifest; the first
-//! failure ends the round (spec 02 §6).
+//! The hooks of a release, and what their verdicts mean. Hooks of one type are called in the order of the manifest;
+//! the first failure ends the round (spec 02 §6).
 
 use crate::api::hooks::HookType;
 use crate::api::status::Phase;
@@ -12,22 +12,22 @@ use super::question::{Answer, Ask, Question};
 use super::snapshot::Snapshot;
 use super::step::Step;
 
-/// One round through the hooks of one type.
+/// The result of one round through the hooks of one type.
 pub(super) struct Round<'a> {
-    /// Hooks that said yes, in order.
+    /// The hooks that said yes, in order.
     pub passed: Vec<&'a Hook>,
-    /// The first that did not, and what it said.
+    /// The first hook that did not say yes, and its answer.
     pub closed: Option<(&'a Hook, String)>,
 }
 
 impl Round<'_> {
-    /// Nobody is asked.
+    /// A round in which no hook is asked.
     pub(super) fn open() -> Self {
         Self { passed: Vec::new(), closed: None }
     }
 }
 
-/// Calls the hooks of type `kind` until one fails; they are told `phase`.
+/// Calls the hooks of type `kind` until one fails. Each is told `phase`. A gate that was opened by hand is not called.
 pub(super) fn round<'a>(world: &'a Snapshot, kind: HookType, phase: Phase) -> Flow<Round<'a>> {
     let mut round = Round::open();
     for (index, hook) in numbered(world, kind) {
@@ -46,7 +46,7 @@ pub(super) fn round<'a>(world: &'a Snapshot, kind: HookType, phase: Phase) -> Fl
     Flow::Continue(round)
 }
 
-/// The first hook of type `kind` that says yes, after those that said no.
+/// The hooks of type `kind` that said no, and the first one that says yes.
 pub(super) fn first_passed(
     world: &Snapshot,
     kind: HookType,
@@ -62,7 +62,7 @@ pub(super) fn first_passed(
     Flow::Continue((refused, None))
 }
 
-/// The question `ask` of this step.
+/// The question `ask`, for this revision and this step.
 pub(super) fn question(world: &Snapshot, ask: Ask) -> Question {
     let revision = world.target.as_ref().map(|target| target.revision.clone()).unwrap_or_default();
     Question { revision, step: world.status.last_check_time, ask }

@@ -1,11 +1,11 @@
-//! What somebody has decided by hand about the revision under release, as the status keeps it.
+//! Holds: what somebody has decided by hand about the revision under release. The status keeps them as conditions.
 
 use crate::api::status::{APPROVED, PAUSED, PROMOTE};
 
 use super::snapshot::Snapshot;
 use super::step::Reason;
 
-/// Whether the checks and gates of the revision under release are skipped by hand.
+/// Whether somebody asked to promote the revision under release without further checks and gates.
 pub(super) fn promotes(world: &Snapshot) -> bool {
     held(world, PROMOTE).is_some()
 }
@@ -20,12 +20,12 @@ pub(super) fn is_approved(world: &Snapshot, hook: &str) -> bool {
     approved(world).iter().any(|name| name == hook)
 }
 
-/// What was written down for the revision under release as a hold of this kind, if it stands.
+/// The text of the hold of this kind, if there is one for the revision under release.
 pub(super) fn held<'a>(world: &'a Snapshot, kind: &str) -> Option<&'a str> {
     world.status.said_of(kind, &world.target.as_ref().ok()?.revision)
 }
 
-/// Names of the gates that were opened by hand for the revision under release.
+/// The names of the gates that were opened by hand for the revision under release.
 pub(super) fn approved(world: &Snapshot) -> Vec<String> {
     held(world, APPROVED).and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! From a new Canary to its first `Initialized`: Services, a ready primary, then the traffic, then the target's
-//! pods go. As long as the primary is not ready neither traffic nor target is touched (spec 02 E1.12).
+//! Leads a new Canary to its first `Initialized`: Services, a ready primary, then the traffic moves to it, then the
+//! target's pods go. While the primary is not ready, neither traffic nor target is touched (spec 02 E1.12).
 
 use crate::api::hooks::Severity;
 use crate::api::status::Phase;
@@ -37,7 +37,7 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     initialized(world, target, primary)
 }
 
-/// What the mesh needs before the primary's pods start.
+/// The write for what the mesh needs before the primary's pods start, if it is not in place.
 fn groundwork(world: &Snapshot) -> Flow<Option<Effect>> {
     match &world.groundwork {
         Presence::InPlace => Flow::Continue(None),
@@ -46,7 +46,7 @@ fn groundwork(world: &Snapshot) -> Flow<Option<Effect>> {
     }
 }
 
-/// Waits for the primary; past its deadline that is reported and nothing else.
+/// Waits for the primary. If it misses its deadline, that is reported, and the wait goes on.
 fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Flow::Continue(()),
@@ -55,7 +55,7 @@ fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     }
 }
 
-/// Moves the traffic to the ready primary, and then gives the proxies time to hear of it.
+/// Moves the traffic to the ready primary, and then waits until the proxies know of it.
 fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     let mut effects = upkeep::scaler(world)?;
     let services = upkeep::services(world, &[Side::Primary, Side::Apex])?;
@@ -119,7 +119,7 @@ fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -
     )
 }
 
-/// Asks whether the metric providers answer. It never holds anything up: the answer is an event.
+/// Asks whether the metric providers answer. The answer becomes an event and never holds the release up.
 fn probe(world: &Snapshot) -> Flow<Option<Event>> {
     if world.release.skip_analysis {
         return Flow::Continue(None);

@@ -1,5 +1,5 @@
-//! The traffic interlock: the one door to a route write (P1). It refuses to give traffic to a side without
-//! ready pods; whoever would lose traffic then keeps it, so the last healthy side never goes out of service.
+//! The traffic interlock: every route write passes through it (promise 1). It refuses to give more traffic to a side
+//! without ready pods. The other side then keeps its traffic, so the last healthy side stays in service.
 
 use serde::Serialize;
 
@@ -8,25 +8,27 @@ use crate::model::traffic::{RouteWish, Split};
 
 use super::snapshot::{RoutesSeen, Snapshot};
 
-/// A wish that was let through. It can only be made here, so nobody can forget to ask.
+/// A wish for the traffic that the interlock has let through. Only this module can make one, so no route write can
+/// leave the interlock out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cleared(RouteWish);
 
 impl Cleared {
-    /// The wish, for the router.
+    /// The wish that the router brings about.
     pub fn wish(&self) -> &RouteWish {
         &self.0
     }
 }
 
-/// A wish that was refused; the text has the numbers.
+/// The reason why the interlock refused a wish. The text names the side, its pods and the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(pub String);
 
-/// Lets `wish` through if no side is given more traffic than now while it has no ready pod.
+/// Lets `wish` through, unless it gives more traffic than now to a side that has no ready pod. Mirrored requests count
+/// as traffic for the canary.
 ///
 /// # Errors
-/// With the side and its numbers if it is refused.
+/// If the wish is refused; the error names the side and its numbers.
 pub fn clear(world: &Snapshot, wish: RouteWish) -> Result<Cleared, Refusal> {
     let (primary, canary) = match &world.routes {
         RoutesSeen::Seen { state, .. } => (state.split.primary(), state.split.canary()),

@@ -1,4 +1,4 @@
-//! From a phase to its function: the only `match` over phases that decides.
+//! Leads from a phase to its function. No other `match` over phases decides what comes next.
 
 use crate::api::status::Phase;
 
@@ -9,7 +9,7 @@ use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step};
 use super::{initialize, messages, progress, promote, resting, rollback, status, terminate};
 
-/// What the controller does next for this Canary. Asks only for what has no answer yet.
+/// What the controller does next for this Canary. A step `Ask` holds only questions that have no answer yet.
 pub fn next(world: &Snapshot) -> Step {
     let step = match decide(world) {
         Flow::Continue(step) => step,
@@ -46,7 +46,7 @@ fn decide(world: &Snapshot) -> Flow<Step> {
     }
 }
 
-/// The finalizer is there exactly while it is wanted (spec 02 E9.3).
+/// Sets the finalizer while it is wanted, and removes it otherwise (spec 02 E9.3).
 fn finalizer(world: &Snapshot) -> Flow<()> {
     let wanted = world.release.revert_on_deletion || world.lifecycle.needs_cleanup;
     let effect = match (wanted, world.lifecycle.has_finalizer) {

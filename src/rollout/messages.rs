@@ -1,5 +1,5 @@
-//! Every text that users see, in one list (spec 01 §8, 02 §1.12). `{c}` and `{t}` of the spec are
-//! `release.title()` and `release.target_title()`.
+//! All texts of events and alerts, in one list (spec 01 §8, 02 §1.12). The spec writes `{c}` for `release.title()` and
+//! `{t}` for `release.target_title()`.
 
 use crate::api::hooks::Severity;
 use crate::api::status::Phase;
@@ -23,122 +23,157 @@ pub fn error(phase: Phase, message: impl Into<String>) -> Event {
     Event { kind: EventKind::Error, message: message.into(), phase }
 }
 
-/// An alert without the fields of the release.
+/// An alert that does not carry the fields that describe the release.
 pub fn alert(severity: Severity, message: impl Into<String>) -> Alert {
     Alert { severity, message: message.into(), metadata: false }
 }
 
-/// An alert with the fields of the release.
+/// An alert that carries the fields that describe the release.
 pub fn alert_with_fields(severity: Severity, message: impl Into<String>) -> Alert {
     Alert { severity, message: message.into(), metadata: true }
 }
 
+/// The event while `spec.suspend` is true.
 pub const SUSPENDED: &str = "skipping canary run as object is suspended";
+/// The event when every metric provider has answered.
 pub const PROVIDERS_AVAILABLE: &str = "all the metrics providers are available!";
+/// The event when the primary gets all traffic back.
 pub const ROUTE_ALL_TO_PRIMARY: &str = "Routing all traffic to primary";
+/// The event when Blue/Green moves all traffic to the canary.
 pub const ROUTE_ALL_TO_CANARY: &str = "Routing all traffic to canary";
+/// The event when Blue/Green moves all traffic to a canary that was mirrored to.
 pub const STOP_MIRRORING: &str = "Stop traffic mirroring and route all traffic to canary";
+/// The alert after a promotion whose checks passed.
 pub const COMPLETED_ALERT: &str = "Canary analysis completed successfully, promotion finished.";
+/// The alert after a promotion without an analysis.
 pub const SKIPPED_ALERT: &str = "Canary analysis was skipped, promotion finished.";
+/// The alert when the release of a new revision starts.
 pub const STARTED_ALERT: &str = "New revision detected, progressing canary analysis.";
+/// The alert when a confirm-rollout gate is closed.
 pub const WAITING_ALERT: &str = "Canary is waiting for approval.";
+/// The alert when a confirm-promotion gate is closed.
 pub const WAITING_PROMOTION_ALERT: &str = "Canary promotion is waiting for approval.";
+/// The alert when a confirm-traffic-increase gate is closed.
 pub const WAITING_TRAFFIC_ALERT: &str = "Canary traffic increase is waiting for approval.";
+/// The alert when a rollback hook has asked for a rollback.
 pub const MANUAL_ROLLBACK_ALERT: &str = "Rolling back manual webhook invoked";
 
+/// The event when a metric provider does not answer.
 pub fn providers_unavailable(error: &str) -> String {
     format!("Error checking metric providers: {error}")
 }
 
+/// The event when `spec.targetRef` names another object than before.
 pub fn another_target(release: &Release) -> String {
     format!("The target is {} {} now, initializing it", release.target.kind.as_str(), release.target_title())
 }
 
+/// The event when primary, Services and routes of a new Canary are ready.
 pub fn initialized(release: &Release) -> String {
     format!("Initialization done! {}", release.title())
 }
 
+/// The alert when primary, Services and routes of a new Canary are ready.
 pub fn initialized_alert(release: &Release) -> String {
     format!("New {} detected, initialization completed.", release.target.kind.as_str())
 }
 
+/// The event when the release of a new revision starts.
 pub fn detected(release: &Release) -> String {
     format!("New revision detected! Scaling up {}", release.target_title())
 }
 
+/// The event when a newer revision restarts the analysis.
 pub fn restarted(release: &Release) -> String {
     format!("New revision detected! Restarting analysis for {}", release.target_title())
 }
 
+/// The event when the target went back to the promoted revision during its release.
 pub fn cancelled(release: &Release) -> String {
     format!("{} is back at the promoted revision, cancelling its analysis", release.target_title())
 }
 
+/// The event before the first check of a run.
 pub fn starting(release: &Release) -> String {
     format!("Starting canary analysis for {}", release.target_title())
 }
 
+/// The event when a confirm-rollout hook has approved.
 pub fn confirm_rollout_passed(hook: &str) -> String {
     format!("Confirm-rollout check {hook} passed")
 }
 
+/// The event when a confirm-rollout hook has not approved.
 pub fn waiting_for_approval(release: &Release, hook: &str) -> String {
     format!("Halt {} advancement waiting for approval {hook}", release.title())
 }
 
-/// The route of the last step does not work yet.
+/// The event when the mesh has not accepted the route of the last step within one interval.
 pub fn route_not_accepted(release: &Release, why: &str) -> String {
     format!("Halt {} advancement the route is not accepted: {why}", release.title())
 }
 
+/// The event when a pre-rollout hook has passed.
 pub fn pre_rollout_passed(hook: &str) -> String {
     format!("Pre-rollout check {hook} passed")
 }
 
+/// The event when a pre-rollout hook has failed.
 pub fn pre_rollout_failed(release: &Release, hook: &str, error: &str) -> String {
     format!("Halt {} advancement pre-rollout check {hook} failed {error}", release.title())
 }
 
+/// The event when a rollout hook has failed.
 pub fn rollout_hook_failed(release: &Release, hook: &str, error: &str) -> String {
     format!("Halt {} advancement external check {hook} failed {error}", release.title())
 }
 
+/// The event when a confirm-traffic-increase hook has approved.
 pub fn traffic_increase_passed(hook: &str) -> String {
     format!("Confirm-traffic-increase check {hook} passed")
 }
 
+/// The event when a confirm-traffic-increase hook has not approved.
 pub fn waiting_for_traffic_increase(release: &Release, hook: &str) -> String {
     format!("Halt {} advancement waiting for traffic increase approval {hook}", release.title())
 }
 
+/// The event when a confirm-promotion hook has approved.
 pub fn confirm_promotion_passed(hook: &str) -> String {
     format!("Confirm-promotion check {hook} passed")
 }
 
+/// The event when a confirm-promotion hook has not approved.
 pub fn waiting_for_promotion(release: &Release, hook: &str) -> String {
     format!("Halt {} advancement waiting for promotion approval {hook}", release.title())
 }
 
+/// The event when a rollback hook does not ask for a rollback.
 pub fn rollback_hook_silent(hook: &str) -> String {
     format!("Rollback hook {hook} not signaling a rollback")
 }
 
+/// The event when a rollback hook asks for a rollback.
 pub fn rollback_hook_passed(hook: &str) -> String {
     format!("Rollback check {hook} passed")
 }
 
+/// The event when a post-rollout hook has passed.
 pub fn post_rollout_passed(hook: &str) -> String {
     format!("Post-rollout check {hook} passed")
 }
 
+/// The event when a post-rollout hook has failed; the run has ended all the same.
 pub fn post_rollout_failed(hook: &str, error: &str) -> String {
     format!("Post-rollout hook {hook} failed {error}")
 }
 
+/// The event when the canary's weight is raised to `weight` percent.
 pub fn weight(release: &Release, weight: u32) -> String {
     format!("Advance {} canary weight {weight}", release.title())
 }
 
+/// The event when the routes gave the canary `found` percent although its checks allow only `earned`.
 pub fn weight_restored(release: &Release, earned: u32, found: u32) -> String {
     format!(
         "Restoring {} canary weight {earned}: the routes said {found}, which no passed check allows",
@@ -146,14 +181,17 @@ pub fn weight_restored(release: &Release, earned: u32, found: u32) -> String {
     )
 }
 
+/// The event after check number `iteration` of `of`.
 pub fn iteration(release: &Release, iteration: i64, of: u32) -> String {
     format!("Advance {} canary iteration {iteration}/{of}", release.title())
 }
 
+/// The event when a promotion has given the primary `weight` percent back.
 pub fn primary_weight(release: &Release, weight: u32) -> String {
     format!("Advance {} primary weight {weight}", release.title())
 }
 
+/// The event when the primary gets the target's template.
 pub fn copying(release: &Release) -> String {
     format!(
         "Copying {} template spec to {}.{}",
@@ -163,59 +201,73 @@ pub fn copying(release: &Release) -> String {
     )
 }
 
+/// The event at the end of a promotion whose checks passed.
 pub fn completed(release: &Release) -> String {
     format!("Promotion completed! Scaling down {}", release.target_title())
 }
 
+/// The event at the end of a promotion without an analysis.
 pub fn skipped(release: &Release) -> String {
     format!("Promotion completed! Canary analysis was skipped for {}", release.target_title())
 }
 
+/// The event when a rollback hook causes a rollback.
 pub fn manual_rollback(release: &Release) -> String {
     format!("Rolling back {} manual webhook invoked", release.title())
 }
 
+/// The event when too many failed checks cause a rollback.
 pub fn threshold_reached(release: &Release, failed_checks: i64) -> String {
     format!("Rolling back {} failed checks threshold reached {failed_checks}", release.title())
 }
 
+/// The alert when too many failed checks cause a rollback.
 pub fn threshold_alert(failed_checks: i64) -> String {
     format!("Failed checks threshold reached {failed_checks}")
 }
 
+/// The event when a workload that missed its deadline causes a rollback.
 pub fn deadline_exceeded(release: &Release, why: &str) -> String {
     format!("Rolling back {} progress deadline exceeded {why}", release.title())
 }
 
+/// The alert when a workload that missed its deadline causes a rollback.
 pub fn deadline_alert(why: &str) -> String {
     format!("Progress deadline exceeded {why}")
 }
 
+/// The last event of a rollback.
 pub fn failed(release: &Release) -> String {
     format!("Canary failed! Scaling down {}", release.title())
 }
 
+/// The event when the primary does not become ready with the promoted template.
 pub fn promotion_failed(release: &Release, why: &str) -> String {
     format!("Promotion of {} failed, primary not ready: {why}", release.target_title())
 }
 
+/// The alert when the primary does not become ready with the promoted template.
 pub fn promotion_failed_alert(why: &str) -> String {
     format!("Promotion failed, primary not ready: {why}")
 }
 
+/// The event when a Canary with `revertOnDeletion` is deleted.
 pub fn terminating(release: &Release) -> String {
     format!("Terminating canary {}", release.title())
 }
 
+/// The event when everything is reverted and the Canary may go.
 pub fn terminated(release: &Release) -> String {
     format!("Terminated canary {}", release.title())
 }
 
+/// The event when a request by hand is granted; `outcome` says what happens now.
 pub fn request(request: &Request, revision: &str, outcome: &str) -> String {
     let action = request.wish.as_ref().map_or("Request", |wish| wish.action.as_str());
     format!("Request to {action} {revision}{}: {outcome}", from(request))
 }
 
+/// The event when a request by hand is refused.
 pub fn request_refused(request: &Request, why: &str) -> String {
     format!("Request {:?}{} refused: {why}", request.text, from(request))
 }

@@ -11,7 +11,9 @@
 //! ```
 //!
 //! `machine.rs` leads from a phase to its function; a strategy (`strategy/`) says what traffic comes next and
-//! whether the analysis is over. Behaviour: spec 02. Where it is better than the original: docs/differences.md.
+//! whether the analysis is over. The behaviour is that of spec 02; docs/differences.md lists where it is better.
+
+#![warn(missing_docs)]
 
 mod account;
 pub mod analysis;

@@ -1,4 +1,5 @@
-//! The analysis: one step per interval. Readiness, gates, hooks, metrics; then the strategy says what comes next.
+//! The analysis makes one step per interval: readiness, gates, hooks and metrics are checked, then the strategy says
+//! what comes next.
 
 use crate::api::hooks::{HookType, Severity};
 use crate::api::status::{APPROVED, Blocker, CanaryStatus, Measurement, Phase};
@@ -48,7 +49,7 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     advance(&Snapshot { status, ..world.clone() }, said)
 }
 
-/// Paused by hand the traffic stays; only a rollback hook still has its say.
+/// Keeps the traffic where it is while the release is paused by hand. Only a rollback hook is still asked.
 fn pause(world: &Snapshot) -> Flow<()> {
     let Some(pause) = holds::pause(world) else { return Flow::Continue(()) };
     if world.release.hooks(HookType::Rollback).next().is_none() {
@@ -61,7 +62,7 @@ fn pause(world: &Snapshot) -> Flow<()> {
     end(unrecorded_step(world, pause))
 }
 
-/// Another revision restarts the analysis at once; the promoted one ends it.
+/// Restarts the analysis at once for another revision, and ends it if the target is back at the promoted one.
 fn changed(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
     match change(&world.status, target, Some(primary)) {
         // Copied to the primary, and died before that was recorded: go on from there (spec 02 §1.14).
@@ -99,7 +100,8 @@ fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
     Flow::Continue(Plan::status(status).effects(effects).events([event]))
 }
 
-/// A canary that lost all its pods loses its traffic at once, as a failed check; it starts over when they return.
+/// Takes the traffic from a canary that has lost all its pods. It counts as a failed check, and the run starts over
+/// when the pods return.
 fn withdraw(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if !world.has_routes() || target.ready_pods > 0 || world.canary_share() == 0 || world.primary_pods() == 0
     {
@@ -119,7 +121,7 @@ fn withdraw(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     stop(Plan::status(status).effects([route]).events([messages::warning(world.status.phase, text)]))
 }
 
-/// Something parked the canary in the middle of its run (spec 02 E1.8).
+/// Starts the canary's pods again if somebody scaled it to zero in the middle of its run (spec 02 E1.8).
 fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if target.replicas > 0 {
         return Flow::Continue(());
@@ -127,7 +129,7 @@ fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     stop(Plan::status(world.status.clone()).effects([Effect::ScaleUp]))
 }
 
-/// More than the passed checks allow is taken back (P2); less is where the analysis goes on from.
+/// Takes back a share that is more than the passed checks allow (promise 2). From a smaller share the analysis goes on.
 fn restore_weight(world: &Snapshot) -> Flow<()> {
     let earned = u32::try_from(world.status.canary_weight).unwrap_or(0);
     let weighted = matches!(world.release.analysis.strategy, Strategy::Weighted(_));
@@ -173,8 +175,8 @@ fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     }
 }
 
-/// A step counts from the moment that the mesh works by its route: before it nothing is measured. A mesh that is late
-/// by an interval costs a failed check.
+/// Waits until the mesh has accepted the route, because before that a measurement says nothing. A mesh that is late by
+/// one interval costs a failed check.
 fn accepted(world: &Snapshot) -> Flow<()> {
     let Acceptance::Pending(why) = &world.acceptance else { return Flow::Continue(()) };
     let until = world.due() + world.release.analysis.interval;
@@ -198,7 +200,7 @@ fn rollback_hooks(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     end(rollback::begin(world, &cause, std::mem::take(said))?)
 }
 
-/// The checks of this step: pre-rollout hooks before the first, rollout hooks and metrics after it.
+/// Makes the checks of this step: pre-rollout hooks at the first step, rollout hooks and metrics at all others.
 fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
     let phase = world.status.phase;
     if position(world).at_start() {
@@ -250,7 +252,7 @@ fn unmet(world: &Snapshot, measurements: Vec<Measurement>, checks: Vec<Blocker>)
     status
 }
 
-/// The checks passed: what the strategy makes of it.
+/// Goes on after passed checks, as the strategy says.
 fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
     let release = &world.release;
     let at = position(world);
@@ -296,7 +298,7 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
     }
 }
 
-/// No step and no promotion of a weighted run while a confirm-traffic-increase hook says no.
+/// Keeps a weighted run from its next step and its promotion while a confirm-traffic-increase hook says no.
 fn traffic_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     if world.status.phase == Phase::WaitingPromotion {
         return Flow::Continue(());
@@ -319,7 +321,7 @@ fn traffic_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     end(wait)
 }
 
-/// No promotion while a confirm-promotion hook says no; the analysis goes on meanwhile.
+/// Keeps the run from its promotion while a confirm-promotion hook says no. The analysis goes on meanwhile.
 fn promotion_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
     let phase = world.status.phase;
     let round = gates::round(world, HookType::ConfirmPromotion, Phase::Progressing)?;

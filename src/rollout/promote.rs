@@ -1,4 +1,4 @@
-//! Promotion: the primary gets the template, then the traffic, then the canary's pods go.
+//! Promotion: the primary gets the template, then it gets the traffic, then the canary's pods go.
 
 use crate::api::status::{APPROVED, PROMOTE, Phase};
 use crate::model::traffic::Split;
@@ -11,14 +11,14 @@ use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
 use super::{messages, rollback, status, upkeep};
 
-/// Copies the template to the primary. The revision was compared with the one under analysis in this very
-/// observation, so nothing else can be copied (spec 02 E1.18).
+/// Copies the template to the primary. The same observation has shown that it is the revision that was analysed, so
+/// nothing else can be copied (spec 02 E1.18).
 pub(super) fn promote(world: &Snapshot, mut said: Vec<Event>) -> Plan {
     said.push(messages::normal(world.status.phase, messages::copying(&world.release)));
     promoted(world, said).effects([Effect::Promote])
 }
 
-/// The record that the primary has the template.
+/// Records that the primary has the template.
 pub(super) fn promoted(world: &Snapshot, said: Vec<Event>) -> Plan {
     let mut status = status::checked(status::phase(world, Phase::Promoting), world);
     status.last_promoted_spec = status.last_applied_spec.clone();
@@ -26,7 +26,7 @@ pub(super) fn promoted(world: &Snapshot, said: Vec<Event>) -> Plan {
     Plan::status(status).events(said)
 }
 
-/// Promotes without an analysis (T18).
+/// Promotes without an analysis (spec 02 T18).
 pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
         // The flag was set in the middle of a run: traffic first, as in every promotion.
@@ -42,7 +42,7 @@ pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
     Flow::Continue(last_words(world, plan, Ending::Skipped, open).into())
 }
 
-/// Says that the run is over, unless post-rollout hooks come first.
+/// Adds the last event and alert of the run, unless post-rollout hooks have to be called first (`open`).
 fn last_words(world: &Snapshot, plan: Plan, ending: Ending, open: bool) -> Plan {
     match ending.last_words(world) {
         Some((event, alert)) if !open => plan.events([event]).alert(alert),
@@ -50,7 +50,7 @@ fn last_words(world: &Snapshot, plan: Plan, ending: Ending, open: bool) -> Plan 
     }
 }
 
-/// The primary runs the new template: traffic back to it, at once or step by step (T10, T11).
+/// Gives the traffic back to the primary, which has the new template: at once or step by step (spec 02 T10, T11).
 pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
     let share = world.canary_share();
@@ -94,8 +94,8 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     )
 }
 
-/// While the primary rolls out, the canary's traffic must not meet pods that nobody has analysed, or none at all:
-/// a newer revision, or the loss of its pods, hands it to the primary's ready pods at once.
+/// Gives the canary's traffic to the primary's ready pods at once if the canary changes while the primary rolls out:
+/// its pods are gone, or they run a newer revision that nobody has analysed.
 fn hand_back(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
     let replaced =
         target.revision != world.status.last_applied_spec || configs_changed(&world.status, target);
@@ -113,7 +113,7 @@ fn hand_back(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> 
     stop(Plan::status(status).effects([route]).events([event]))
 }
 
-/// All traffic is on the primary: the canary's pods go (T12).
+/// Stops the canary's pods, as all traffic is on the primary (spec 02 T12).
 pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
     let (_, primary) = upkeep::upkeep(world)?;
     if world.now < world.due() {

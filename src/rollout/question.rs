@@ -1,4 +1,4 @@
-//! What the core asks the world while it decides, and what the world answers.
+//! The questions that the core asks while it decides, and their answers.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,32 +6,44 @@ use serde::Serialize;
 use crate::api::status::Phase;
 use crate::model::answer::{Measured, Verdict};
 
-/// Something that the core cannot know by itself. The same question after a crash is equal to the one before;
-/// the answer to a question of another revision or step is never taken for an answer to this one.
+/// A question that only somebody else can answer: a metric provider, or a hook. After a crash the same question is
+/// equal to the one before it. Revision and step are part of it, so an answer never counts for another step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Question {
-    /// Revision of the target that is asked about.
+    /// The revision of the target that the question is about.
     pub revision: String,
-    /// The step that it belongs to: when the one before it was decided.
+    /// Which step asks: the time of the step before it, or `None` for the first one.
     pub step: Option<DateTime<Utc>>,
+    /// What the question is.
     pub ask: Ask,
 }
 
-/// What is asked.
+/// What a question is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Ask {
-    /// Whether the metric providers answer at all.
+    /// Do the metric providers answer at all?
     Providers,
-    /// A hook, by its place in the plan, and the phase that it is told.
-    Hook { index: usize, phase: Phase },
-    /// A metric check, by its place in the plan.
-    Metric { index: usize },
+    /// What does this hook say?
+    Hook {
+        /// The place of the hook in the list of the manifest, from 0.
+        index: usize,
+        /// The phase that the hook is told.
+        phase: Phase,
+    },
+    /// What is the value of this metric?
+    Metric {
+        /// The place of the check in the list of the manifest, from 0.
+        index: usize,
+    },
 }
 
 /// The answer to a [`Question`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Answer {
+    /// Whether all providers answer; the text names one that does not, and why.
     Providers(Result<(), String>),
+    /// What the hook said.
     Hook(Verdict),
+    /// What the provider measured.
     Metric(Measured),
 }

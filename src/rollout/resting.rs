@@ -1,4 +1,4 @@
-//! Between two runs, and at the gate before one: waiting for a new revision, starting its release.
+//! The time between two runs, and the gate before one: it waits for a new revision and starts its release.
 
 use crate::api::hooks::{HookType, Severity};
 use crate::api::status::{BlockerKind, Phase};
@@ -34,7 +34,7 @@ pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     }
 }
 
-/// Post-rollout hooks of the last run, and what is said after them.
+/// Calls the post-rollout hooks of the last run, and sends its last event and alert after them.
 fn close(world: &Snapshot) -> Flow<()> {
     let Some(ending) = Ending::pending(world) else { return Flow::Continue(()) };
     let phase = world.status.phase;
@@ -56,8 +56,9 @@ fn close(world: &Snapshot) -> Flow<()> {
     })
 }
 
-/// What stalled is in order again; and the fence knows the target as our own scaling left it, so that another
-/// encoding of the same object is still seen as that. A CRD that does not keep the record is not asked to.
+/// Clears a `Stalled` that is over. It also records the target's generation, which our own scaling has raised: so the
+/// change fence still sees that nobody has edited the object if only its encoding changes. An older CRD does not keep
+/// that record, and then it is not written.
 fn unchanged(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     let mut status = status::touched_if_stalled(world);
     if status.applied_target.is_some() {
@@ -69,7 +70,7 @@ fn unchanged(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     Flow::Continue(wait(Reason::AtRest, []))
 }
 
-/// The revision that waited for approval was taken back (spec 02 E1.19).
+/// Ends the wait for approval of a revision that was taken back (spec 02 E1.19).
 fn withdrawn(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     let promoted = target.revision == world.status.last_promoted_spec;
     let mut status = status::phase(world, if promoted { Phase::Succeeded } else { Phase::Failed });
@@ -81,7 +82,8 @@ fn withdrawn(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     Flow::Continue(Plan::status(status).events([event]).into())
 }
 
-/// A new revision: the gate, then the canary's pods, then the record of what was started, in one write.
+/// Starts the release of a new revision: the gate is asked, the canary's pods are started, and then one write of the
+/// status records what was started.
 fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     let release = &world.release;
     let phase = world.status.phase;
@@ -130,7 +132,7 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     )
 }
 
-/// The gate is closed: said once, then asked once per interval.
+/// Waits at a closed gate. Users are told once; the gate is asked once per interval.
 fn closed(world: &Snapshot, hook: &str, muted: bool) -> Step {
     if world.status.phase == Phase::Waiting {
         return unrecorded_step(world, Reason::Gate(hook.to_owned())).into();
@@ -146,14 +148,14 @@ fn closed(world: &Snapshot, hook: &str, muted: bool) -> Step {
     }
 }
 
-/// A rollback hook ends a run that waits for its approval as well (spec 02 E1.20).
+/// Lets a rollback hook end a run that still waits for its approval (spec 02 E1.20).
 fn reject(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     let (_, passed) = gates::first_passed(world, HookType::Rollback, world.status.phase)?;
     let Some(hook) = passed else { return Flow::Continue(()) };
     stop(abandon(world, target, &Cause::Manual { hook: &hook.name }))
 }
 
-/// A revision that waits for its approval is given up.
+/// Gives up a revision that waits for its approval.
 pub(super) fn abandon(world: &Snapshot, target: &TargetFacts, cause: &Cause<'_>) -> Plan {
     let mut status = status::phase(world, Phase::Failed);
     status::record(&mut status, target);
@@ -167,7 +169,7 @@ pub(super) fn abandon(world: &Snapshot, target: &TargetFacts, cause: &Cause<'_>)
         .outcome(Outcome::Failed)
 }
 
-/// The gate that was found closed, or all that there are.
+/// The wait for the gate that was closed when it was last asked, or for all gates if none is known.
 fn gate(world: &Snapshot) -> Reason {
     let closed = world.status.blockers.iter().find(|blocker| blocker.kind == BlockerKind::Gate);
     Reason::Gate(closed.and_then(|blocker| blocker.name.clone()).unwrap_or_else(|| {

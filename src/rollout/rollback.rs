@@ -1,5 +1,5 @@
-//! The end of a run that failed: traffic to the primary, time for the proxies to hear of it, then the canary's
-//! pods go. And the end of a promotion that failed: the healthy canary keeps the traffic.
+//! The end of a run that failed: the primary gets the traffic, the proxies get time to know of it, then the canary's
+//! pods go. A promotion that failed ends otherwise: the healthy canary gets all traffic.
 
 use chrono::{DateTime, Utc};
 
@@ -17,15 +17,15 @@ use super::{messages, status, upkeep};
 pub(super) enum Cause<'a> {
     /// Failed checks reached the threshold.
     Threshold,
-    /// A rollback hook said so.
+    /// The rollback hook of this name asked for it.
     Manual { hook: &'a str },
-    /// Somebody asked for it; what is said, and the text of the alert.
+    /// Somebody asked for it by hand. `said` is the text of the event, `alert` that of the alert.
     Request { said: &'a str, alert: &'a str },
-    /// A workload missed its deadline.
+    /// A workload missed its deadline; `why` has the numbers.
     Deadline { why: &'a str },
 }
 
-/// Rolls back: routes first; the pods follow when the proxies have heard.
+/// Rolls back: the routes turn first, and the pods go when the proxies know of it.
 pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Flow<Step> {
     let (mut events, alert) = announcement(world, cause);
     events.splice(0..0, said);
@@ -41,7 +41,7 @@ pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Fl
     Flow::Continue(Plan::status(status).effects([route]).events(events).alert(alert).into())
 }
 
-/// The routes were turned at `since`; the canary's pods go when that has settled.
+/// Waits after the routes were turned at `since`, and then stops the canary's pods.
 pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
     let until = since + SETTLE;
     if world.now < until {
@@ -55,7 +55,7 @@ pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
     Flow::Continue(finish(world, Vec::new(), None).into())
 }
 
-/// A run whose target went back to the promoted revision: nothing failed, nothing is left to do (spec 02 E1.17).
+/// Ends a run whose target went back to the promoted revision. Nothing has failed (spec 02 E1.17).
 pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
     let event = messages::normal(world.status.phase, messages::cancelled(&world.release));
     if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
@@ -101,7 +101,8 @@ fn finish(world: &Snapshot, mut events: Vec<Event>, alert: Option<Alert>) -> Pla
     plan
 }
 
-/// A promotion whose primary cannot become ready: all traffic to the healthy canary, which stays (F, T17).
+/// Ends a promotion whose primary cannot become ready: the healthy canary gets all traffic and keeps its pods (spec 02
+/// T17).
 pub(super) fn promotion_failed(world: &Snapshot, why: &str) -> Flow<Step> {
     let mut status = status::phase(world, Phase::Failed);
     status.failed_checks = 0;
@@ -124,7 +125,7 @@ pub(super) fn promotion_failed(world: &Snapshot, why: &str) -> Flow<Step> {
     stop(plan)
 }
 
-/// How a run ended, for what is said after its post-rollout hooks.
+/// How a run ended. It decides on the event and alert after the post-rollout hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     Completed,
@@ -141,7 +142,7 @@ impl Ending {
         }
     }
 
-    /// Of the run whose hooks are still to be called.
+    /// The ending of the run whose post-rollout hooks are still to be called; `None` if there is no such run.
     pub(super) fn pending(world: &Snapshot) -> Option<Self> {
         let condition = world.status.condition(POST_ROLLOUT)?;
         let endings = [Self::Completed, Self::Skipped];
@@ -153,7 +154,7 @@ impl Ending {
         )
     }
 
-    /// The last event and the last alert of the run.
+    /// The last event and the last alert of the run; a rollback has said all before.
     pub(super) fn last_words(self, world: &Snapshot) -> Option<(Event, Alert)> {
         let (text, alert) = match self {
             Self::Completed => (messages::completed(&world.release), messages::COMPLETED_ALERT),
@@ -164,7 +165,8 @@ impl Ending {
     }
 }
 
-/// Leaves the post-rollout hooks to be called; `false` if there are none, and the last words can be said now.
+/// Records that the post-rollout hooks are to be called. `false` if there are none: then the last event can be sent
+/// now.
 pub(super) fn close(status: &mut CanaryStatus, world: &Snapshot, ending: Ending) -> bool {
     let hooks = world.release.hooks(HookType::PostRollout).next().is_some();
     if hooks {
@@ -173,7 +175,7 @@ pub(super) fn close(status: &mut CanaryStatus, world: &Snapshot, ending: Ending)
     hooks
 }
 
-/// The events of a rollback by hand, before those that every rollback has.
+/// The events of a rollback that the hook `hook` asked for. Those of every rollback follow.
 pub(super) fn manual_events(world: &Snapshot, hook: &str) -> [Event; 2] {
     let phase = world.status.phase;
     [

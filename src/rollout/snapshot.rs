@@ -1,4 +1,5 @@
-//! What is known when a decision is taken: plain values, no handles. Printed in a bug report, it is the bug.
+//! The snapshot is all that a decision knows: plain values, no handles. Printed in a bug report, it lets anybody take
+//! the same decision again.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,72 +15,90 @@ use super::question::{Answer, Question};
 /// One Canary and its surroundings at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Snapshot {
+    /// The time of the observation. A decision knows no other clock.
     pub now: DateTime<Utc>,
+    /// The manifest, read and with its defaults.
     pub release: Release,
+    /// The status that the cluster holds now.
     pub status: CanaryStatus,
-    /// What the manifest should say differently; told once per generation.
+    /// What the manifest should say differently. Users are told once for each generation.
     pub warnings: Vec<String>,
+    /// Whether the Canary is being deleted, and what has to be done before it may go.
     pub lifecycle: Lifecycle,
+    /// What the router can do: weights, matching, mirroring, session affinity.
     #[serde(skip)]
     pub capabilities: Capabilities,
-    /// The target, or why it cannot be used.
+    /// The target, or the reason why it cannot be used, in words for the user.
     pub target: Result<TargetFacts, String>,
+    /// The primary; `None` if there is none yet, or not any more.
     pub primary: Option<PrimaryFacts>,
+    /// The three Services of the release.
     pub services: ServicesSeen,
-    /// The primary's autoscaler; in place when none is wanted.
+    /// The primary's autoscaler. It counts as in place where none is wanted.
     pub scaler: Presence,
+    /// What the mesh is told now.
     pub routes: RoutesSeen,
-    /// Whether the mesh works by the routes that it was told.
+    /// Whether the mesh has accepted the routes that it was told.
     pub acceptance: Acceptance,
-    /// The mesh's objects that have to stand before the primary's pods start; in place where there are none.
+    /// The objects of the mesh that must exist before the primary's pods start. They count as in place where the
+    /// mesh needs none.
     pub groundwork: Presence,
-    /// Answers to the questions of this step.
+    /// The answers that were found to the questions of this step.
     pub answers: Answers,
-    /// The time of the last step that left nothing in the status, such as a gate that was found closed again.
+    /// When the last step ended that changed nothing in the status: a gate, for instance, was still closed.
     pub unrecorded_step_at: Option<DateTime<Utc>>,
-    /// The time when the reason of a wait was last written into the blockers of the status.
+    /// When the reason of a wait was last written into the blockers of the status.
     pub wait_recorded_at: Option<DateTime<Utc>>,
-    /// Images of the target's containers.
+    /// The images of the target's containers.
     pub images: Vec<String>,
-    /// What somebody asks for by hand.
+    /// What somebody asks for by hand, by an annotation on the Canary.
     pub request: Option<Request>,
-    /// Values for the affinity cookies of a run that starts now, where the release asks for some.
+    /// The values of the affinity cookies, the canary's and the primary's, for a run that would start now. `None`
+    /// where the release has no session affinity.
     pub cookie_values: Option<[String; 2]>,
 }
 
-/// Where the Canary object itself stands.
+/// The state of the Canary object itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Lifecycle {
+    /// Whether somebody has deleted the Canary and a finalizer still keeps it.
     pub deleting: bool,
     /// Whether `finalizer.flagger.app` is set.
     pub has_finalizer: bool,
-    /// Whether there are objects that only we can delete: the cluster does not collect them with the Canary.
+    /// Whether there are objects that only the controller can delete, since the cluster does not collect them with
+    /// the Canary.
     pub needs_cleanup: bool,
 }
 
-/// The three Services of a release.
+/// What is seen of the three Services of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServicesSeen {
+    /// The Service that clients call.
     pub apex: Presence,
+    /// The Service of the primary's pods.
     pub primary: Presence,
+    /// The Service of the target's pods.
     pub canary: Presence,
 }
 
-/// The routes as the router reads them.
+/// The routes, as the router reads them in the objects of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum RoutesSeen {
+    /// There are no routes yet.
     Absent,
+    /// There are routes.
     Seen {
+        /// What the mesh is told to do with the traffic.
         state: RouteState,
-        /// Whether all but the split is as it should be.
+        /// Whether everything except the split is as it should be.
         in_place: bool,
     },
-    /// They cannot be read or brought into place; the text is for the user.
+    /// The routes cannot be read or written. The text says why, for the user.
     Refused(String),
 }
 
 impl RoutesSeen {
-    /// The split that the mesh was told, if there are routes.
+    /// The split that the mesh is told, in percent; `None` if there are no routes.
     pub fn split(&self) -> Option<Split> {
         match self {
             Self::Seen { state, .. } => Some(state.split),
@@ -87,38 +106,41 @@ impl RoutesSeen {
         }
     }
 
-    /// Whether requests are copied to the canary.
+    /// Whether the mesh is told to copy requests to the canary.
     pub fn mirrored(&self) -> bool {
         matches!(self, Self::Seen { state, .. } if state.mirrored)
     }
 }
 
-/// Answers found so far. A list, since a question is no JSON key.
+/// The answers that were found so far. They are a list, because a question cannot be a key in JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Answers(Vec<(Question, Answer)>);
 
 impl Answers {
+    /// The answer to `question`, if it was found.
     pub fn get(&self, question: &Question) -> Option<&Answer> {
         self.0.iter().find(|(asked, _)| asked == question).map(|(_, answer)| answer)
     }
 
-    /// Adds an answer; a second one to the same question replaces the first.
+    /// Adds an answer. It replaces an older answer to the same question.
     pub fn insert(&mut self, question: Question, answer: Answer) {
         self.0.retain(|(asked, _)| *asked != question);
         self.0.push((question, answer));
     }
 
+    /// Forgets all answers, as the next step has questions of its own.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
+    /// Whether no answer was found yet.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 impl Snapshot {
-    /// When the next analysis step is due: one interval after the last, whoever decided it.
+    /// When the next step of the analysis is due: one interval after the last step, or now if there was none.
     pub fn due(&self) -> DateTime<Utc> {
         let last = self.status.last_check_time.or(self.status.last_transition_time);
         match last.max(self.unrecorded_step_at) {
@@ -127,8 +149,8 @@ impl Snapshot {
         }
     }
 
-    /// `readiness` with a deadline where the workload has no clock of its own: a DaemonSet is waited for from the
-    /// moment that a step was due, and no longer than the Canary's deadline (spec 02 E1.24).
+    /// `readiness`, with a deadline where the workload reports none of its own. The wait for a DaemonSet begins when a
+    /// step was due, and lasts no longer than the Canary's deadline (spec 02 E1.24).
     pub fn within_deadline(&self, readiness: &Readiness) -> Readiness {
         let deadline = self.release.progress_deadline;
         match readiness {
@@ -146,22 +168,23 @@ impl Snapshot {
         }
     }
 
-    /// Whether traffic can be split at all.
+    /// Whether the mesh can divide traffic, by weights or by matching.
     pub fn has_routes(&self) -> bool {
         self.capabilities.weights || self.capabilities.matching
     }
 
-    /// Pods of the primary that can serve now.
+    /// How many pods of the primary can serve now.
     pub fn primary_pods(&self) -> i32 {
         self.primary.as_ref().map_or(0, |primary| primary.ready_pods)
     }
 
-    /// Pods of the target that can serve now.
+    /// How many pods of the target can serve now.
     pub fn canary_pods(&self) -> i32 {
         self.target.as_ref().map_or(0, |target| target.ready_pods)
     }
 
-    /// The canary's share. A provider without routes reports all once the first check is done (spec 03 §3).
+    /// The canary's share of the traffic, in percent. Without routes it counts as 100 once the first check has passed
+    /// (spec 03 §3).
     pub fn canary_share(&self) -> u32 {
         if self.has_routes() {
             self.routes.split().map_or(0, Split::canary)

@@ -1,4 +1,4 @@
-//! The new status from the old one and a step (spec 02 §1.11), and its conditions.
+//! Makes the new status from the old one and a step (spec 02 §1.11), with its conditions.
 
 use chrono::{DateTime, Utc};
 
@@ -14,7 +14,7 @@ use super::change;
 use super::snapshot::Snapshot;
 use super::step::{Alert, Reason};
 
-/// The status of `world` with phase `phase`: counters as the phase demands, conditions, times.
+/// The present status in phase `phase`, with the counters, conditions and times of that phase.
 pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
     let mut status = world.status.clone();
     status.phase = phase;
@@ -56,8 +56,8 @@ pub fn started(world: &Snapshot, target: &TargetFacts) -> CanaryStatus {
     checked(status, world)
 }
 
-/// The cookies of a run are in the status before they are in the routes, so that none is lost on the way (spec 02
-/// E2.14). The primary's is kept from run to run.
+/// Gives a run its cookies. They are in the status before they are in the routes, so that a crash in between loses none
+/// (spec 02 E2.14). The primary's cookie is kept from run to run.
 fn give_cookies(status: &mut CanaryStatus, world: &Snapshot) {
     release_cookies(status);
     let (Some(affinity), Some([canary, primary])) =
@@ -78,7 +78,7 @@ fn give_cookies(status: &mut CanaryStatus, world: &Snapshot) {
     }
 }
 
-/// The cookie of a run that is over: clients that hold it are told to drop it (spec 02 §2.7).
+/// Makes the canary's cookie that of a run that is over: clients that hold it are told to drop it (spec 02 §2.7).
 pub fn release_cookies(status: &mut CanaryStatus) {
     if let Some(cookie) = status.session_affinity_cookie.take().filter(|cookie| !cookie.is_empty()) {
         status.previous_session_affinity_cookie = Some(cookie);
@@ -92,7 +92,7 @@ pub fn record(status: &mut CanaryStatus, target: &TargetFacts) {
     status.tracked_configs = target.configs.clone();
 }
 
-/// The status after a step was decided at this moment: the next is due one interval later.
+/// `status` after a step that is decided now. The next step is due one interval later.
 pub fn checked(mut status: CanaryStatus, world: &Snapshot) -> CanaryStatus {
     status.last_check_time = Some(world.now);
     status.blockers.clear();
@@ -105,48 +105,48 @@ pub fn checked(mut status: CanaryStatus, world: &Snapshot) -> CanaryStatus {
     status
 }
 
-/// Records that the traffic has moved now, and the phase that follows when the proxies have heard.
+/// Records that the traffic moves now. `next` is the phase that follows when the proxies know of it.
 pub fn settle(status: &mut CanaryStatus, next: Phase, now: DateTime<Utc>) {
     drop_condition(status, SETTLING);
     let message = "Traffic has moved; the pods that lost it stay until every proxy has heard of it.";
     set(status, SETTLING, "True", next.as_str(), message, now);
 }
 
-/// Records that post-rollout hooks are to be called for a run that ended so.
+/// Records that the post-rollout hooks are to be called, for a run that ended with `ending`.
 pub fn close(status: &mut CanaryStatus, ending: &str, now: DateTime<Utc>) {
     drop_condition(status, POST_ROLLOUT);
     set(status, POST_ROLLOUT, "False", ending, "Post-rollout hooks are to be called.", now);
 }
 
-/// The post-rollout hooks were called.
+/// Records that the post-rollout hooks were called.
 pub fn closed(status: &mut CanaryStatus) {
     drop_condition(status, POST_ROLLOUT);
 }
 
-/// Holds `revision` to what was asked by hand.
+/// Records a hold of this kind for `revision`: what somebody asked for by hand, until it is taken back.
 pub fn hold(status: &mut CanaryStatus, kind: &str, revision: &str, text: &str, now: DateTime<Utc>) {
     set(status, kind, "True", "Requested", &format!("{revision}: {text}"), now);
 }
 
-/// Ends what was asked by hand.
+/// Ends the hold of this kind.
 pub fn unhold(status: &mut CanaryStatus, kind: &str) {
     drop_condition(status, kind);
 }
 
-/// What became of a request; `granted` unless it was refused.
+/// Records the answer to a request by hand: whether it was granted, and a text for the one who asked.
 pub fn answer(status: &mut CanaryStatus, request: &Request, granted: bool, text: &str, now: DateTime<Utc>) {
     let (value, reason) = if granted { ("True", "Granted") } else { ("False", "Refused") };
     set(status, REQUEST, value, reason, &format!("{}: {text}", request.text), now);
 }
 
-/// Whether the request was acted upon.
+/// Whether `request` has an answer already.
 pub fn is_answered(status: &CanaryStatus, request: &Request) -> bool {
     let answer =
         status.condition(REQUEST).and_then(|condition| condition.message.strip_prefix(&request.text));
     answer.is_some_and(|rest| rest.starts_with(": "))
 }
 
-/// Records `alerts` as not delivered yet, after those that already are.
+/// Adds `alerts` to those that are on record as not delivered yet. Only the newest 16 are kept.
 pub fn owe(status: &mut CanaryStatus, alerts: &[Alert], now: DateTime<Utc>) {
     if alerts.is_empty() {
         return;
@@ -159,18 +159,18 @@ pub fn owe(status: &mut CanaryStatus, alerts: &[Alert], now: DateTime<Utc>) {
     set(status, ALERTS, "False", "Pending", &list, now);
 }
 
-/// Alerts that are not delivered yet.
+/// The alerts that are on record as not delivered yet.
 pub fn owed(status: &CanaryStatus) -> Vec<Alert> {
     let list = status.condition(ALERTS).map_or("", |condition| condition.message.as_str());
     serde_json::from_str(list).unwrap_or_default()
 }
 
-/// All alerts are delivered.
+/// Records that all alerts are delivered.
 pub fn paid(status: &mut CanaryStatus) {
     drop_condition(status, ALERTS);
 }
 
-/// The present status, with the times of a write.
+/// The present status, with the conditions and times that a write now gives it.
 pub fn touched(world: &Snapshot) -> CanaryStatus {
     let mut status = world.status.clone();
     stamp(&mut status, &world.release, world.now);
@@ -186,7 +186,7 @@ pub fn blocked(world: &Snapshot, reason: &str, message: &str) -> CanaryStatus {
     status
 }
 
-/// The status of a Canary whose manifest cannot be used. Everything else stays: nothing is lost.
+/// The status of a Canary whose manifest cannot be used. Everything else in it stays, so that nothing is lost.
 pub fn refused(
     observed: &CanaryStatus,
     generation: i64,
@@ -296,10 +296,10 @@ fn drop_condition(status: &mut CanaryStatus, kind: &str) {
     }
 }
 
-/// The present status, without a `Stalled` that no longer holds.
+/// The present status without the condition `Stalled`; unchanged if it has none.
 pub fn touched_if_stalled(world: &Snapshot) -> CanaryStatus {
     if world.status.condition("Stalled").is_some() { touched(world) } else { world.status.clone() }
 }
 
-/// Alerts that are kept on record, the newest.
+/// The most alerts that are kept on record.
 const OWED: usize = 16;

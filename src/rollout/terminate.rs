@@ -1,5 +1,6 @@
-//! Deletion with `revertOnDeletion`: the target gets its pods back, then the traffic, then the Canary may go
-//! (spec 02 §9.1). Without it only those objects are deleted that the cluster does not collect with the Canary.
+//! The deletion of a Canary. With `revertOnDeletion` the target gets its pods back, then the traffic, then the Canary
+//! may go (spec 02 §9.1). Without it only those objects are deleted that the cluster does not collect with the
+//! Canary.
 
 use crate::api::status::Phase;
 use crate::model::workload::Readiness;

@@ -1,5 +1,5 @@
-//! Keeping what a release stands on as it should be: Services, routes, the primary and its autoscaler. In every
-//! phase but the first it runs before anything else; at rest it finds nothing to do.
+//! Upkeep keeps what a release needs as it should be: Services, routes, the primary and its autoscaler. It runs first
+//! in every phase except the first one. At rest it finds nothing to do.
 
 use crate::api::status::{CanaryStatus, Phase};
 use crate::model::object::Kind;
@@ -13,7 +13,8 @@ use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Effect, Plan, Side};
 use super::{messages, status};
 
-/// Brings back what is missing and repairs what drifted; goes on with both workloads when there was nothing to do.
+/// Creates what is missing and repairs what drifted. If there was nothing to do, the decision goes on with both
+/// workloads.
 pub(super) fn upkeep(world: &Snapshot) -> Flow<(&TargetFacts, &PrimaryFacts)> {
     let target = target(world)?;
     // Before the Services: without a primary the traffic stays where it is.
@@ -33,7 +34,7 @@ pub(super) fn target(world: &Snapshot) -> Flow<&TargetFacts> {
     }
 }
 
-/// Stops where nothing can be released for want of a ConfigMap or Secret.
+/// Stops if a ConfigMap or Secret that the target needs cannot be used.
 pub(super) fn complete(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     match &target.config_problem {
         Some(why) => blocked(world, "ConfigUnavailable", why),
@@ -41,7 +42,7 @@ pub(super) fn complete(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     }
 }
 
-/// Writes for those of `sides` that are not in place.
+/// The writes for those of `sides` whose Service is not in place.
 pub(super) fn services(world: &Snapshot, sides: &[Side]) -> Flow<Vec<Effect>> {
     let mut effects = Vec::new();
     for side in sides {
@@ -68,8 +69,8 @@ pub(super) fn scaler(world: &Snapshot) -> Flow<Vec<Effect>> {
     }
 }
 
-/// A wish for the traffic with the cookies of this run, through the interlock; refused wishes stop the decision
-/// with the numbers.
+/// The wish to split the traffic so, with the cookies of this run, after the interlock has let it through. If it
+/// refuses, the decision stops with the numbers.
 pub(super) fn route(world: &Snapshot, split: Split, mirror: bool) -> Flow<Cleared> {
     let wish = RouteWish { split, mirror, cookies: cookies(&world.status, split) };
     match interlock::clear(world, wish) {
@@ -78,15 +79,16 @@ pub(super) fn route(world: &Snapshot, split: Split, mirror: bool) -> Flow<Cleare
     }
 }
 
-/// The routes at the end of a run: clients are told to drop its cookie.
+/// The wish for the end of a run: as `route`, and clients are told to drop the cookie of the run.
 pub(super) fn last_route(world: &Snapshot, split: Split) -> Flow<Cleared> {
     let mut status = world.status.clone();
     status::release_cookies(&mut status);
     route(&Snapshot { status, ..world.clone() }, split, false)
 }
 
-/// The cookies that routes with `split` carry. Nobody has the one of a run that has got no traffic yet; and where the
-/// canary has it all, nobody is kept on a primary that may be out of service.
+/// The cookies that routes with `split` carry. The canary's is left out while it has no traffic, since no client can
+/// hold it. The primary's is left out where the canary has all traffic, so that no client is kept on a primary that
+/// may be out of service.
 pub fn cookies(status: &CanaryStatus, split: Split) -> Cookies {
     let canary = status.session_affinity_cookie.clone().filter(|cookie| !cookie.is_empty());
     let primary = status.primary_session_affinity_cookie.clone();
@@ -113,7 +115,7 @@ fn primary<'a>(world: &'a Snapshot, target: &TargetFacts) -> Flow<&'a PrimaryFac
     }
 }
 
-/// What is said of a primary that is gone, and how it comes back.
+/// The text for a primary that is gone, with the way to get it back.
 fn missing(release: &Release) -> String {
     let target = release.target_title();
     match release.target.kind {
@@ -130,8 +132,8 @@ fn missing(release: &Release) -> String {
     }
 }
 
-/// Whether `spec.targetRef` names another object than that of the last run: what never had a primary is initialised
-/// like a new Canary's, and the old primary keeps the traffic until that is done (spec 02 §9.4).
+/// Whether `spec.targetRef` names another object than in the last run. Such a target is initialised like that of a new
+/// Canary, and the old primary keeps the traffic until that is done (spec 02 §9.4).
 fn is_another(world: &Snapshot, target: &TargetFacts) -> bool {
     world.status.applied_target.as_ref().is_some_and(|applied| applied.uid != target.uid)
 }
@@ -157,7 +159,7 @@ fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {
     Flow::Continue(vec![Effect::Route(route(world, split, mirror)?)])
 }
 
-/// The split that the status stands for.
+/// The split that the weight in the status stands for.
 fn expected(world: &Snapshot) -> Split {
     Split::canary_gets(u32::try_from(world.status.canary_weight).unwrap_or(0))
 }

@@ -1,10 +1,10 @@
-//! A/B testing: the requests that match go to the canary for as many checks as asked (spec 02 §2.3).
+//! A/B testing: requests that match go to the canary for as many checks as the manifest asks for (spec 02 §2.3).
 
 use crate::model::traffic::Split;
 
 use super::{Advance, Position};
 
-/// One more check on the canary, or the end. Lowering the number during a run ends it (spec 02 E2.7).
+/// One more check on the canary, or the promotion. A number that is lowered during the run can end it (spec 02 E2.7).
 pub(super) fn advance(iterations: u32, at: Position) -> Advance {
     if at.iterations < i64::from(iterations) {
         Advance::Iterate { routes: Some((Split::CANARY, false)), of: iterations }

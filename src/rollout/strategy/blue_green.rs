@@ -1,11 +1,12 @@
-//! Blue/green: checked beside the primary, then all traffic at once, then one check on it (spec 02 §2.4, §2.5).
+//! Blue/green: the canary is checked without traffic, then it gets all traffic at once, then it is checked once more
+//! (spec 02 §2.4, §2.5).
 
 use crate::model::traffic::Split;
 
 use super::{Advance, Position};
 
-/// One more check, the move of all traffic, or the end. The promotion gate stands before the move and is asked
-/// once (spec 02 E2.10).
+/// One more check, the move of all traffic, or the promotion. The promotion gate is asked once, before the move (spec
+/// 02 E2.10).
 pub(super) fn advance(iterations: u32, mirror: bool, at: Position) -> Advance {
     let wanted = i64::from(iterations);
     if at.iterations < wanted {

@@ -1,4 +1,4 @@
-//! Strategies: where the traffic is, in; what comes next, out. Each is a page.
+//! The strategies. Each is a pure function of one page: from where the traffic is to what comes next.
 
 use serde::Serialize;
 
@@ -9,19 +9,19 @@ mod ab_testing;
 mod blue_green;
 mod weighted;
 
-/// Where a run stands.
+/// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Position {
-    /// The canary's share, in percent.
+    /// The canary's share of the traffic, in percent.
     pub share: u32,
-    /// Requests are copied to the canary.
+    /// Whether requests are copied to the canary.
     pub mirrored: bool,
-    /// Checks done.
+    /// How many checks have passed.
     pub iterations: i64,
 }
 
 impl Position {
-    /// Before the first check.
+    /// Whether this is before the first check.
     pub fn at_start(self) -> bool {
         self.share == 0 && self.iterations == 0 && !self.mirrored
     }
@@ -30,17 +30,30 @@ impl Position {
 /// What comes after a passed check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Advance {
-    /// Another split of the traffic.
-    Shift { split: Split, mirror: bool },
-    /// One more check of `of`, on these routes.
-    Iterate { routes: Option<(Split, bool)>, of: u32 },
-    /// The checks are done: all traffic to the canary, if there is any to move.
+    /// The traffic is split in another way.
+    Shift {
+        /// The new split.
+        split: Split,
+        /// Whether requests are copied to the canary.
+        mirror: bool,
+    },
+    /// One more check is made.
+    Iterate {
+        /// A new split, and whether requests are copied to the canary; `None` leaves the routes alone.
+        routes: Option<(Split, bool)>,
+        /// How many checks there are in all.
+        of: u32,
+    },
+    /// The checks are done, and the canary gets all traffic.
     RouteAll,
-    /// The analysis is over. `gated` if the promotion gate is still to be asked.
-    Promote { gated: bool },
+    /// The analysis is over, and the revision is promoted.
+    Promote {
+        /// Whether the promotion gate is still to be asked.
+        gated: bool,
+    },
 }
 
-/// What comes next for the strategy of `plan`.
+/// What the strategy of `plan` does after a passed check at `at`, with a mesh that can do what `can` says.
 pub fn advance(plan: &Plan, can: &Capabilities, at: Position) -> Advance {
     match &plan.strategy {
         Strategy::Weighted(steps) => weighted::advance(steps, plan.mirror && can.mirror_weighted, at),

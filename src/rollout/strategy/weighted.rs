@@ -1,11 +1,12 @@
-//! Weighted canary: one step up per passed check, promotion at the maximum (spec 02 §2.1, §2.2).
+//! Weighted canary: each passed check raises the canary's share by one step, and at the maximum it is promoted (spec 02
+//! §2.1, §2.2).
 
 use crate::model::release::Steps;
 use crate::model::traffic::Split;
 
 use super::{Advance, Position};
 
-/// One step up, or the end. With `mirror` requests are copied for one check before the first step.
+/// One step up, or the promotion. With `mirror`, requests are copied to the canary for one check before the first step.
 pub(super) fn advance(steps: &Steps, mirror: bool, at: Position) -> Advance {
     if mirror && at.share == 0 && !at.mirrored {
         return Advance::Shift { split: Split::PRIMARY, mirror: true };
@@ -16,7 +17,7 @@ pub(super) fn advance(steps: &Steps, mirror: bool, at: Position) -> Advance {
     }
 }
 
-/// The weight after `share`; `None` at the maximum. A step may overshoot `maxWeight`, never 100.
+/// The weight after `share`, in percent; `None` at the maximum. A step may go over `maxWeight`, but never over 100.
 fn step_after(steps: &Steps, share: u32) -> Option<u32> {
     match steps {
         Steps::By { step, max } => (share < *max).then(|| (share + step).min(100)),
