@@ -15,7 +15,7 @@ use super::log::Log;
 use super::registry::Registry;
 use super::store::Store;
 use super::watch::Watches;
-use super::workloads::{self, Controllers, DEFAULT_LATENCY, PodRules, Workloads};
+use super::workloads::{Control, Controllers, DEFAULT_LATENCY, PodRules, Workloads};
 use super::write::names::Names;
 
 /// Settings of a cluster before it starts; see [`KubeSim::builder`].
@@ -124,10 +124,10 @@ impl Builder {
     /// # Errors
     /// When one of the objects is refused; the text says which and why.
     pub fn try_build(self) -> Result<KubeSim, String> {
-        let control = Arc::new(Notify::new());
+        let bell = Arc::new(Notify::new());
         let mut store = Store::new(self.history);
         let registry = Registry::builtin(&mut store);
-        store.record_changes(control.clone());
+        store.record_changes(bell.clone());
         let workloads = Workloads::new(self.controllers, self.rules, self.latency, &registry);
         let cluster = Cluster {
             clock: Clock::starting_at(self.start),
@@ -136,13 +136,14 @@ impl Builder {
             names: Names::seeded(self.seed),
             namespaces: self.namespaces,
             watches: Watches::default(),
-            workloads,
+            runs_pods: self.controllers == Controllers::All,
             service_ips: BTreeSet::new(),
             requests: 0,
             writes: 0,
         };
-        let shared = Arc::new(Shared::new(cluster, Log::new(self.log), control.clone()));
-        let sim = KubeSim { shared: shared.clone() };
+        let shared = Arc::new(Shared::new(cluster, Log::new(self.log), bell.clone()));
+        let control = Arc::new(Control::new(workloads, bell));
+        let sim = KubeSim { shared: shared.clone(), control: control.clone() };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             sim.try_put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
                 .map_err(|why| why.to_string())?;
@@ -158,7 +159,7 @@ impl Builder {
             );
             sim.try_put(object).map_err(|why| format!("{what}: {why}"))?;
         }
-        tokio::spawn(workloads::run(Arc::downgrade(&shared), control));
+        tokio::spawn(control.run(Arc::downgrade(&shared)));
         Ok(sim)
     }
 

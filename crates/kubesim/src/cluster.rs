@@ -13,16 +13,15 @@ use super::log::Log;
 use super::registry::Registry;
 use super::store::{Object, ObjectId, Store};
 use super::watch::Watches;
-use super::workloads::Workloads;
 use super::write::names::Names;
 
 /// Whether a namespace must exist before something is put into it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Namespaces {
-    /// They come into being with their first object.
+    /// A namespace is created with its first object.
     #[default]
     Implicit,
-    /// As in a real cluster: 404 without it.
+    /// A namespace must exist, as in a real cluster; without it the answer is 404.
     Strict,
 }
 
@@ -34,7 +33,8 @@ pub(super) struct Cluster {
     pub names: Names,
     pub namespaces: Namespaces,
     pub watches: Watches,
-    pub workloads: Workloads,
+    /// Whether pods run here: one that runs takes its time to stop when it is deleted.
+    pub runs_pods: bool,
     /// The addresses that Services have.
     pub service_ips: BTreeSet<Ipv4Addr>,
     pub requests: u64,
@@ -65,21 +65,13 @@ pub(super) struct Shared {
     cluster: Mutex<Cluster>,
     pub log: Mutex<Log>,
     pub interceptor: Mutex<Option<Interceptor>>,
-    /// Rings when the in-process controllers have something to do.
-    pub control: Arc<Notify>,
-    /// Rings after each pass of the in-process controllers.
-    pub settled: Notify,
+    /// Rings after each change, and when the cluster ends.
+    bell: Arc<Notify>,
 }
 
 impl Shared {
-    pub(super) fn new(cluster: Cluster, log: Log, control: Arc<Notify>) -> Self {
-        Self {
-            cluster: Mutex::new(cluster),
-            log: Mutex::new(log),
-            interceptor: Mutex::new(None),
-            control,
-            settled: Notify::new(),
-        }
+    pub(super) fn new(cluster: Cluster, log: Log, bell: Arc<Notify>) -> Self {
+        Self { cluster: Mutex::new(cluster), log: Mutex::new(log), interceptor: Mutex::new(None), bell }
     }
 
     /// The state. Never held over an await.
@@ -90,12 +82,12 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The controllers' task holds no handle: it ends when it finds the cluster gone.
-        self.control.notify_one();
+        // Tasks that work for the cluster hold no handle of it: they end when they find it gone.
+        self.bell.notify_one();
     }
 }
 
-/// A lock whose holder panicked guards nothing that is half done: writes happen as a whole.
+/// Takes a lock, also if its last holder panicked: writes happen as a whole, so nothing is half done.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use super::log::{Request, RequestInfo};
 use super::registry::Served;
 use super::service::ApiService;
 use super::store::{Change, Key, Object};
-use super::workloads::PodRules;
+use super::workloads::{Control, Controller, PodRules};
 use super::write::{DeleteOptions, Deleted, Part, Patch, Propagation, Target, Writer};
 
 /// A running embedded cluster. Cheap to clone; it ends when the last handle and client are dropped
@@ -25,6 +25,7 @@ use super::write::{DeleteOptions, Deleted, Part, Patch, Propagation, Target, Wri
 #[derive(Clone)]
 pub struct KubeSim {
     pub(super) shared: Arc<Shared>,
+    pub(super) control: Arc<Control>,
 }
 
 impl KubeSim {
@@ -246,42 +247,40 @@ impl KubeSim {
     }
 }
 
-/// Pods and load.
+/// Controllers, pods and load.
 impl KubeSim {
-    /// From now on pods behave by these rules, also those that run.
+    /// Runs one more controller inside the cluster. It is told of changes from now on.
+    pub fn add_controller(&self, controller: impl Controller + 'static) {
+        self.control.change(&self.shared, |workloads, _| workloads.add(Box::new(controller)));
+    }
+
+    /// Makes pods behave by these rules from now on, also those that run.
     pub fn set_pod_rules(&self, rules: PodRules) {
-        let mut cluster = self.shared.lock();
-        cluster.workloads.rules = rules;
-        cluster.recheck_pods();
-        self.shared.control.notify_one();
+        self.control.change(&self.shared, |workloads, cluster| workloads.set_pod_rules(cluster, rules));
     }
 
     /// Makes a running pod ready or not, whatever its rule says; `None` leaves it to the rule again.
     pub fn set_pod_ready(&self, namespace: &str, pod: &str, ready: Option<bool>) {
-        self.shared.lock().force_readiness(Key::new(namespace, pod), ready);
-        self.shared.control.notify_one();
+        let pod = Key::new(namespace, pod);
+        self.control
+            .change(&self.shared, |workloads, cluster| workloads.force_readiness(cluster, pod, ready));
     }
 
     /// Sets the load on an autoscaler's target so that its current pods are used to `percent` of their requests.
     pub fn set_utilization(&self, namespace: &str, autoscaler: &str, percent: f64) {
-        self.shared.lock().set_utilization(Key::new(namespace, autoscaler), percent);
-        self.shared.control.notify_one();
+        let hpa = Key::new(namespace, autoscaler);
+        self.control
+            .change(&self.shared, |workloads, cluster| workloads.set_utilization(cluster, hpa, percent));
     }
 
-    /// How long the cluster's controllers take to react from now on.
+    /// Sets how long the cluster's controllers take to react from now on.
     pub fn set_controller_latency(&self, latency: Duration) {
-        self.shared.lock().workloads.latency = latency;
+        self.control.change(&self.shared, |workloads, _| workloads.latency = latency);
     }
 
     /// Waits until the cluster's controllers have nothing more to do before their next timer.
     pub async fn settled(&self) {
-        loop {
-            let passed = self.shared.settled.notified();
-            if self.shared.lock().is_settled() {
-                return;
-            }
-            passed.await;
-        }
+        self.control.settled(&self.shared).await;
     }
 }
 

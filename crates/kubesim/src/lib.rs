@@ -24,7 +24,7 @@
 //! ```text
 //! kube::Client ─▶ service ─▶ route ─▶ write / read ─▶ store ─▶ watch ─▶ kube::Client
 //! kubectl ─▶ listen ─┘                                  ▲│
-//!                                     workloads, gc ────┘└─▶ (changes)
+//!                         workloads ─▶ workloads::api ──┘└─▶ (changes)
 //! ```
 
 #![warn(missing_docs)]
@@ -40,7 +40,6 @@ mod definitions;
 mod discovery;
 pub mod error;
 mod fault;
-mod gc;
 mod handle;
 mod kinds;
 #[cfg(feature = "listen")]
@@ -77,8 +76,8 @@ pub use self::listen::Listening;
 pub use self::log::{Request, RequestInfo};
 pub use self::route::Verb;
 pub use self::service::{ApiService, Body};
-pub use self::store::{Change, ChangeKind, Key, Object};
-pub use self::workloads::{PodBehaviour, PodFacts, PodRules};
+pub use self::store::{Change, ChangeKind, Key, Object, ObjectId};
+pub use self::workloads::{Api, Controller, PodBehaviour, PodFacts, PodRules};
 
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,11 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::Job;
-use super::fields::{annotation, condition, int, list, owned_by, text, time, without_zeros};
+use super::fields::{annotation, condition, int, list, metadata, owned_by, text, time, without_zeros};
+use super::jobs::{Context, Job};
 use super::rollout::{self, Bounds, Set};
-use crate::cluster::Cluster;
 use crate::store::{Key, Object, ObjectId};
 use crate::write::names::{digest, suffix_of};
-use crate::write::{DeleteOptions, Propagation, Target};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
@@ -61,347 +59,345 @@ fn numbers(set: &Object) -> Set {
     Set { spec: replicas(set), available: int(&set.value()["status"]["availableReplicas"]) }
 }
 
-impl Cluster {
-    pub(super) fn sync_deployment(&mut self, key: &Key) {
-        let id = ObjectId { bucket: self.workloads.slots.deployments, key: key.clone() };
-        let Some(mut rollout) = self.rollout(&id) else { return };
-        if rollout.deployment.is_terminating() {
-            return self.report(&rollout, None);
+/// Brings the ReplicaSets and the status of a Deployment one step further.
+pub fn sync(cx: &mut Context<'_>, key: &Key) {
+    let id = ObjectId { bucket: cx.slots.deployments, key: key.clone() };
+    let Some(mut rollout) = read(cx, &id) else { return };
+    if rollout.deployment.is_terminating() {
+        return report(cx, &rollout, None);
+    }
+    if rollout.spec()["paused"] == true {
+        number_revisions(cx, &mut rollout);
+        scale_sets(cx, &mut rollout);
+        let paused = progress("Unknown", "DeploymentPaused", "Deployment is paused");
+        return report(
+            cx,
+            &rollout,
+            Some(paused).filter(|_| {
+                has_deadline(&rollout) && progress_reason(&rollout) != "ProgressDeadlineExceeded"
+            }),
+        );
+    }
+    if rollout.all().any(|set| {
+        replicas(set) > 0 && annotation(set.value(), DESIRED) != rollout.bounds.replicas.to_string()
+    }) {
+        number_revisions(cx, &mut rollout);
+        scale_sets(cx, &mut rollout);
+        // The sets' own changes bring the rollout back here.
+        return report(cx, &rollout, None);
+    }
+    let started = match rollout.is_rolling() {
+        true => roll(cx, &mut rollout),
+        false => recreate(cx, &mut rollout),
+    };
+    report(cx, &rollout, started);
+    forget_old_sets(cx, &rollout);
+}
+
+fn read(cx: &Context<'_>, id: &ObjectId) -> Option<Rollout> {
+    let deployment = cx.api.object(id)?.clone();
+    let slots = cx.slots;
+    let sets = cx.api.owned(deployment.uid(), slots.replica_sets).map(|(_, set)| set.clone());
+    let mut sets: Vec<Arc<Object>> = sets.filter(|set| !set.is_terminating()).collect();
+    sets.sort_by_cached_key(|set| {
+        (annotation(set.value(), REVISION).parse::<u64>().unwrap_or(0), set.revision())
+    });
+    let template = template_of(&deployment.value()["spec"]["template"]);
+    let current = sets.iter().position(|set| template_of(&set.value()["spec"]["template"]) == template);
+    let new = current.map(|at| sets.remove(at));
+    let bounds = Bounds::of(&deployment.value()["spec"]);
+    Some(Rollout { id: id.clone(), deployment, new, old: sets, bounds })
+}
+
+/// One step of a rolling update; answers what there is to say about its progress.
+fn roll(cx: &mut Context<'_>, rollout: &mut Rollout) -> Option<Value> {
+    let started = ensure_new_set(cx, rollout, Rollout::room_for_new);
+    let Some(new) = rollout.new.clone() else { return started };
+    let size = if replicas(&new) > rollout.bounds.replicas {
+        rollout.bounds.replicas
+    } else {
+        rollout.bounds.grow(numbers(&new), rollout.total())
+    };
+    if size != replicas(&new) {
+        rollout.new = Some(resize(cx, &new, size, rollout.bounds));
+        return started;
+    }
+    let old: Vec<Set> = rollout.old.iter().map(|set| numbers(set)).collect();
+    let sizes = rollout.bounds.shrink(numbers(&new), &old);
+    resize_old(cx, rollout, &sizes);
+    started
+}
+
+/// One step of a recreation: nothing new before everything old is gone.
+fn recreate(cx: &mut Context<'_>, rollout: &mut Rollout) -> Option<Value> {
+    number_revisions(cx, rollout);
+    let none = vec![0; rollout.old.len()];
+    resize_old(cx, rollout, &none);
+    let pods = cx.slots.pods;
+    let running = |set: &Arc<Object>| cx.api.owned(set.uid(), pods).next().is_some();
+    if rollout.old.iter().any(running) {
+        return None;
+    }
+    let started = ensure_new_set(cx, rollout, |rollout| rollout.bounds.replicas);
+    if let Some(new) = rollout.new.clone().filter(|new| replicas(new) != rollout.bounds.replicas) {
+        rollout.new = Some(resize(cx, &new, rollout.bounds.replicas, rollout.bounds));
+    }
+    started
+}
+
+fn resize_old(cx: &mut Context<'_>, rollout: &mut Rollout, sizes: &[i64]) {
+    let bounds = rollout.bounds;
+    for (set, size) in rollout.old.iter_mut().zip(sizes) {
+        if replicas(set) != *size {
+            *set = resize(cx, set, *size, bounds);
         }
-        if rollout.spec()["paused"] == true {
-            self.number_revisions(&mut rollout);
-            self.scale_sets(&mut rollout);
-            let paused = progress("Unknown", "DeploymentPaused", "Deployment is paused");
-            return self.report(
-                &rollout,
-                Some(paused).filter(|_| {
-                    has_deadline(&rollout) && progress_reason(&rollout) != "ProgressDeadlineExceeded"
-                }),
-            );
+    }
+}
+
+/// Sees to it that the current template has a ReplicaSet.
+fn ensure_new_set(
+    cx: &mut Context<'_>,
+    rollout: &mut Rollout,
+    size: impl Fn(&Rollout) -> i64,
+) -> Option<Value> {
+    if rollout.new.is_some() {
+        number_revisions(cx, rollout);
+        let name = rollout.new.as_ref().map(|new| metadata(new.value(), "name").to_owned())?;
+        let known = condition(&rollout.deployment.value()["status"], "Progressing").is_some();
+        let found = progress("True", "FoundNewReplicaSet", &format!("Found new replica set {name:?}"));
+        return (!known && has_deadline(rollout)).then_some(found);
+    }
+    let set = new_set(rollout, size(rollout));
+    let name = metadata(&set, "name").to_owned();
+    let namespace = rollout.id.key.namespace.to_string();
+    rollout.new = cx.api.create("apps/v1/ReplicaSet", &namespace, set);
+    number_revisions(cx, rollout);
+    let created = progress("True", "NewReplicaSetCreated", &format!("Created new replica set {name:?}"));
+    has_deadline(rollout).then_some(created)
+}
+
+/// Gives the current set the highest revision, and the Deployment the revision of the current set.
+fn number_revisions(cx: &mut Context<'_>, rollout: &mut Rollout) {
+    let Some(new) = &rollout.new else { return };
+    let highest = rollout
+        .old
+        .iter()
+        .filter_map(|set| annotation(set.value(), REVISION).parse::<u64>().ok())
+        .max()
+        .unwrap_or(0);
+    let current = annotation(new.value(), REVISION).parse::<u64>().unwrap_or(0);
+    let revision = if current > highest { current } else { highest + 1 };
+    let mut set = new.value().clone();
+    if current != revision {
+        let annotations = &mut set["metadata"]["annotations"];
+        annotations[REVISION] = json!(revision.to_string());
+        if current > 0 {
+            let earlier = text(&annotations[REVISION_HISTORY]).to_owned();
+            let history =
+                if earlier.is_empty() { current.to_string() } else { format!("{earlier},{current}") };
+            annotations[REVISION_HISTORY] = json!(history);
         }
-        if rollout.all().any(|set| {
-            replicas(set) > 0 && annotation(set.value(), DESIRED) != rollout.bounds.replicas.to_string()
-        }) {
-            self.number_revisions(&mut rollout);
-            self.scale_sets(&mut rollout);
-            // The sets' own changes bring the rollout back here.
-            return self.report(&rollout, None);
+    }
+    for (key, value) in inherited(rollout.deployment.value()) {
+        set["metadata"]["annotations"][key] = value.clone();
+    }
+    let minimum = &rollout.spec()["minReadySeconds"];
+    if set["spec"]["minReadySeconds"] != *minimum {
+        set["spec"]["minReadySeconds"] = minimum.clone();
+    }
+    if int(minimum) == 0 {
+        drop(set["spec"].as_object_mut().and_then(|spec| spec.remove("minReadySeconds")));
+    }
+    rollout.new = Some(write_set(cx, new, set));
+    if annotation(rollout.deployment.value(), REVISION) != revision.to_string() {
+        let mut value = rollout.deployment.value().clone();
+        value["metadata"]["annotations"][REVISION] = json!(revision.to_string());
+        cx.api.update(&rollout.id, value);
+        if let Some(written) = cx.api.object(&rollout.id) {
+            rollout.deployment = written.clone();
         }
-        let started = match rollout.is_rolling() {
-            true => self.roll(&mut rollout),
-            false => self.recreate(&mut rollout),
+    }
+}
+
+/// After a change of `replicas`: all active sets get their share.
+fn scale_sets(cx: &mut Context<'_>, rollout: &mut Rollout) {
+    let bounds = rollout.bounds;
+    let active: Vec<Arc<Object>> = rollout.all().filter(|set| replicas(set) > 0).cloned().collect();
+    let newest = rollout.new.clone().or_else(|| rollout.old.last().cloned());
+    if active.len() <= 1 {
+        let fits = |set: &Object| {
+            replicas(set) == bounds.replicas
+                && annotation(set.value(), DESIRED) == bounds.replicas.to_string()
         };
-        self.report(&rollout, started);
-        self.forget_old_sets(&rollout);
-    }
-
-    fn rollout(&self, id: &ObjectId) -> Option<Rollout> {
-        let deployment = self.object(id)?.clone();
-        let slots = self.workloads.slots;
-        let sets = self.store.owned(deployment.uid(), slots.replica_sets).map(|(_, set)| set.clone());
-        let mut sets: Vec<Arc<Object>> = sets.filter(|set| !set.is_terminating()).collect();
-        sets.sort_by_cached_key(|set| {
-            (annotation(set.value(), REVISION).parse::<u64>().unwrap_or(0), set.revision())
-        });
-        let template = template_of(&deployment.value()["spec"]["template"]);
-        let current = sets.iter().position(|set| template_of(&set.value()["spec"]["template"]) == template);
-        let new = current.map(|at| sets.remove(at));
-        let bounds = Bounds::of(&deployment.value()["spec"]);
-        Some(Rollout { id: id.clone(), deployment, new, old: sets, bounds })
-    }
-
-    /// One step of a rolling update; answers what there is to say about its progress.
-    fn roll(&mut self, rollout: &mut Rollout) -> Option<Value> {
-        let started = self.ensure_new_set(rollout, Rollout::room_for_new);
-        let Some(new) = rollout.new.clone() else { return started };
-        let size = if replicas(&new) > rollout.bounds.replicas {
-            rollout.bounds.replicas
-        } else {
-            rollout.bounds.grow(numbers(&new), rollout.total())
-        };
-        if size != replicas(&new) {
-            rollout.new = Some(self.resize(&new, size, rollout.bounds));
-            return started;
+        if let Some(only) = active.first().cloned().or(newest).filter(|only| !fits(only)) {
+            resize(cx, &only, bounds.replicas, bounds);
         }
-        let old: Vec<Set> = rollout.old.iter().map(|set| numbers(set)).collect();
-        let sizes = rollout.bounds.shrink(numbers(&new), &old);
-        self.resize_old(rollout, &sizes);
-        started
-    }
-
-    /// One step of a recreation: nothing new before everything old is gone.
-    fn recreate(&mut self, rollout: &mut Rollout) -> Option<Value> {
-        self.number_revisions(rollout);
-        let none = vec![0; rollout.old.len()];
-        self.resize_old(rollout, &none);
-        let pods = self.workloads.slots.pods;
-        let running = |set: &Arc<Object>| self.store.owned(set.uid(), pods).next().is_some();
-        if rollout.old.iter().any(running) {
-            return None;
+    } else if rollout.new.as_ref().is_some_and(|new| is_saturated(new, bounds.replicas)) {
+        for set in rollout.old.iter().filter(|set| replicas(set) > 0) {
+            resize(cx, set, 0, bounds);
         }
-        let started = self.ensure_new_set(rollout, |rollout| rollout.bounds.replicas);
-        if let Some(new) = rollout.new.clone().filter(|new| replicas(new) != rollout.bounds.replicas) {
-            rollout.new = Some(self.resize(&new, rollout.bounds.replicas, rollout.bounds));
-        }
-        started
-    }
-
-    fn resize_old(&mut self, rollout: &mut Rollout, sizes: &[i64]) {
-        let bounds = rollout.bounds;
-        for (set, size) in rollout.old.iter_mut().zip(sizes) {
-            if replicas(set) != *size {
-                *set = self.resize(set, *size, bounds);
-            }
-        }
-    }
-
-    /// Sees to it that the current template has a ReplicaSet.
-    fn ensure_new_set(&mut self, rollout: &mut Rollout, size: impl Fn(&Rollout) -> i64) -> Option<Value> {
-        if rollout.new.is_some() {
-            self.number_revisions(rollout);
-            let name = rollout.new.as_ref().map(|new| Self::metadata(new.value(), "name").to_owned())?;
-            let known = condition(&rollout.deployment.value()["status"], "Progressing").is_some();
-            let found = progress("True", "FoundNewReplicaSet", &format!("Found new replica set {name:?}"));
-            return (!known && has_deadline(rollout)).then_some(found);
-        }
-        let set = new_set(rollout, size(rollout));
-        let name = Self::metadata(&set, "name").to_owned();
-        let namespace = rollout.id.key.namespace.to_string();
-        rollout.new = self.spawn("apps/v1/ReplicaSet", &namespace, set);
-        self.number_revisions(rollout);
-        let created = progress("True", "NewReplicaSetCreated", &format!("Created new replica set {name:?}"));
-        has_deadline(rollout).then_some(created)
-    }
-
-    /// Gives the current set the highest revision, and the Deployment the revision of the current set.
-    fn number_revisions(&mut self, rollout: &mut Rollout) {
-        let Some(new) = &rollout.new else { return };
-        let highest = rollout
-            .old
+    } else if rollout.is_rolling() {
+        let sizes: Vec<i64> = active.iter().map(|set| replicas(set)).collect();
+        let was = active
             .iter()
-            .filter_map(|set| annotation(set.value(), REVISION).parse::<u64>().ok())
-            .max()
-            .unwrap_or(0);
-        let current = annotation(new.value(), REVISION).parse::<u64>().unwrap_or(0);
-        let revision = if current > highest { current } else { highest + 1 };
-        let mut set = new.value().clone();
-        if current != revision {
-            let annotations = &mut set["metadata"]["annotations"];
-            annotations[REVISION] = json!(revision.to_string());
-            if current > 0 {
-                let earlier = text(&annotations[REVISION_HISTORY]).to_owned();
-                let history =
-                    if earlier.is_empty() { current.to_string() } else { format!("{earlier},{current}") };
-                annotations[REVISION_HISTORY] = json!(history);
-            }
-        }
-        for (key, value) in inherited(rollout.deployment.value()) {
-            set["metadata"]["annotations"][key] = value.clone();
-        }
-        let minimum = &rollout.spec()["minReadySeconds"];
-        if set["spec"]["minReadySeconds"] != *minimum {
-            set["spec"]["minReadySeconds"] = minimum.clone();
-        }
-        if int(minimum) == 0 {
-            drop(set["spec"].as_object_mut().and_then(|spec| spec.remove("minReadySeconds")));
-        }
-        rollout.new = Some(self.write_set(new, set));
-        if annotation(rollout.deployment.value(), REVISION) != revision.to_string() {
-            let mut value = rollout.deployment.value().clone();
-            value["metadata"]["annotations"][REVISION] = json!(revision.to_string());
-            self.write_back(&rollout.id, value);
-            if let Some(written) = self.object(&rollout.id) {
-                rollout.deployment = written.clone();
-            }
+            .find_map(|set| annotation(set.value(), MOST).parse().ok())
+            .unwrap_or_else(|| sizes.iter().sum());
+        for (set, size) in active.iter().zip(rollout::scale(&sizes, was, bounds)) {
+            resize(cx, set, size, bounds);
         }
     }
+    if let Some(fresh) = read(cx, &rollout.id) {
+        *rollout = fresh;
+    }
+}
 
-    /// After a change of `replicas`: all active sets get their share.
-    fn scale_sets(&mut self, rollout: &mut Rollout) {
-        let bounds = rollout.bounds;
-        let active: Vec<Arc<Object>> = rollout.all().filter(|set| replicas(set) > 0).cloned().collect();
-        let newest = rollout.new.clone().or_else(|| rollout.old.last().cloned());
-        if active.len() <= 1 {
-            let fits = |set: &Object| {
-                replicas(set) == bounds.replicas
-                    && annotation(set.value(), DESIRED) == bounds.replicas.to_string()
-            };
-            if let Some(only) = active.first().cloned().or(newest).filter(|only| !fits(only)) {
-                self.resize(&only, bounds.replicas, bounds);
+fn resize(cx: &mut Context<'_>, set: &Arc<Object>, size: i64, bounds: Bounds) -> Arc<Object> {
+    let mut value = set.value().clone();
+    value["spec"]["replicas"] = json!(size);
+    value["metadata"]["annotations"][DESIRED] = json!(bounds.replicas.to_string());
+    value["metadata"]["annotations"][MOST] = json!(bounds.most().to_string());
+    write_set(cx, set, value)
+}
+
+fn write_set(cx: &mut Context<'_>, set: &Arc<Object>, value: Value) -> Arc<Object> {
+    let slots = cx.slots;
+    let key = Key::new(metadata(set.value(), "namespace"), metadata(set.value(), "name"));
+    cx.api.update(&ObjectId { bucket: slots.replica_sets, key: key.clone() }, value);
+    cx.api.get(slots.replica_sets, &key).unwrap_or(set).clone()
+}
+
+/// Deletes the empty sets beyond the history limit.
+fn forget_old_sets(cx: &mut Context<'_>, rollout: &Rollout) {
+    let limit = usize::try_from(rollout.spec()["revisionHistoryLimit"].as_i64().unwrap_or(10)).unwrap_or(10);
+    let over = |object: &Arc<Object>| is_complete(&object.value()["status"], rollout.bounds.replicas);
+    if rollout.old.len() <= limit || !cx.api.object(&rollout.id).is_some_and(over) {
+        return;
+    }
+    let idle = |set: &&Arc<Object>| replicas(set) == 0 && int(&set.value()["status"]["replicas"]) == 0;
+    let surplus: Vec<ObjectId> = rollout.old[..rollout.old.len() - limit]
+        .iter()
+        .filter(idle)
+        .map(|set| {
+            let key = Key::new(&rollout.id.key.namespace, metadata(set.value(), "name"));
+            ObjectId { bucket: cx.slots.replica_sets, key }
+        })
+        .collect();
+    for id in surplus {
+        cx.api.delete(&id);
+    }
+}
+
+/// Writes the status; `said` is what this pass has to say about the progress.
+fn report(cx: &mut Context<'_>, rollout: &Rollout, said: Option<Value>) {
+    let now = cx.api.stamp();
+    let old = &rollout.deployment.value()["status"];
+    let sum = |field: &str| rollout.all().map(|set| int(&set.value()["status"][field])).sum::<i64>();
+    let (replicas, available) = (sum("replicas"), sum("availableReplicas"));
+    let updated = rollout.new.as_ref().map_or(0, |new| int(&new.value()["status"]["replicas"]));
+    let generation = int(&rollout.deployment.value()["metadata"]["generation"]);
+    let mut status = without_zeros(json!({
+        "observedGeneration": generation,
+        "replicas": replicas,
+        "updatedReplicas": updated,
+        "readyReplicas": sum("readyReplicas"),
+        "availableReplicas": available,
+        "unavailableReplicas": (rollout.total() - available).max(0),
+    }));
+    status["terminatingReplicas"] = json!(sum("terminatingReplicas"));
+    let mut conditions: Vec<Value> = list(&old["conditions"]).to_vec();
+    let available = match available >= rollout.bounds.fewest() {
+        true => progress_like(
+            "Available",
+            "True",
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.",
+        ),
+        false => progress_like(
+            "Available",
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        ),
+    };
+    set_condition(&mut conditions, available, &now);
+    match has_deadline(rollout) {
+        true => {
+            if let Some(said) = said {
+                set_condition(&mut conditions, said, &now);
             }
-        } else if rollout.new.as_ref().is_some_and(|new| is_saturated(new, bounds.replicas)) {
-            for set in rollout.old.iter().filter(|set| replicas(set) > 0) {
-                self.resize(set, 0, bounds);
-            }
-        } else if rollout.is_rolling() {
-            let sizes: Vec<i64> = active.iter().map(|set| replicas(set)).collect();
-            let was = active
-                .iter()
-                .find_map(|set| annotation(set.value(), MOST).parse().ok())
-                .unwrap_or_else(|| sizes.iter().sum());
-            for (set, size) in active.iter().zip(rollout::scale(&sizes, was, bounds)) {
-                self.resize(set, size, bounds);
-            }
-        }
-        if let Some(fresh) = self.rollout(&rollout.id) {
-            *rollout = fresh;
-        }
-    }
-
-    fn resize(&mut self, set: &Arc<Object>, size: i64, bounds: Bounds) -> Arc<Object> {
-        let mut value = set.value().clone();
-        value["spec"]["replicas"] = json!(size);
-        value["metadata"]["annotations"][DESIRED] = json!(bounds.replicas.to_string());
-        value["metadata"]["annotations"][MOST] = json!(bounds.most().to_string());
-        self.write_set(set, value)
-    }
-
-    fn write_set(&mut self, set: &Arc<Object>, value: Value) -> Arc<Object> {
-        let slots = self.workloads.slots;
-        let key = Key::new(Self::metadata(set.value(), "namespace"), Self::metadata(set.value(), "name"));
-        self.write_back(&ObjectId { bucket: slots.replica_sets, key: key.clone() }, value);
-        self.store.get(slots.replica_sets, &key).unwrap_or(set).clone()
-    }
-
-    /// Deletes the empty sets beyond the history limit.
-    fn forget_old_sets(&mut self, rollout: &Rollout) {
-        let limit =
-            usize::try_from(rollout.spec()["revisionHistoryLimit"].as_i64().unwrap_or(10)).unwrap_or(10);
-        let over = |object: &Arc<Object>| is_complete(&object.value()["status"], rollout.bounds.replicas);
-        if rollout.old.len() <= limit || !self.object(&rollout.id).is_some_and(over) {
-            return;
-        }
-        let idle = |set: &&Arc<Object>| replicas(set) == 0 && int(&set.value()["status"]["replicas"]) == 0;
-        let surplus: Vec<Key> = rollout.old[..rollout.old.len() - limit]
-            .iter()
-            .filter(idle)
-            .map(|set| Key::new(&rollout.id.key.namespace, Self::metadata(set.value(), "name")))
-            .collect();
-        let Some(served) = self.registry.in_bucket(self.workloads.slots.replica_sets).cloned() else {
-            return;
-        };
-        for key in surplus {
-            let options =
-                DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-            let _ = self.delete(&Target { served: served.clone(), key }, &options);
-        }
-    }
-
-    /// Writes the status; `said` is what this pass has to say about the progress.
-    fn report(&mut self, rollout: &Rollout, said: Option<Value>) {
-        let now = self.clock.stamp();
-        let old = &rollout.deployment.value()["status"];
-        let sum = |field: &str| rollout.all().map(|set| int(&set.value()["status"][field])).sum::<i64>();
-        let (replicas, available) = (sum("replicas"), sum("availableReplicas"));
-        let updated = rollout.new.as_ref().map_or(0, |new| int(&new.value()["status"]["replicas"]));
-        let generation = int(&rollout.deployment.value()["metadata"]["generation"]);
-        let mut status = without_zeros(json!({
-            "observedGeneration": generation,
-            "replicas": replicas,
-            "updatedReplicas": updated,
-            "readyReplicas": sum("readyReplicas"),
-            "availableReplicas": available,
-            "unavailableReplicas": (rollout.total() - available).max(0),
-        }));
-        status["terminatingReplicas"] = json!(sum("terminatingReplicas"));
-        let mut conditions: Vec<Value> = list(&old["conditions"]).to_vec();
-        let available = match available >= rollout.bounds.fewest() {
-            true => progress_like(
-                "Available",
-                "True",
-                "MinimumReplicasAvailable",
-                "Deployment has minimum availability.",
-            ),
-            false => progress_like(
-                "Available",
-                "False",
-                "MinimumReplicasUnavailable",
-                "Deployment does not have minimum availability.",
-            ),
-        };
-        set_condition(&mut conditions, available, &now);
-        match has_deadline(rollout) {
-            true => {
-                if let Some(said) = said {
-                    set_condition(&mut conditions, said, &now);
-                }
-                if rollout.spec()["paused"] != true {
-                    self.judge_progress(rollout, &status, &mut conditions, &now);
-                }
-            }
-            false => conditions.retain(|c| c["type"] != "Progressing"),
-        }
-        status["conditions"] = Value::Array(conditions);
-        self.write_status(&rollout.id, status);
-    }
-
-    /// Is the rollout over, moving, or stuck?
-    fn judge_progress(&mut self, rollout: &Rollout, status: &Value, conditions: &mut Vec<Value>, now: &str) {
-        let old = &rollout.deployment.value()["status"];
-        let wanted = rollout.bounds.replicas;
-        let count = |status: &Value, field: &str| int(&status[field]);
-        let current = conditions.iter().find(|c| c["type"] == "Progressing").cloned();
-        let reason = current.as_ref().map_or("", |c| text(&c["reason"]));
-        if reason == "DeploymentPaused" {
-            set_condition(conditions, progress("Unknown", "DeploymentResumed", "Deployment is resumed"), now);
-        }
-        let over = reason == "NewReplicaSetAvailable"
-            && count(status, "replicas") == count(status, "updatedReplicas");
-        if over {
-            return;
-        }
-        let subject = match &rollout.new {
-            Some(new) => format!("ReplicaSet {:?}", Self::metadata(new.value(), "name")),
-            None => format!("Deployment {:?}", &*rollout.id.key.name),
-        };
-        let left = |status: &Value| count(status, "replicas") - count(status, "updatedReplicas");
-        let moved = ["updatedReplicas", "readyReplicas", "availableReplicas"]
-            .iter()
-            .any(|f| count(status, f) > count(old, f))
-            || left(status) < left(old);
-        if is_complete(status, wanted) {
-            set_condition(
-                conditions,
-                progress(
-                    "True",
-                    "NewReplicaSetAvailable",
-                    &format!("{subject} has successfully progressed."),
-                ),
-                now,
-            );
-            return;
-        }
-        if moved {
-            let moving = progress("True", "ReplicaSetUpdated", &format!("{subject} is progressing."));
-            let since =
-                current.as_ref().filter(|c| c["status"] == "True").map(|c| c["lastTransitionTime"].clone());
-            conditions.retain(|c| c["type"] != "Progressing");
-            set_condition(conditions, moving, now);
-            if let (Some(since), Some(written)) = (since, conditions.last_mut()) {
-                written["lastTransitionTime"] = since;
+            if rollout.spec()["paused"] != true {
+                judge_progress(cx, rollout, &status, &mut conditions, &now);
             }
         }
-        let Some(condition) = conditions.iter().find(|c| c["type"] == "Progressing") else { return };
-        if matches!(text(&condition["reason"]), "ProgressDeadlineExceeded" | "NewReplicaSetAvailable") {
-            return;
+        false => conditions.retain(|c| c["type"] != "Progressing"),
+    }
+    status["conditions"] = Value::Array(conditions);
+    cx.api.update_status(&rollout.id, status);
+}
+
+/// Is the rollout over, moving, or stuck?
+fn judge_progress(
+    cx: &mut Context<'_>,
+    rollout: &Rollout,
+    status: &Value,
+    conditions: &mut Vec<Value>,
+    now: &str,
+) {
+    let old = &rollout.deployment.value()["status"];
+    let wanted = rollout.bounds.replicas;
+    let count = |status: &Value, field: &str| int(&status[field]);
+    let current = conditions.iter().find(|c| c["type"] == "Progressing").cloned();
+    let reason = current.as_ref().map_or("", |c| text(&c["reason"]));
+    if reason == "DeploymentPaused" {
+        set_condition(conditions, progress("Unknown", "DeploymentResumed", "Deployment is resumed"), now);
+    }
+    let over =
+        reason == "NewReplicaSetAvailable" && count(status, "replicas") == count(status, "updatedReplicas");
+    if over {
+        return;
+    }
+    let subject = match &rollout.new {
+        Some(new) => format!("ReplicaSet {:?}", metadata(new.value(), "name")),
+        None => format!("Deployment {:?}", &*rollout.id.key.name),
+    };
+    let left = |status: &Value| count(status, "replicas") - count(status, "updatedReplicas");
+    let moved = ["updatedReplicas", "readyReplicas", "availableReplicas"]
+        .iter()
+        .any(|f| count(status, f) > count(old, f))
+        || left(status) < left(old);
+    if is_complete(status, wanted) {
+        set_condition(
+            conditions,
+            progress("True", "NewReplicaSetAvailable", &format!("{subject} has successfully progressed.")),
+            now,
+        );
+        return;
+    }
+    if moved {
+        let moving = progress("True", "ReplicaSetUpdated", &format!("{subject} is progressing."));
+        let since =
+            current.as_ref().filter(|c| c["status"] == "True").map(|c| c["lastTransitionTime"].clone());
+        conditions.retain(|c| c["type"] != "Progressing");
+        set_condition(conditions, moving, now);
+        if let (Some(since), Some(written)) = (since, conditions.last_mut()) {
+            written["lastTransitionTime"] = since;
         }
-        let deadline = TimeDelta::seconds(int(&rollout.spec()["progressDeadlineSeconds"]));
-        let Some(due) = time(&condition["lastUpdateTime"]).map(|from| from + deadline) else { return };
-        if self.clock.now() > due {
-            set_condition(
-                conditions,
-                progress(
-                    "False",
-                    "ProgressDeadlineExceeded",
-                    &format!("{subject} has timed out progressing."),
-                ),
-                now,
-            );
-        } else {
-            let pause =
-                (due - self.clock.now()).to_std().unwrap_or_default() + std::time::Duration::from_millis(1);
-            self.workloads.enqueue_at(Instant::now() + pause, Job::Deployment(rollout.id.key.clone()));
-        }
+    }
+    let Some(condition) = conditions.iter().find(|c| c["type"] == "Progressing") else { return };
+    if matches!(text(&condition["reason"]), "ProgressDeadlineExceeded" | "NewReplicaSetAvailable") {
+        return;
+    }
+    let deadline = TimeDelta::seconds(int(&rollout.spec()["progressDeadlineSeconds"]));
+    let Some(due) = time(&condition["lastUpdateTime"]).map(|from| from + deadline) else { return };
+    if cx.api.now() > due {
+        set_condition(
+            conditions,
+            progress("False", "ProgressDeadlineExceeded", &format!("{subject} has timed out progressing.")),
+            now,
+        );
+    } else {
+        let pause = (due - cx.api.now()).to_std().unwrap_or_default() + std::time::Duration::from_millis(1);
+        cx.jobs.add_at(Instant::now() + pause, Job::Deployment(rollout.id.key.clone()));
     }
 }
 

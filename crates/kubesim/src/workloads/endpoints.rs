@@ -1,57 +1,79 @@
-//! Service + Pods → EndpointSlice: who serves a Service's traffic.
+//! Service + Pods → EndpointSlice: which pods serve the traffic of a Service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Job;
 use super::fields::{is_ready, list, owned_by, text};
-use super::index::first;
-use crate::cluster::Cluster;
+use super::index::{LabelIndex, first, labels_of};
+use super::jobs::{Context, Job};
 use crate::select::LabelSelector;
 use crate::store::{Change, ChangeKind, Key, Object, ObjectId, string_map};
 use crate::write::names::{digest, suffix_of};
 
-impl Cluster {
-    /// Queues the Services that this pod belongs to, or belonged to.
-    pub(super) fn note_endpoints(&mut self, change: &Change) {
+/// The controller that writes the EndpointSlices.
+#[derive(Default)]
+pub struct Endpoints {
+    /// Services by the first label of their selectors.
+    services: LabelIndex,
+    /// Pods by all their labels.
+    pod_labels: LabelIndex,
+}
+
+impl Endpoints {
+    /// Looks again at a Service that has changed.
+    pub fn note_service(&mut self, cx: &mut Context<'_>, change: &Change) {
+        let (before, after) =
+            labels_of(change, |service| first(string_map(&service.value()["spec"]["selector"])));
+        self.services.replace(&change.id.key, &before, &after);
+        cx.jobs.add(Job::Endpoints(change.id.key.clone()));
+    }
+
+    /// Records the labels of a pod that has changed.
+    pub fn index_pod(&mut self, change: &Change) {
+        let (before, after) = labels_of(change, |pod| pod.labels().clone());
+        self.pod_labels.replace(&change.id.key, &before, &after);
+    }
+
+    /// Looks again at the Services that a changed pod belongs to, or belonged to.
+    pub fn note_pod(&self, cx: &mut Context<'_>, change: &Change) {
         let pods = [change.before.as_ref(), Some(&change.object)];
         let (before, after) = (pods[0].map(|p| facts(p)), facts(&change.object));
         if change.kind == ChangeKind::Modified && before.as_ref() == Some(&after) {
             return;
         }
-        let slots = self.workloads.slots;
+        let slots = cx.slots;
         let namespace = &change.id.key.namespace;
         let labels = pods.iter().flatten().flat_map(|pod| pod.labels());
         let candidates: BTreeSet<&Key> =
-            labels.flat_map(|(k, v)| self.workloads.services.with(namespace, k, v)).collect();
+            labels.flat_map(|(k, v)| self.services.with(namespace, k, v)).collect();
         let concerned: Vec<Key> = candidates
             .into_iter()
             .filter(|key| {
-                let Some(service) = self.store.get(slots.services, key) else { return false };
+                let Some(service) = cx.api.get(slots.services, key) else { return false };
                 let selector = LabelSelector::from_labels(&service.value()["spec"]["selector"]);
                 pods.iter().flatten().any(|pod| selector.matches(pod.labels()))
             })
             .cloned()
             .collect();
         for key in concerned {
-            self.workloads.enqueue(Job::Endpoints(key));
+            cx.jobs.add(Job::Endpoints(key));
         }
     }
 
-    pub(super) fn sync_endpoints(&mut self, key: &Key) {
-        let slots = self.workloads.slots;
-        let Some(service) = self.store.get(slots.services, key).cloned() else { return };
+    /// Writes the EndpointSlice of a Service.
+    pub fn sync(&self, cx: &mut Context<'_>, key: &Key) {
+        let slots = cx.slots;
+        let Some(service) = cx.api.get(slots.services, key).cloned() else { return };
         if service.value()["spec"]["selector"].is_null() || service.is_terminating() {
             return;
         }
         let selector = &service.value()["spec"]["selector"];
         let candidates = first(string_map(selector)).into_iter().next();
         let selector = LabelSelector::from_labels(selector);
-        let candidates =
-            candidates.iter().flat_map(|(k, v)| self.workloads.pod_labels.with(&key.namespace, k, v));
-        let pods = candidates.filter_map(|key| self.store.get(slots.pods, key));
+        let candidates = candidates.iter().flat_map(|(k, v)| self.pod_labels.with(&key.namespace, k, v));
+        let pods = candidates.filter_map(|key| cx.api.get(slots.pods, key));
         let pods: Vec<Arc<Object>> = pods
             .filter(|pod| selector.matches(pod.labels()) && pod.value()["status"]["podIP"].is_string())
             .cloned()
@@ -60,13 +82,13 @@ impl Cluster {
         let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(pod)).collect();
         let ports = ports(service.value(), &pods);
         let id = ObjectId { bucket: slots.slices, key: Key::new(&key.namespace, &name) };
-        match self.object(&id) {
+        match cx.api.object(&id) {
             Some(found) => {
                 let mut value = found.value().clone();
                 value["endpoints"] = json!(endpoints);
                 value["ports"] = ports;
                 if value != *found.value() {
-                    self.write_back(&id, value);
+                    cx.api.update(&id, value);
                 }
             }
             None => {
@@ -88,13 +110,13 @@ impl Cluster {
                     "endpoints": endpoints,
                     "ports": ports,
                 });
-                self.spawn("discovery.k8s.io/v1/EndpointSlice", &key.namespace, slice);
+                cx.api.create("discovery.k8s.io/v1/EndpointSlice", &key.namespace, slice);
             }
         }
     }
 }
 
-/// What of a pod its endpoints show.
+/// The parts of a pod that its endpoints show.
 fn facts(pod: &Object) -> (bool, bool, &str, &BTreeMap<String, String>) {
     (is_ready(pod.value()), pod.is_terminating(), text(&pod.value()["status"]["podIP"]), pod.labels())
 }

@@ -21,6 +21,11 @@ pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+/// A field of the metadata, as text.
+pub fn metadata<'a>(object: &'a Value, field: &str) -> &'a str {
+    text(&object["metadata"][field])
+}
+
 /// An annotation.
 pub fn annotation<'a>(object: &'a Value, key: &str) -> &'a str {
     text(&object["metadata"]["annotations"][key])

@@ -4,51 +4,65 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Job;
 use super::fields::{int, list, text};
-use crate::cluster::Cluster;
-use crate::store::{Key, ObjectId};
-use crate::write::{Part, Target};
+use super::index::{LabelIndex, labels_of};
+use super::jobs::{Context, Job};
+use crate::store::{Change, Key, ObjectId};
 
-/// A change of less than a tenth is left alone.
+/// A change by less than a tenth is not made.
 const TOLERANCE: f64 = 0.1;
 
 /// What all pods of a target together use, in per cent of what one pod requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Load(f64);
+struct Load(f64);
 
-impl Cluster {
-    /// Queues the autoscalers of a workload.
-    pub(super) fn note_scale_target(&mut self, key: &Key, kind: &str) {
-        let concerned: Vec<Key> =
-            self.workloads.scaled.with(&key.namespace, kind, &key.name).cloned().collect();
+/// The controller of HorizontalPodAutoscalers.
+#[derive(Default)]
+pub struct Autoscalers {
+    load: BTreeMap<Key, Load>,
+    /// Autoscalers by kind and name of their targets.
+    scaled: LabelIndex,
+}
+
+impl Autoscalers {
+    /// Looks again at an autoscaler that has changed.
+    pub fn note(&mut self, cx: &mut Context<'_>, change: &Change) {
+        let (before, after) = labels_of(change, |hpa| target_label(hpa.value()));
+        self.scaled.replace(&change.id.key, &before, &after);
+        cx.jobs.add(Job::Autoscaler(change.id.key.clone()));
+    }
+
+    /// Looks again at the autoscalers of a workload that has changed.
+    pub fn note_target(&self, cx: &mut Context<'_>, key: &Key, kind: &str) {
+        let concerned: Vec<Key> = self.scaled.with(&key.namespace, kind, &key.name).cloned().collect();
         for key in concerned {
-            self.workloads.enqueue(Job::Autoscaler(key));
+            cx.jobs.add(Job::Autoscaler(key));
         }
     }
 
     /// Sets the load so that the current pods are used to `percent`.
-    pub(crate) fn set_utilization(&mut self, key: Key, percent: f64) {
-        let replicas = self.store.get(self.workloads.slots.autoscalers, &key).map_or(1, |hpa| {
-            let target = self.scale_target(hpa.value(), &key.namespace);
-            target.map_or(1, |(id, _)| self.object(&id).map_or(1, |o| int(&o.value()["spec"]["replicas"])))
+    pub fn set_utilization(&mut self, cx: &mut Context<'_>, key: Key, percent: f64) {
+        let replicas = cx.api.get(cx.slots.autoscalers, &key).map_or(1, |hpa| {
+            let target = scale_target(cx, hpa.value(), &key.namespace);
+            target.and_then(|id| cx.api.object(&id)).map_or(1, |o| int(&o.value()["spec"]["replicas"]))
         });
         #[expect(clippy::cast_precision_loss, reason = "numbers of pods are small")]
-        self.workloads.load.insert(key.clone(), Load(percent * replicas.max(1) as f64));
-        self.workloads.enqueue(Job::Autoscaler(key));
+        self.load.insert(key.clone(), Load(percent * replicas.max(1) as f64));
+        cx.jobs.add(Job::Autoscaler(key));
     }
 
-    pub(super) fn sync_autoscaler(&mut self, key: &Key) {
-        let slots = self.workloads.slots;
+    /// Scales the target of an autoscaler, and writes the autoscaler's status.
+    pub fn sync(&self, cx: &mut Context<'_>, key: &Key) {
+        let slots = cx.slots;
         let id = ObjectId { bucket: slots.autoscalers, key: key.clone() };
-        let Some(hpa) = self.object(&id).filter(|o| !o.is_terminating()).cloned() else { return };
+        let Some(hpa) = cx.api.object(&id).filter(|o| !o.is_terminating()).cloned() else { return };
         let spec = &hpa.value()["spec"];
-        let now = self.clock.stamp();
+        let now = cx.api.stamp();
         let mut status = hpa.value()["status"].clone();
         let say = |status: &mut Value, kind: &str, holds: bool, reason: &str, message: &str| {
             set_condition(status, kind, holds, reason, message, &now);
         };
-        let Some((target_id, target)) = self.scale_target(hpa.value(), &key.namespace) else {
+        let Some(target) = scale_target(cx, hpa.value(), &key.namespace) else {
             let wanted = format!(
                 "{} {:?}",
                 text(&spec["scaleTargetRef"]["kind"]),
@@ -58,9 +72,9 @@ impl Cluster {
                 "the HPA controller was unable to get the target's current scale: {wanted} not found"
             );
             say(&mut status, "AbleToScale", false, "FailedGetScale", &why);
-            return self.write_status(&id, status);
+            return cx.api.update_status(&id, status);
         };
-        let Some(object) = self.object(&target_id).cloned() else { return };
+        let Some(object) = cx.api.object(&target).cloned() else { return };
         let current = int(&object.value()["spec"]["replicas"]);
         let (minimum, maximum) = (spec["minReplicas"].as_i64().unwrap_or(1), int(&spec["maxReplicas"]));
         say(
@@ -70,7 +84,7 @@ impl Cluster {
             "SucceededGetScale",
             "the HPA controller was able to get the target's current scale",
         );
-        let usage = self.workloads.load.get(key).filter(|_| current > 0).map(|load| load.0);
+        let usage = self.load.get(key).filter(|_| current > 0).map(|load| load.0);
         let wanted = match current {
             0 => {
                 say(
@@ -141,26 +155,22 @@ impl Cluster {
             status["lastScaleTime"] = json!(now);
             let mut value = object.value().clone();
             value["spec"]["replicas"] = json!(wanted);
-            self.write(&target, Part::Scale, value);
+            cx.api.update_scale(&target, value);
         }
-        self.write_status(&id, status);
-    }
-
-    fn scale_target(&self, hpa: &Value, namespace: &str) -> Option<(ObjectId, Target)> {
-        let reference = &hpa["spec"]["scaleTargetRef"];
-        let served = self
-            .registry
-            .of(text(&reference["apiVersion"]), text(&reference["kind"]))
-            .filter(|s| s.kind.has_scale && s.custom.is_none())?
-            .clone();
-        let key = Key::new(namespace, text(&reference["name"]));
-        self.store.get(served.bucket, &key)?;
-        Some((ObjectId { bucket: served.bucket, key: key.clone() }, Target { served, key }))
+        cx.api.update_status(&id, status);
     }
 }
 
-/// What an autoscaler is found by: kind and name of its target.
-pub fn target_label(hpa: &Value) -> BTreeMap<String, String> {
+/// The object that an autoscaler scales, if there is one.
+fn scale_target(cx: &Context<'_>, hpa: &Value, namespace: &str) -> Option<ObjectId> {
+    let reference = &hpa["spec"]["scaleTargetRef"];
+    let bucket = cx.api.scalable(text(&reference["apiVersion"]), text(&reference["kind"]))?;
+    let id = ObjectId { bucket, key: Key::new(namespace, text(&reference["name"])) };
+    cx.api.object(&id).is_some().then_some(id)
+}
+
+/// The label by which an autoscaler is found: kind and name of its target.
+fn target_label(hpa: &Value) -> BTreeMap<String, String> {
     let target = &hpa["spec"]["scaleTargetRef"];
     BTreeMap::from([(text(&target["kind"]).to_owned(), text(&target["name"]).to_owned())])
 }

@@ -1,11 +1,11 @@
-//! Who may be meant by a label: finds the candidates of a selector without looking at everybody.
+//! Finds the candidates of a selector by one label, without looking at all objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::store::Key;
+use crate::store::{Change, ChangeKind, Key, Object};
 
-/// Objects by namespace and by one `key=value` of theirs. Whoever asks still has to check what it finds.
+/// Objects by namespace and by one `key=value` of theirs. The caller still has to check the whole selector.
 #[derive(Clone, Debug, Default)]
 pub struct LabelIndex {
     by_label: BTreeMap<(Arc<str>, String, String), BTreeSet<Key>>,
@@ -46,6 +46,16 @@ impl LabelIndex {
 /// The first of some labels: enough to find what has all of them.
 pub fn first(labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
     labels.into_iter().take(1).collect()
+}
+
+/// The labels of an object before and after a change.
+pub fn labels_of(
+    change: &Change,
+    labels: impl Fn(&Object) -> BTreeMap<String, String>,
+) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+    let before = change.before.as_ref().map(|object| labels(object)).unwrap_or_default();
+    let after = if change.kind == ChangeKind::Deleted { BTreeMap::new() } else { labels(&change.object) };
+    (before, after)
 }
 
 #[cfg(test)]

@@ -1,42 +1,47 @@
-//! The controllers of the cluster: what makes Deployments roll out, pods become ready and Services find them.
+//! The controllers of the cluster: they make Deployments roll out, pods become ready and Services find them.
 //!
 //! ```text
 //! Deployment ─▶ ReplicaSet ─▶ Pod ─▶ (starts, becomes ready, crashes by rule) ─▶ EndpointSlice
 //! DaemonSet ──────────────────▲        HPA ─▶ replicas of its target
 //! ```
 //!
-//! One task runs them all. They react to committed changes and to their own timers, never poll, and write to the
-//! store directly: none of it shows in the request log. Each pass over the queue is followed by a short pause
-//! ([`DEFAULT_LATENCY`]), so that others see the states in between, as in a real cluster.
+//! One task runs them all. They react to committed changes and to their own timers, and never poll. They see the
+//! cluster and write to it through [`Api`]; the API server does not know them. Before each pass over the list of jobs
+//! comes a short pause ([`DEFAULT_LATENCY`]), so that others see the states in between, as in a real cluster.
 
+mod api;
+mod controller;
 mod daemonset;
 mod deployment;
 mod endpoints;
 mod fields;
+mod gc;
 mod hpa;
 mod index;
+mod jobs;
 mod pod;
 mod replicaset;
 mod rollout;
 mod rules;
 mod slots;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use self::index::{LabelIndex, first};
-use self::pod::PodRun;
+pub use self::api::Api;
+pub use self::controller::Controller;
+use self::endpoints::Endpoints;
+use self::hpa::Autoscalers;
+use self::jobs::{Context, Job, Jobs};
+use self::pod::Pods;
 pub use self::rules::{PodBehaviour, PodFacts, PodRules};
 use self::slots::Slots;
-use super::cluster::{Cluster, Shared};
-use super::registry::{Registry, Served};
-use super::store::{Change, ChangeKind, Key, Object, ObjectId, string_map};
-use super::write::{Part, Target, Writer};
+use super::cluster::{Cluster, Shared, lock};
+use super::registry::Registry;
+use super::store::{Change, ChangeKind, Key, Object};
 
 /// How long a controller takes to react to a change.
 pub const DEFAULT_LATENCY: Duration = Duration::from_millis(10);
@@ -47,52 +52,91 @@ pub enum Controllers {
     /// All of them.
     #[default]
     All,
-    /// Only the garbage collector and the end of namespaces: pods are made by nobody and run nowhere.
+    /// Only the garbage collector and the end of namespaces: nothing makes pods or runs them.
     GarbageCollector,
 }
 
-/// Something to look at again.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Job {
-    /// An object on its way out, held by the garbage collector's finalizers.
-    Finalize(ObjectId),
-    /// The dependents of an owner that may be gone.
-    Collect(String),
-    /// A namespace on its way out.
-    Namespace(Arc<str>),
-    Deployment(Key),
-    ReplicaSet(Key),
-    DaemonSet(Key),
-    Pod(Key),
-    Autoscaler(Key),
-    /// The endpoints of a Service.
-    Endpoints(Key),
+/// The controllers of one cluster, as its handles and their own task share them.
+///
+/// Where both are locked, this lock comes before that of the cluster.
+pub(super) struct Control {
+    workloads: Mutex<Workloads>,
+    /// Rings when there is something to do.
+    bell: Arc<Notify>,
+    /// Rings after each pass.
+    passed: Notify,
 }
 
-/// What the controllers remember between two passes; all else is in the objects.
+impl Control {
+    /// Controllers that have seen nothing yet.
+    pub(super) fn new(workloads: Workloads, bell: Arc<Notify>) -> Self {
+        Self { workloads: Mutex::new(workloads), bell, passed: Notify::new() }
+    }
+
+    /// Changes something about the controllers, which then look whether there is something to do.
+    pub(super) fn change(&self, cluster: &Shared, change: impl FnOnce(&mut Workloads, &mut Cluster)) {
+        change(&mut self.lock(), &mut cluster.lock());
+        self.bell.notify_one();
+    }
+
+    /// Waits until the controllers have nothing to do before their next timer.
+    pub(super) async fn settled(&self, cluster: &Shared) {
+        loop {
+            let passed = self.passed.notified();
+            if !self.lock().has_work(cluster) {
+                return;
+            }
+            passed.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Workloads> {
+        lock(&self.workloads)
+    }
+
+    /// Runs the controllers until the cluster is dropped.
+    pub(super) async fn run(self: Arc<Self>, cluster: Weak<Shared>) {
+        loop {
+            let rang = self.bell.notified();
+            let Some(shared) = cluster.upgrade() else { return };
+            let (pause, alarm) = {
+                let workloads = self.lock();
+                let due = workloads.has_work(&shared);
+                (due.then_some(workloads.latency), workloads.jobs.alarm())
+            };
+            drop(shared);
+            match (pause, alarm) {
+                (Some(Duration::ZERO), _) => tokio::task::yield_now().await,
+                (Some(pause), _) => tokio::time::sleep(pause).await,
+                (None, Some(alarm)) => {
+                    tokio::select! {
+                        biased;
+                        () = rang => continue,
+                        () = tokio::time::sleep_until(alarm) => {}
+                    }
+                }
+                (None, None) => {
+                    rang.await;
+                    continue;
+                }
+            }
+            let Some(shared) = cluster.upgrade() else { return };
+            self.lock().pass(&mut shared.lock());
+            self.passed.notify_waiters();
+        }
+    }
+}
+
+/// The controllers, and what they remember between two passes; all else is in the objects.
 pub(super) struct Workloads {
-    controllers: Controllers,
-    pub rules: PodRules,
     pub latency: Duration,
-    queue: BTreeSet<Job>,
-    timers: BTreeSet<(Instant, Job)>,
     slots: Slots,
-    pods: BTreeMap<String, PodRun>,
-    addresses: u32,
-    /// How many pods each node was given.
-    node_load: BTreeMap<String, u32>,
-    load: BTreeMap<Key, hpa::Load>,
-    /// Services by the first label of their selectors.
-    services: LabelIndex,
-    /// Pods by all their labels.
-    pod_labels: LabelIndex,
-    /// Autoscalers by kind and name of their targets.
-    scaled: LabelIndex,
-    readiness: BTreeMap<Key, bool>,
-    busy: bool,
+    jobs: Jobs,
+    all: All,
 }
 
 impl Workloads {
+    /// Controllers that have seen nothing yet; pods behave by `rules`.
     pub(super) fn new(
         controllers: Controllers,
         rules: PodRules,
@@ -100,238 +144,168 @@ impl Workloads {
         registry: &Registry,
     ) -> Self {
         Self {
-            controllers,
-            rules,
             latency,
-            queue: BTreeSet::new(),
-            timers: BTreeSet::new(),
             slots: Slots::of(registry),
-            pods: BTreeMap::new(),
-            addresses: 0,
-            node_load: BTreeMap::new(),
-            load: BTreeMap::new(),
-            services: LabelIndex::default(),
-            pod_labels: LabelIndex::default(),
-            scaled: LabelIndex::default(),
-            readiness: BTreeMap::new(),
-            busy: false,
+            jobs: Jobs::default(),
+            all: All {
+                controllers,
+                pods: Pods::new(rules),
+                autoscalers: Autoscalers::default(),
+                endpoints: Endpoints::default(),
+                added: Vec::new(),
+            },
         }
     }
 
-    /// Whether pods run here.
-    pub(super) fn runs_pods(&self) -> bool {
-        self.controllers == Controllers::All
+    /// Runs one more controller.
+    pub(super) fn add(&mut self, controller: Box<dyn Controller>) {
+        self.all.added.push(controller);
     }
 
-    pub(super) fn enqueue(&mut self, job: Job) {
-        self.queue.insert(job);
+    /// Makes pods behave by these rules from now on, also those that run.
+    pub(super) fn set_pod_rules(&mut self, cluster: &mut Cluster, rules: PodRules) {
+        let (all, mut cx) = self.at_work(cluster);
+        all.pods.set_rules(&mut cx, rules);
     }
 
-    /// Looks at something again at that time.
-    fn enqueue_at(&mut self, at: Instant, job: Job) {
-        self.timers.insert((at, job));
+    /// Makes a pod ready or not ready, whatever its rule says; `None` leaves it to the rule again.
+    pub(super) fn force_readiness(&mut self, cluster: &mut Cluster, pod: Key, ready: Option<bool>) {
+        let (all, mut cx) = self.at_work(cluster);
+        all.pods.force_readiness(&mut cx, pod, ready);
+    }
+
+    /// Sets the load on an autoscaler's target so that its current pods are used to `percent` of their requests.
+    pub(super) fn set_utilization(&mut self, cluster: &mut Cluster, autoscaler: Key, percent: f64) {
+        let (all, mut cx) = self.at_work(cluster);
+        all.autoscalers.set_utilization(&mut cx, autoscaler, percent);
+    }
+
+    /// Whether there is something to do before the next timer.
+    fn has_work(&self, cluster: &Shared) -> bool {
+        self.jobs.is_due() || cluster.lock().store.has_untaken_changes()
+    }
+
+    /// Looks at everything that is due.
+    fn pass(&mut self, cluster: &mut Cluster) {
+        let (all, mut cx) = self.at_work(cluster);
+        for change in cx.api.take_changes() {
+            all.note(&mut cx, &change);
+        }
+        for job in cx.jobs.take_due(Instant::now()) {
+            all.work(&mut cx, job);
+        }
+    }
+
+    fn at_work<'a>(&'a mut self, cluster: &'a mut Cluster) -> (&'a mut All, Context<'a>) {
+        let context = Context { api: Api::of(cluster), jobs: &mut self.jobs, slots: self.slots };
+        (&mut self.all, context)
     }
 }
 
-/// Runs the controllers until the cluster is dropped.
-pub(super) async fn run(cluster: Weak<Shared>, bell: Arc<Notify>) {
-    loop {
-        let rang = bell.notified();
-        let Some(shared) = cluster.upgrade() else { return };
-        let (pause, alarm) = {
-            let cluster = shared.lock();
-            let queued = cluster.store.has_untaken_changes() || !cluster.workloads.queue.is_empty();
-            (queued.then_some(cluster.workloads.latency), cluster.workloads.timers.first().map(|(at, _)| *at))
-        };
-        drop(shared);
-        match (pause, alarm) {
-            (Some(Duration::ZERO), _) => tokio::task::yield_now().await,
-            (Some(pause), _) => tokio::time::sleep(pause).await,
-            (None, Some(alarm)) => {
-                tokio::select! {
-                    biased;
-                    () = rang => continue,
-                    () = tokio::time::sleep_until(alarm) => {}
+/// The controllers that have a memory. The others are functions.
+struct All {
+    controllers: Controllers,
+    pods: Pods,
+    autoscalers: Autoscalers,
+    endpoints: Endpoints,
+    added: Vec<Box<dyn Controller>>,
+}
+
+impl All {
+    fn work(&mut self, cx: &mut Context<'_>, job: Job) {
+        match job {
+            Job::Finalize(id) => gc::finalize(cx, &id),
+            Job::Collect(uid) => gc::collect(cx, &uid),
+            Job::Namespace(name) => gc::end_namespace(cx, &name),
+            Job::Deployment(key) => deployment::sync(cx, &key),
+            Job::ReplicaSet(key) => replicaset::sync(cx, &key),
+            Job::DaemonSet(key) => daemonset::sync(cx, &key),
+            Job::Pod(key) => self.pods.sync(cx, &key),
+            Job::Autoscaler(key) => self.autoscalers.sync(cx, &key),
+            Job::Endpoints(key) => self.endpoints.sync(cx, &key),
+            Job::Added(number, id) => {
+                let again = self.added[number].sync(&mut cx.api, &id);
+                if let Some(pause) = again {
+                    cx.jobs.add_at(Instant::now() + pause, Job::Added(number, id));
                 }
             }
-            (None, None) => {
-                rang.await;
-                continue;
+        }
+    }
+
+    /// Puts on the list of jobs what a change concerns.
+    fn note(&mut self, cx: &mut Context<'_>, change: &Change) {
+        gc::note(cx, change);
+        for (number, controller) in self.added.iter().enumerate() {
+            if controller.watches(&change.object) {
+                cx.jobs.add(Job::Added(number, change.id.clone()));
             }
         }
-        let Some(shared) = cluster.upgrade() else { return };
-        shared.lock().pass();
-        shared.settled.notify_waiters();
-    }
-}
-
-/// The labels of an object before and after a change.
-fn labels_of(
-    change: &Change,
-    labels: impl Fn(&Object) -> BTreeMap<String, String>,
-) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let before = change.before.as_ref().map(|object| labels(object)).unwrap_or_default();
-    let after = if change.kind == ChangeKind::Deleted { BTreeMap::new() } else { labels(&change.object) };
-    (before, after)
-}
-
-impl Cluster {
-    /// Whether the controllers have nothing to do before the next timer.
-    pub(super) fn is_settled(&self) -> bool {
-        !self.store.has_untaken_changes() && self.workloads.queue.is_empty() && !self.workloads.busy
-    }
-
-    /// One look at everything that is due.
-    fn pass(&mut self) {
-        self.workloads.busy = true;
-        for change in self.store.take_changes() {
-            self.note(&change);
-        }
-        let now = Instant::now();
-        while self.workloads.timers.first().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, job)) = self.workloads.timers.pop_first() {
-                self.workloads.queue.insert(job);
-            }
-        }
-        for job in std::mem::take(&mut self.workloads.queue) {
-            self.work(job);
-        }
-        self.workloads.busy = false;
-    }
-
-    fn work(&mut self, job: Job) {
-        match job {
-            Job::Finalize(id) => self.finalize(&id),
-            Job::Collect(uid) => self.collect(&uid),
-            Job::Namespace(name) => self.end_namespace(&name),
-            Job::Deployment(key) => self.sync_deployment(&key),
-            Job::ReplicaSet(key) => self.sync_replica_set(&key),
-            Job::DaemonSet(key) => self.sync_daemon_set(&key),
-            Job::Pod(key) => self.sync_pod(&key),
-            Job::Autoscaler(key) => self.sync_autoscaler(&key),
-            Job::Endpoints(key) => self.sync_endpoints(&key),
-        }
-    }
-
-    /// Queues what a change concerns.
-    fn note(&mut self, change: &Change) {
-        self.note_garbage(change);
-        if !self.workloads.runs_pods() {
+        if self.controllers != Controllers::All {
             return;
         }
-        let slots = self.workloads.slots;
+        let slots = cx.slots;
         let key = &change.id.key;
         match change.id.bucket {
             bucket if bucket == slots.deployments => {
-                self.workloads.enqueue(Job::Deployment(key.clone()));
-                self.note_scale_target(key, "Deployment");
+                cx.jobs.add(Job::Deployment(key.clone()));
+                self.autoscalers.note_target(cx, key, "Deployment");
             }
             bucket if bucket == slots.replica_sets => {
-                self.workloads.enqueue(Job::ReplicaSet(key.clone()));
-                self.note_owner(&change.object);
+                cx.jobs.add(Job::ReplicaSet(key.clone()));
+                note_owner(cx, &change.object);
             }
-            bucket if bucket == slots.daemon_sets => self.workloads.enqueue(Job::DaemonSet(key.clone())),
-            bucket if bucket == slots.pods => self.note_pod(change),
-            bucket if bucket == slots.nodes => self.note_node(),
-            bucket if bucket == slots.autoscalers => {
-                let (before, after) = labels_of(change, |hpa| hpa::target_label(hpa.value()));
-                self.workloads.scaled.replace(key, &before, &after);
-                self.workloads.enqueue(Job::Autoscaler(key.clone()));
-            }
-            bucket if bucket == slots.services => {
-                let (before, after) =
-                    labels_of(change, |service| first(string_map(&service.value()["spec"]["selector"])));
-                self.workloads.services.replace(key, &before, &after);
-                self.workloads.enqueue(Job::Endpoints(key.clone()));
-            }
+            bucket if bucket == slots.daemon_sets => cx.jobs.add(Job::DaemonSet(key.clone())),
+            bucket if bucket == slots.pods => self.note_pod(cx, change),
+            bucket if bucket == slots.nodes => note_node(cx),
+            bucket if bucket == slots.autoscalers => self.autoscalers.note(cx, change),
+            bucket if bucket == slots.services => self.endpoints.note_service(cx, change),
             _ => {}
         }
     }
 
-    fn note_pod(&mut self, change: &Change) {
+    fn note_pod(&mut self, cx: &mut Context<'_>, change: &Change) {
         let (key, pod) = (&change.id.key, &change.object);
-        let (before, after) = labels_of(change, |pod| pod.labels().clone());
-        self.workloads.pod_labels.replace(key, &before, &after);
-        self.note_owner(pod);
+        self.endpoints.index_pod(change);
+        note_owner(cx, pod);
         if change.kind == ChangeKind::Deleted {
-            self.workloads.pods.remove(pod.uid());
-            self.workloads.readiness.remove(key);
-            let node = fields::text(&pod.value()["spec"]["nodeName"]);
-            if let Some(load) = self.workloads.node_load.get_mut(node) {
-                *load = load.saturating_sub(1);
-            }
-            self.note_owner_of_owner(pod);
+            self.pods.forget(key, pod);
+            note_owner_of_owner(cx, pod);
         } else {
-            self.workloads.enqueue(Job::Pod(key.clone()));
+            cx.jobs.add(Job::Pod(key.clone()));
         }
-        self.note_endpoints(change);
+        self.endpoints.note_pod(cx, change);
     }
+}
 
-    /// A node came, went or changed: pods may find a place, or a place its pod.
-    fn note_node(&mut self) {
-        let slots = self.workloads.slots;
-        let sets = self.store.list(slots.daemon_sets, None, None).map(|(key, _)| Job::DaemonSet(key.clone()));
-        let homeless = self
-            .store
-            .list(slots.pods, None, None)
-            .filter(|(_, pod)| !pod.value()["spec"]["nodeName"].is_string());
-        let jobs: Vec<Job> = sets.chain(homeless.map(|(key, _)| Job::Pod(key.clone()))).collect();
-        self.workloads.queue.extend(jobs);
+/// After a node came, went or changed: pods without a node may find one now, and DaemonSets have other nodes.
+fn note_node(cx: &mut Context<'_>) {
+    for (key, _) in cx.api.list(cx.slots.daemon_sets) {
+        cx.jobs.add(Job::DaemonSet(key.clone()));
     }
-
-    /// Queues the workload that made this object.
-    fn note_owner(&mut self, object: &Object) {
-        let Some(owner) = fields::controller(object.value()) else { return };
-        let namespace = Self::metadata(object.value(), "namespace");
-        let key = Key::new(namespace, fields::text(&owner["name"]));
-        match fields::text(&owner["kind"]) {
-            "Deployment" => self.workloads.enqueue(Job::Deployment(key)),
-            "ReplicaSet" => self.workloads.enqueue(Job::ReplicaSet(key)),
-            "DaemonSet" => self.workloads.enqueue(Job::DaemonSet(key)),
-            _ => {}
+    for (key, pod) in cx.api.list(cx.slots.pods) {
+        if !pod.value()["spec"]["nodeName"].is_string() {
+            cx.jobs.add(Job::Pod(key.clone()));
         }
     }
+}
 
-    /// Queues the Deployment of a pod that is gone: a recreation waits for it.
-    fn note_owner_of_owner(&mut self, pod: &Object) {
-        let owner = fields::controller(pod.value()).map(|owner| fields::text(&owner["uid"]));
-        if let Some(set) = owner.and_then(|uid| self.store.by_uid(uid)).map(|(_, set)| set.clone()) {
-            self.note_owner(&set);
-        }
+/// Looks again at the workload that made this object.
+fn note_owner(cx: &mut Context<'_>, object: &Object) {
+    let Some(owner) = fields::controller(object.value()) else { return };
+    let namespace = fields::metadata(object.value(), "namespace");
+    let key = Key::new(namespace, fields::text(&owner["name"]));
+    match fields::text(&owner["kind"]) {
+        "Deployment" => cx.jobs.add(Job::Deployment(key)),
+        "ReplicaSet" => cx.jobs.add(Job::ReplicaSet(key)),
+        "DaemonSet" => cx.jobs.add(Job::DaemonSet(key)),
+        _ => {}
     }
+}
 
-    /// The built-in resource that is kept in this bucket, and one of its objects.
-    fn target(&self, served: &Arc<Served>, key: &Key) -> Target {
-        Target { served: served.clone(), key: key.clone() }
-    }
-
-    /// Writes the status of an object, if it differs.
-    fn write_status(&mut self, id: &ObjectId, status: Value) {
-        let Some(object) = self.object(id).filter(|o| o.value()["status"] != status) else { return };
-        let mut value = object.value().clone();
-        value["status"] = status;
-        self.write_back(id, value);
-    }
-
-    /// Replaces an object.
-    pub(super) fn write_back(&mut self, id: &ObjectId, value: Value) {
-        if let Some(served) = self.registry.in_bucket(id.bucket).cloned() {
-            let target = self.target(&served, &id.key);
-            self.write(&target, Part::Main, value);
-        }
-    }
-
-    /// Creates an object of a controller; it may be there already or be refused, then nothing happens.
-    fn spawn(&mut self, kind: &str, namespace: &str, value: Value) -> Option<Arc<Object>> {
-        let served = self.registry.named(kind)?.clone();
-        let mut writer = Writer::named("kube-controller-manager");
-        writer.whole = true;
-        match self.create(&served, namespace, value, &writer) {
-            Ok(outcome) => Some(outcome.object),
-            Err(why) => {
-                tracing::debug!(kind, namespace, %why, "the embedded cluster refused an object of its own controllers");
-                None
-            }
-        }
+/// Looks again at the Deployment of a pod that is gone: a recreation waits for it.
+fn note_owner_of_owner(cx: &mut Context<'_>, pod: &Object) {
+    let owner = fields::controller(pod.value()).map(|owner| fields::text(&owner["uid"]));
+    if let Some(set) = owner.and_then(|uid| cx.api.by_uid(uid)).map(|(_, set)| set.clone()) {
+        note_owner(cx, &set);
     }
 }

@@ -1,20 +1,20 @@
-//! The life of a pod: scheduled, started, ready, crashing, stopped; by the rules, on tokio's clock.
+//! The life of a pod: it is placed on a node, starts, becomes ready, crashes and stops, as the rules say and on tokio's
+//! clock.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fields::{condition, int, list, text};
-use super::{Job, PodBehaviour, PodFacts};
-use crate::clock::stamp;
-use crate::cluster::Cluster;
+use super::fields::{condition, int, list, metadata, text};
+use super::jobs::{Context, Job};
+use super::{PodBehaviour, PodFacts, PodRules};
 use crate::store::{Key, Object, ObjectId, string_map};
-use crate::write::{Part, Target};
 
 /// What the node knows of a pod that it runs.
 #[derive(Clone, Debug)]
-pub struct PodRun {
+struct PodRun {
     ip: String,
     started: String,
     containers: Vec<ContainerRun>,
@@ -45,27 +45,52 @@ enum State {
 const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 
-impl Cluster {
-    pub(super) fn sync_pod(&mut self, key: &Key) {
-        let id = ObjectId { bucket: self.workloads.slots.pods, key: key.clone() };
-        let Some(pod) = self.object(&id).cloned() else { return };
+/// The scheduler, and the kubelet of every node.
+pub struct Pods {
+    rules: PodRules,
+    /// What the nodes know of their pods, by the pod's uid.
+    runs: BTreeMap<String, PodRun>,
+    /// How many addresses were given out.
+    addresses: u32,
+    /// How many pods each node was given.
+    node_load: BTreeMap<String, u32>,
+    /// Pods that were made ready or not ready from outside.
+    readiness: BTreeMap<Key, bool>,
+}
+
+impl Pods {
+    /// A scheduler that has placed nothing yet; containers behave by `rules`.
+    pub fn new(rules: PodRules) -> Self {
+        Self {
+            rules,
+            runs: BTreeMap::new(),
+            addresses: 0,
+            node_load: BTreeMap::new(),
+            readiness: BTreeMap::new(),
+        }
+    }
+
+    /// Brings a pod one step further: placed, started, ready, stopped.
+    pub fn sync(&mut self, cx: &mut Context<'_>, key: &Key) {
+        let id = ObjectId { bucket: cx.slots.pods, key: key.clone() };
+        let Some(pod) = cx.api.object(&id).cloned() else { return };
         if matches!(text(&pod.value()["status"]["phase"]), "Succeeded" | "Failed") {
             return;
         }
         if pod.is_terminating() {
-            return self.stop(&id, &pod);
+            return self.stop(cx, &id, &pod);
         }
         if !pod.value()["spec"]["nodeName"].is_string() {
-            return self.schedule(&id, &pod);
+            return self.schedule(cx, &id, &pod);
         }
         let behaviours = self.behaviours(&pod);
-        if !self.workloads.pods.contains_key(pod.uid()) {
-            let run = self.start(&pod);
-            self.workloads.pods.insert(pod.uid().to_owned(), run);
+        if !self.runs.contains_key(pod.uid()) {
+            let run = self.start(cx, &pod);
+            self.runs.insert(pod.uid().to_owned(), run);
         }
         let now = Instant::now();
-        let (now_stamp, forced) = (self.clock.stamp(), self.workloads.readiness.get(key).copied());
-        let Some(run) = self.workloads.pods.get_mut(pod.uid()) else { return };
+        let (now_stamp, forced) = (cx.api.stamp(), self.readiness.get(key).copied());
+        let Some(run) = self.runs.get_mut(pod.uid()) else { return };
         for (container, behaviour) in run.containers.iter_mut().zip(&behaviours) {
             container.advance(behaviour, now, &now_stamp);
         }
@@ -76,38 +101,38 @@ impl Cluster {
             .zip(&behaviours)
             .filter_map(|(container, behaviour)| container.next_change(behaviour, now));
         if let Some(at) = wakes.min() {
-            self.workloads.enqueue_at(at, Job::Pod(key.clone()));
+            cx.jobs.add_at(at, Job::Pod(key.clone()));
         }
         let status = run.status(pod.value(), &behaviours, forced, now, &now_stamp);
-        self.write_status(&id, status);
+        cx.api.update_status(&id, status);
     }
 
     /// Puts a pod on a node: the one with the fewest pods.
-    fn schedule(&mut self, id: &ObjectId, pod: &Object) {
-        let slots = self.workloads.slots;
+    fn schedule(&mut self, cx: &mut Context<'_>, id: &ObjectId, pod: &Object) {
+        let slots = cx.slots;
         let selector = string_map(&pod.value()["spec"]["nodeSelector"]);
         let fits = |node: &Object| {
             let cordoned = node.value()["spec"]["unschedulable"] == true;
             !cordoned && selector.iter().all(|(k, v)| node.labels().get(k) == Some(v))
         };
-        let nodes = self.store.list(slots.nodes, None, None).filter(|(_, node)| fits(node));
-        let load = |name: &str| self.workloads.node_load.get(name).copied().unwrap_or(0);
+        let nodes = cx.api.list(slots.nodes).filter(|(_, node)| fits(node));
+        let load = |name: &str| self.node_load.get(name).copied().unwrap_or(0);
         let chosen = nodes.map(|(key, _)| key.name.clone()).min_by_key(|name| (load(name), name.clone()));
         let told = condition(&pod.value()["status"], "PodScheduled").is_some();
         if chosen.is_none() && told {
             return;
         }
         let mut value = pod.value().clone();
-        let now = self.clock.stamp();
+        let now = cx.api.stamp();
         match chosen {
             Some(node) => {
-                *self.workloads.node_load.entry(node.to_string()).or_insert(0) += 1;
+                *self.node_load.entry(node.to_string()).or_insert(0) += 1;
                 value["spec"]["nodeName"] = json!(&*node);
                 value["status"]["conditions"] =
                     json!([{"type": "PodScheduled", "status": "True", "lastTransitionTime": now}]);
             }
             None => {
-                let total = self.store.list(slots.nodes, None, None).count();
+                let total = cx.api.list(slots.nodes).count();
                 value["status"]["conditions"] = json!([{
                     "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": now,
                     "message": format!("0/{total} nodes are available: {total} node(s) didn't match Pod's node affinity/selector."),
@@ -116,12 +141,12 @@ impl Cluster {
         }
         value["status"]["phase"] = json!("Pending");
         value["status"]["qosClass"] = json!("BestEffort");
-        self.write_back(id, value);
+        cx.api.update(id, value);
     }
 
-    fn start(&mut self, pod: &Object) -> PodRun {
-        let n = self.workloads.addresses + 1;
-        self.workloads.addresses = n;
+    fn start(&mut self, cx: &Context<'_>, pod: &Object) -> PodRun {
+        let n = self.addresses + 1;
+        self.addresses = n;
         let container = ContainerRun {
             state: State::Creating,
             until: None,
@@ -132,7 +157,7 @@ impl Cluster {
         };
         PodRun {
             ip: format!("10.244.{}.{}", (n / 250) % 256, n % 250 + 1),
-            started: stamp(self.clock.now()),
+            started: cx.api.stamp(),
             containers: vec![container; list(&pod.value()["spec"]["containers"]).len()],
             stopping: None,
         }
@@ -141,53 +166,60 @@ impl Cluster {
     fn behaviours(&self, pod: &Object) -> Vec<PodBehaviour> {
         let value = pod.value();
         let facts = |container: &Value| PodFacts {
-            namespace: Self::metadata(value, "namespace").to_owned(),
-            pod: Self::metadata(value, "name").to_owned(),
+            namespace: metadata(value, "namespace").to_owned(),
+            pod: metadata(value, "name").to_owned(),
             labels: pod.labels().clone(),
             container: text(&container["name"]).to_owned(),
             image: text(&container["image"]).to_owned(),
             node: text(&value["spec"]["nodeName"]).to_owned(),
         };
-        list(&value["spec"]["containers"]).iter().map(|c| self.workloads.rules.behaviour(&facts(c))).collect()
+        list(&value["spec"]["containers"]).iter().map(|c| self.rules.behaviour(&facts(c))).collect()
     }
 
     /// Lets a deleted pod go once its containers have stopped.
-    fn stop(&mut self, id: &ObjectId, pod: &Object) {
+    fn stop(&mut self, cx: &mut Context<'_>, id: &ObjectId, pod: &Object) {
         let now = Instant::now();
         let grace = Duration::from_secs(
             u64::try_from(int(&pod.value()["metadata"]["deletionGracePeriodSeconds"])).unwrap_or(0),
         );
         let stop = self.behaviours(pod).iter().map(|b| b.stop).max().unwrap_or_default().min(grace);
-        let due = match self.workloads.pods.get_mut(pod.uid()) {
+        let due = match self.runs.get_mut(pod.uid()) {
             Some(run) => *run.stopping.get_or_insert(now + stop),
             None => now,
         };
         if due > now {
-            self.workloads.enqueue_at(due, Job::Pod(id.key.clone()));
+            cx.jobs.add_at(due, Job::Pod(id.key.clone()));
             return;
         }
-        let Some(served) = self.registry.in_bucket(id.bucket).cloned() else { return };
         let mut value = pod.value().clone();
         value["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-        self.write(&Target { served, key: id.key.clone() }, Part::Main, value);
+        cx.api.update(id, value);
     }
 
-    /// Looks at all pods again: the rules have changed.
-    pub(crate) fn recheck_pods(&mut self) {
-        let keys: Vec<Key> =
-            self.store.list(self.workloads.slots.pods, None, None).map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.workloads.enqueue(Job::Pod(key));
+    /// Makes pods behave by these rules from now on, also those that run.
+    pub fn set_rules(&mut self, cx: &mut Context<'_>, rules: PodRules) {
+        self.rules = rules;
+        for (key, _) in cx.api.list(cx.slots.pods) {
+            cx.jobs.add(Job::Pod(key.clone()));
         }
     }
 
     /// Makes a pod ready or not ready, whatever its rule says; `None` leaves it to the rule again.
-    pub(crate) fn force_readiness(&mut self, key: Key, ready: Option<bool>) {
+    pub fn force_readiness(&mut self, cx: &mut Context<'_>, key: Key, ready: Option<bool>) {
         match ready {
-            Some(ready) => drop(self.workloads.readiness.insert(key.clone(), ready)),
-            None => drop(self.workloads.readiness.remove(&key)),
+            Some(ready) => drop(self.readiness.insert(key.clone(), ready)),
+            None => drop(self.readiness.remove(&key)),
         }
-        self.workloads.enqueue(Job::Pod(key));
+        cx.jobs.add(Job::Pod(key));
+    }
+
+    /// Forgets a pod that is gone.
+    pub fn forget(&mut self, key: &Key, pod: &Object) {
+        self.runs.remove(pod.uid());
+        self.readiness.remove(key);
+        if let Some(load) = self.node_load.get_mut(text(&pod.value()["spec"]["nodeName"])) {
+            *load = load.saturating_sub(1);
+        }
     }
 }
 

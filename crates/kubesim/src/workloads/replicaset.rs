@@ -6,82 +6,75 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Job;
-use super::fields::{condition, int, is_ready, owned_by, text, time, without_zeros};
-use crate::cluster::Cluster;
+use super::fields::{condition, int, is_ready, metadata, owned_by, text, time, without_zeros};
+use super::jobs::{Context, Job};
 use crate::store::{Key, Object, ObjectId};
-use crate::write::{DeleteOptions, Propagation, Target};
 
-impl Cluster {
-    pub(super) fn sync_replica_set(&mut self, key: &Key) {
-        let slots = self.workloads.slots;
-        let id = ObjectId { bucket: slots.replica_sets, key: key.clone() };
-        let Some(set) = self.object(&id).cloned() else { return };
-        let spec = &set.value()["spec"];
-        let wanted = usize::try_from(int(&spec["replicas"])).unwrap_or(0);
-        let mut pods: Vec<Arc<Object>> = self
-            .store
-            .owned(set.uid(), slots.pods)
-            .map(|(_, pod)| pod.clone())
-            .filter(|pod| is_active(pod))
-            .collect();
-        if !set.is_terminating() {
-            if pods.len() > wanted {
-                pods.sort_by_cached_key(|pod| value_of(pod));
-                for pod in pods.drain(..pods.len() - wanted) {
-                    self.stop_pod(&pod);
-                }
-            }
-            for _ in pods.len()..wanted {
-                let pod = pod_of(&set, &spec["template"]);
-                pods.extend(self.spawn("v1/Pod", &key.namespace, pod));
+/// Creates or stops pods until a ReplicaSet has as many as it wants, and writes its status.
+pub fn sync(cx: &mut Context<'_>, key: &Key) {
+    let slots = cx.slots;
+    let id = ObjectId { bucket: slots.replica_sets, key: key.clone() };
+    let Some(set) = cx.api.object(&id).cloned() else { return };
+    let spec = &set.value()["spec"];
+    let wanted = usize::try_from(int(&spec["replicas"])).unwrap_or(0);
+    let mut pods: Vec<Arc<Object>> = cx
+        .api
+        .owned(set.uid(), slots.pods)
+        .map(|(_, pod)| pod.clone())
+        .filter(|pod| is_active(pod))
+        .collect();
+    if !set.is_terminating() {
+        if pods.len() > wanted {
+            pods.sort_by_cached_key(|pod| value_of(pod));
+            for pod in pods.drain(..pods.len() - wanted) {
+                stop_pod(cx, &pod);
             }
         }
-        let minimum = int(&spec["minReadySeconds"]);
-        let available = self.count_available(&pods, minimum, &Job::ReplicaSet(key.clone()));
-        let ready = pods.iter().filter(|pod| is_ready(pod.value())).count();
-        let mut status = without_zeros(json!({
-            "fullyLabeledReplicas": pods.len(),
-            "readyReplicas": ready,
-            "availableReplicas": available,
-            "observedGeneration": set.value()["metadata"]["generation"],
-        }));
-        status["replicas"] = json!(pods.len());
-        let leaving = self.store.owned(set.uid(), slots.pods).filter(|(_, pod)| pod.is_terminating()).count();
-        status["terminatingReplicas"] = json!(leaving);
-        self.write_status(&id, status);
-    }
-
-    /// How many have been ready for long enough; asks to be woken when the next one will have been.
-    pub(super) fn count_available(&mut self, pods: &[Arc<Object>], minimum: i64, job: &Job) -> usize {
-        let now = self.clock.now();
-        let mut available = 0;
-        for pod in pods.iter().filter(|pod| is_ready(pod.value())) {
-            let since =
-                condition(&pod.value()["status"], "Ready").and_then(|c| time(&c["lastTransitionTime"]));
-            match since.map(|since| since + TimeDelta::seconds(minimum)) {
-                Some(due) if minimum > 0 && due > now => {
-                    let pause = (due - now).to_std().unwrap_or_default();
-                    self.workloads.enqueue_at(Instant::now() + pause, job.clone());
-                }
-                _ => available += 1,
-            }
+        for _ in pods.len()..wanted {
+            let pod = pod_of(&set, &spec["template"]);
+            pods.extend(cx.api.create("v1/Pod", &key.namespace, pod));
         }
-        available
     }
+    let minimum = int(&spec["minReadySeconds"]);
+    let available = count_available(cx, &pods, minimum, &Job::ReplicaSet(key.clone()));
+    let ready = pods.iter().filter(|pod| is_ready(pod.value())).count();
+    let mut status = without_zeros(json!({
+        "fullyLabeledReplicas": pods.len(),
+        "readyReplicas": ready,
+        "availableReplicas": available,
+        "observedGeneration": set.value()["metadata"]["generation"],
+    }));
+    status["replicas"] = json!(pods.len());
+    let leaving = cx.api.owned(set.uid(), slots.pods).filter(|(_, pod)| pod.is_terminating()).count();
+    status["terminatingReplicas"] = json!(leaving);
+    cx.api.update_status(&id, status);
+}
 
-    /// Deletes a pod, gracefully.
-    pub(super) fn stop_pod(&mut self, pod: &Object) {
-        let Some(served) = self.registry.in_bucket(self.workloads.slots.pods).cloned() else { return };
-        let key = Key::new(Self::metadata(pod.value(), "namespace"), Self::metadata(pod.value(), "name"));
-        let options =
-            DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-        let _ = self.delete(&Target { served, key }, &options);
+/// How many pods have been ready for `minimum` seconds. `job` comes back when the next one has been.
+pub fn count_available(cx: &mut Context<'_>, pods: &[Arc<Object>], minimum: i64, job: &Job) -> usize {
+    let now = cx.api.now();
+    let mut available = 0;
+    for pod in pods.iter().filter(|pod| is_ready(pod.value())) {
+        let since = condition(&pod.value()["status"], "Ready").and_then(|c| time(&c["lastTransitionTime"]));
+        match since.map(|since| since + TimeDelta::seconds(minimum)) {
+            Some(due) if minimum > 0 && due > now => {
+                let pause = (due - now).to_std().unwrap_or_default();
+                cx.jobs.add_at(Instant::now() + pause, job.clone());
+            }
+            _ => available += 1,
+        }
     }
+    available
+}
+
+/// Deletes a pod, gracefully.
+pub fn stop_pod(cx: &mut Context<'_>, pod: &Object) {
+    let key = Key::new(metadata(pod.value(), "namespace"), metadata(pod.value(), "name"));
+    cx.api.delete(&ObjectId { bucket: cx.slots.pods, key });
 }
 
 /// Whether a pod counts: it runs or may yet run.
-pub(super) fn is_active(pod: &Object) -> bool {
+pub fn is_active(pod: &Object) -> bool {
     !pod.is_terminating() && !matches!(text(&pod.value()["status"]["phase"]), "Succeeded" | "Failed")
 }
 
@@ -102,7 +95,7 @@ fn value_of(pod: &Object) -> impl Ord + use<> {
 }
 
 /// A pod of a workload's template.
-pub(super) fn pod_of(owner: &Object, template: &Value) -> Value {
+pub fn pod_of(owner: &Object, template: &Value) -> Value {
     let meta = &owner.value()["metadata"];
     let mut metadata = json!({
         "generateName": format!("{}-", text(&meta["name"])),

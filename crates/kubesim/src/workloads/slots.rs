@@ -1,4 +1,4 @@
-//! The buckets that the controllers know by heart.
+//! The buckets that the controllers use all the time.
 
 use crate::registry::Registry;
 use crate::store::BucketId;
@@ -6,6 +6,7 @@ use crate::store::BucketId;
 /// Where the objects of the built-in workloads are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Slots {
+    pub namespaces: BucketId,
     pub deployments: BucketId,
     pub replica_sets: BucketId,
     pub daemon_sets: BucketId,
@@ -24,6 +25,7 @@ impl Slots {
             registry.bucket(group, plural).expect("the built-in resources are registered first")
         };
         Self {
+            namespaces: slot("", "namespaces"),
             deployments: slot("apps", "deployments"),
             replica_sets: slot("apps", "replicasets"),
             daemon_sets: slot("apps", "daemonsets"),

@@ -141,7 +141,7 @@ impl Cluster {
     fn grace(&self, served: &Served, object: &Object, asked: Option<i64>) -> i64 {
         let value = object.value();
         let runs = served.is("", "Pod")
-            && self.workloads.runs_pods()
+            && self.runs_pods
             && value["spec"]["nodeName"].is_string()
             && !matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
         match runs {
