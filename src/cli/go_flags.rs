@@ -51,6 +51,8 @@ pub struct ControllerFlags {
     pub leader_election_namespace: String,
     pub enable_config_tracking: bool,
     pub cluster_name: String,
+    /// In percent.
+    pub min_serving_capacity: i64,
     pub no_cross_namespace_refs: bool,
     pub version: bool,
     /// To be logged once there is a log: what was understood another way than it may have been meant.
@@ -122,6 +124,7 @@ impl ControllerFlags {
             selector_labels: self.selector_labels.clone(),
             include_label_prefixes: self.include_label_prefixes.clone(),
             config_tracking: self.enable_config_tracking,
+            serving_capacity: u32::try_from(self.min_serving_capacity.clamp(0, 100)).unwrap_or(0),
         }
     }
 
@@ -176,6 +179,7 @@ impl ControllerFlags {
             leader_election_namespace: String::new(),
             enable_config_tracking: false,
             cluster_name: String::new(),
+            min_serving_capacity: 0,
             no_cross_namespace_refs: false,
             version: false,
             warnings: Vec::new(),

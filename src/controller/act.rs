@@ -182,6 +182,7 @@ impl Writer<'_> {
             Effect::CreatePrimary => workload
                 .create_primary(release, settings, objects, &self.ids.uuid())
                 .map_err(|error| refused(&error)),
+            Effect::RebuildPrimary => Ok(scene.lost_primary.iter().map(|(id, was)| again(id, was)).collect()),
             Effect::Scaler => {
                 workload.reconcile_scaler(release, settings, objects, true).map_err(|error| refused(&error))
             }
@@ -256,6 +257,18 @@ impl Writer<'_> {
             Api::namespaced_with(client, &id.namespace, &resource)
         }
     }
+}
+
+/// Creates an object as it was when it was last seen.
+fn again(id: &ObjectId, was: &Value) -> Write {
+    let mut object = was.clone();
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    let metadata = object["metadata"].as_object().cloned().unwrap_or_default();
+    let kept = ["name", "namespace", "labels", "annotations", "ownerReferences"];
+    object["metadata"] = metadata.into_iter().filter(|(field, _)| kept.contains(&field.as_str())).collect();
+    Write::Create { id: id.clone(), object }
 }
 
 /// What of `wanted` the cluster did not keep.

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::model::by_hand::REQUEST;
 use crate::model::object::{Kind, ObjectId};
+use crate::router::endpoints::{self, ENDPOINT_SLICE, SIDE};
 use crate::workload::config;
 
 use super::backoff;
@@ -117,6 +118,19 @@ impl Caches {
         those.map(|((_, name), object)| (kind.at(namespace, name), Arc::clone(object))).collect()
     }
 
+    /// What is kept of the EndpointSlices of a Service.
+    pub fn slices(&self, namespace: &str, service: &str) -> Vec<Arc<Value>> {
+        let kinds = self.shared.kinds();
+        let Some(cache) = kinds.get(&ENDPOINT_SLICE) else { return Vec::new() };
+        let prefix = format!("{service}/");
+        let from = (namespace.to_owned(), prefix.clone());
+        let those = cache.objects.range(from..);
+        those
+            .take_while(|((of, name), _)| of == namespace && name.starts_with(&prefix))
+            .map(|(_, slice)| Arc::clone(slice))
+            .collect()
+    }
+
     /// The client for objects of `kind`.
     pub fn client(&self, kind: Kind) -> &kube::Client {
         self.shared.client(kind)
@@ -144,16 +158,21 @@ impl Store {
 
     fn put(&self, kind: Kind, object: DynamicObject) {
         let Some((key, value)) = kept(kind, object) else { return };
-        let id = kind.at(&key.0, &key.1);
+        let id = noticed_as(kind, &key);
+        let mut same = false;
         if let Some(cache) = self.kinds().get_mut(&kind) {
-            cache.objects.insert(key, value);
+            let before = cache.objects.insert(key, Arc::clone(&value));
+            // Much changes in a slice that says nothing about who is ready.
+            same = kind == ENDPOINT_SLICE && before.is_some_and(|before| before == value);
         }
-        self.notice(Noticed::Object(id));
+        if !same {
+            self.notice(Noticed::Object(id));
+        }
     }
 
     fn remove(&self, kind: Kind, object: DynamicObject) {
-        let Some((key, _)) = plain(object) else { return };
-        let id = kind.at(&key.0, &key.1);
+        let Some((key, _)) = kept(kind, object) else { return };
+        let id = noticed_as(kind, &key);
         if let Some(cache) = self.kinds().get_mut(&kind) {
             cache.objects.remove(&key);
         }
@@ -177,8 +196,8 @@ impl Store {
         );
         cache.state = State::Ready;
         drop(kinds);
-        for (namespace, name) in changed {
-            self.notice(Noticed::Object(kind.at(&namespace, &name)));
+        for key in changed {
+            self.notice(Noticed::Object(noticed_as(kind, &key)));
         }
         if first {
             self.notice(Noticed::Kind(kind));
@@ -209,7 +228,12 @@ async fn watch(shared: Arc<Store>, kind: Kind) {
         Api::namespaced_with(client, &shared.namespace, &resource)
     };
     // Long watches: at rest they are the only requests there are (P8).
-    let mut events = watcher(api, watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+    if kind == ENDPOINT_SLICE {
+        // Those of the Services of Canaries, not of the whole cluster.
+        config = config.labels(SIDE);
+    }
+    let mut events = watcher(api, config).boxed();
     let mut fresh = BTreeMap::new();
     let mut failures = 0;
     while let Some(event) = events.next().await {
@@ -267,9 +291,25 @@ pub fn plain(mut object: DynamicObject) -> Option<((String, String), Arc<Value>)
     serde_json::to_value(object).ok().map(|value| (key, Arc::new(value)))
 }
 
-/// What is kept of a watched object: of ConfigMaps and Secrets no contents, only their checksum.
+/// The name under which a change of an object is told: that of the Service for its slices, of which nobody knows the
+/// names beforehand.
+fn noticed_as(kind: Kind, (namespace, name): &(String, String)) -> ObjectId {
+    let name = match kind {
+        ENDPOINT_SLICE => name.split('/').next().unwrap_or_default(),
+        _ => name,
+    };
+    kind.at(namespace, name)
+}
+
+/// What is kept of a watched object: of ConfigMaps and Secrets no contents, only their checksum; of EndpointSlices who
+/// is ready, under the name of their Service.
 fn kept(kind: Kind, object: DynamicObject) -> Option<((String, String), Arc<Value>)> {
     let (key, value) = plain(object)?;
+    if kind == ENDPOINT_SLICE {
+        let service = endpoints::service_of(&value)?;
+        let key = (key.0, format!("{service}/{}", key.1));
+        return Some((key, Arc::new(endpoints::reduced(&value))));
+    }
     let reduce = config::KINDS.contains(&kind);
     Some((key, if reduce { Arc::new(config::reduced(&value)) } else { value }))
 }

@@ -1,11 +1,13 @@
 //! What is remembered of a Canary between two looks, beside its status: nothing that must survive a restart.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::model::object::ObjectId;
+use crate::model::release::Release;
 use crate::rollout::{Answers, Event};
 
 /// The memory that this process keeps of one Canary.
@@ -26,6 +28,12 @@ pub struct Memory {
     pub published_events: Vec<Event>,
     /// The time when they were published: others for the same wait follow at the earliest an interval later.
     pub events_published_at: Option<DateTime<Utc>>,
+    /// The release as it was last read from a manifest that could be used.
+    pub usable: Option<Box<Release>>,
+    /// The primary as it was last seen.
+    pub primary: Option<(ObjectId, Arc<Value>)>,
+    /// The time since which a Service does not lead to the pods that its workload calls ready.
+    pub endpoints_behind_since: Option<DateTime<Utc>>,
     /// What we wrote and have not seen in the caches yet.
     written: BTreeMap<ObjectId, Written>,
     /// Name of the Service that it last had.
@@ -54,7 +62,7 @@ impl Memory {
     /// must wait if there is something left: it would be taken on objects from before our own writes.
     pub fn unseen(
         &mut self,
-        cached: impl Fn(&ObjectId) -> Option<std::sync::Arc<Value>>,
+        cached: impl Fn(&ObjectId) -> Option<Arc<Value>>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         self.written.retain(|id, written| {
@@ -82,8 +90,6 @@ const PATIENCE: TimeDelta = TimeDelta::seconds(10);
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use chrono::TimeZone;
     use serde_json::json;
 

@@ -13,8 +13,9 @@ use crate::model::by_hand::Request;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
 use crate::model::release::{Problem, Reading, Release, Settings};
 use crate::model::traffic::{RouteState, RouteWish};
-use crate::model::workload::{Presence, TargetShape, is_own_revision};
-use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
+use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape, is_own_revision};
+use crate::rollout::{Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
+use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
@@ -38,6 +39,8 @@ pub struct Unusable {
     pub object: Arc<Value>,
     pub status: CanaryStatus,
     pub problems: Vec<Problem>,
+    /// What can be seen of it all the same: its traffic has to be kept safe. `None` for one that has none of its own.
+    pub seen: Option<Box<Observed>>,
 }
 
 /// A snapshot together with the objects that it was made of: a plan is decided on the snapshot and carried out on the
@@ -55,6 +58,8 @@ pub struct Scene {
     pub objects: Objects,
     pub workload: &'static dyn Workload,
     pub router: &'static dyn Router,
+    /// The primary as it was when it was last seen, if it is gone.
+    pub lost_primary: Option<(ObjectId, Arc<Value>)>,
 }
 
 /// Looks at the Canary `id`: finds it, reads its manifest, gathers the objects around it, and describes all of them in
@@ -83,9 +88,15 @@ fn look(
     now: DateTime<Utc>,
 ) -> Look<Observed> {
     let object = find(caches, id, memory, now)?;
-    let manifest = understand(caches, settings, object, memory)?;
+    let (manifest, problems) = understand(caches, settings, object, memory)?;
     let surroundings = gather(caches, settings, &manifest, memory)?;
-    ControlFlow::Continue(describe(settings, manifest, surroundings, memory, now))
+    let observed = describe(settings, manifest, surroundings, memory, now);
+    if problems.is_empty() {
+        return ControlFlow::Continue(observed);
+    }
+    let (object, status) = (Arc::clone(&observed.scene.canary), observed.snapshot.status.clone());
+    let seen = Some(Box::new(observed));
+    ControlFlow::Break(Observation::Unusable(Box::new(Unusable { object, status, problems, seen })))
 }
 
 /// The Canary, from after our own last writes.
@@ -114,21 +125,28 @@ struct Manifest {
     router: &'static dyn Router,
 }
 
-/// Reads the manifest, and finds who translates between the release and the cluster.
+/// Reads the manifest, and finds who translates between the release and the cluster. With problems it is refused, and
+/// the release is what was last usable, or all that can be read.
 fn understand(
     caches: &Caches,
     settings: &Settings,
     object: Arc<Value>,
     memory: &mut Memory,
-) -> Look<Manifest> {
+) -> Look<(Manifest, Vec<Problem>)> {
     let status = status_of(&object, memory);
     let reading = reading(&object, settings);
     let unusable = |object, status, problems| {
-        ControlFlow::Break(Observation::Unusable(Box::new(Unusable { object, status, problems })))
+        ControlFlow::Break(Observation::Unusable(Box::new(Unusable { object, status, problems, seen: None })))
     };
-    let release = match reading.release {
-        Ok(release) => *release,
-        Err(problems) => return unusable(object, status, problems),
+    let (release, problems) = match reading.release {
+        Ok(release) => {
+            memory.usable = Some(release.clone());
+            (*release, Vec::new())
+        }
+        Err(problems) => match memory.usable.clone().or(reading.refused) {
+            Some(release) => (*release, problems),
+            None => return unusable(object, status, problems),
+        },
     };
     if let Some((rival, problem)) = rival(caches, &release, &object) {
         memory.reads = vec![rival];
@@ -140,11 +158,12 @@ fn understand(
         || router::registry::router(Provider::Kubernetes).filter(|_| lifecycle(&object).deleting);
     let Some(router) = known.or_else(nothing_to_revert) else {
         let text = router::registry::not_built(release.provider);
-        return unusable(object, status, vec![problem("spec.provider", &text)]);
+        let problem = problem("spec.provider", &text);
+        return unusable(object, status, if problems.is_empty() { vec![problem] } else { problems });
     };
     let workload = workload::registry::workload(release.target.kind);
     let warnings = reading.warnings;
-    ControlFlow::Continue(Manifest { object, status, release, warnings, workload, router })
+    ControlFlow::Continue((Manifest { object, status, release, warnings, workload, router }, problems))
 }
 
 fn reading(canary: &Value, settings: &Settings) -> Reading {
@@ -156,6 +175,7 @@ fn reading(canary: &Value, settings: &Settings) -> Reading {
         Err(error) => Reading {
             release: Err(vec![Problem { field: error.field, message: error.message }]),
             warnings: Vec::new(),
+            refused: None,
         },
     }
 }
@@ -165,6 +185,8 @@ struct Surroundings {
     objects: Objects,
     /// The kind that the API refuses to show, and its words.
     refused: Option<String>,
+    /// The pods that would answer for primary and canary.
+    endpoints: Endpoints,
 }
 
 /// Gathers all objects that the release looks at; those whose names stand in others come after these.
@@ -176,7 +198,8 @@ fn gather(
 ) -> Look<Surroundings> {
     let Manifest { release, workload, router, .. } = manifest;
     let mut reads = reads(release, *workload, *router);
-    let mut around = Surroundings { objects: Objects::default(), refused: None };
+    let mut around =
+        Surroundings { objects: Objects::default(), refused: None, endpoints: Endpoints::default() };
     let unwatchable = |kind: Kind, why: &str| Some(format!("{} cannot be watched: {why}", kind.kind));
     for kind in reads.iter().map(|id| id.kind) {
         match caches.state(kind) {
@@ -205,7 +228,18 @@ fn gather(
     let tracked =
         if settings.config_tracking { workload.config_reads(release, &around.objects) } else { Vec::new() };
     reads.extend(tracked.iter().cloned());
+    let sides = [services::Side::Primary, services::Side::Canary].map(|side| services::id(release, side));
+    reads.extend(sides.iter().map(|service| ENDPOINT_SLICE.at(&service.namespace, &service.name)));
     memory.reads = reads;
+    // Where they may not be watched, what the workloads say of their pods has to do.
+    if caches.state(ENDPOINT_SLICE) == State::Loading {
+        return ControlFlow::Break(Observation::NotYet(None));
+    }
+    let [primary, canary] = sides.map(|service| {
+        let slices = caches.slices(&service.namespace, &service.name);
+        endpoints::ready(slices.iter().map(Arc::as_ref))
+    });
+    around.endpoints = Endpoints { primary, canary, behind_since: None };
     if look_at_configs(caches, tracked, &mut around.objects) {
         ControlFlow::Continue(around)
     } else {
@@ -218,11 +252,11 @@ fn describe(
     settings: &Settings,
     manifest: Manifest,
     around: Surroundings,
-    memory: &Memory,
+    memory: &mut Memory,
     now: DateTime<Utc>,
 ) -> Observed {
     let Manifest { object, mut status, release, warnings, workload, router } = manifest;
-    let Surroundings { objects, refused } = around;
+    let Surroundings { objects, refused, endpoints } = around;
     let shape = workload.shape(&release, settings, &objects);
     let mut target = match &shape {
         Ok(_) => workload.target(&release, settings, &objects, now).map_err(|error| error.to_string()),
@@ -241,8 +275,12 @@ fn describe(
     let shape = shape.unwrap_or_default();
     let usable = target.is_ok();
     let view = View { release: &release, shape: &shape, settings, seen: &objects };
+    let primary = workload.primary(&release, settings, &objects, now);
+    let lost = lost_primary(workload, &release, &objects, memory);
     let snapshot = Snapshot {
         now,
+        endpoints: behind(endpoints, primary.as_ref(), target.as_ref().ok(), memory, now),
+        capacity: settings.serving_capacity,
         warnings: warnings.iter().map(warning).collect(),
         lifecycle: Lifecycle {
             needs_cleanup: router::plan::needs_cleanup(router, &release, settings),
@@ -251,7 +289,8 @@ fn describe(
         capabilities: router.capabilities(&release),
         acceptance: router.acceptance(&view),
         groundwork: presence_of(router::plan::groundwork(router, &view)),
-        primary: workload.primary(&release, settings, &objects, now),
+        primary,
+        primary_remembered: lost.is_some(),
         services: services_seen(&view, workload, usable),
         scaler: match usable {
             true => workload.scaler(&release, settings, &objects, true),
@@ -260,7 +299,11 @@ fn describe(
         routes: match refused {
             Some(why) => RoutesSeen::Refused(why),
             None if usable => routes(&view, &status, router),
-            None => RoutesSeen::Absent,
+            // Without a target nothing is repaired, and yet the traffic has to be where somebody answers.
+            None => match router.state(&view) {
+                Ok(Some(state)) => RoutesSeen::Seen { state, in_place: true },
+                _ => RoutesSeen::Absent,
+            },
         },
         target,
         answers: memory.answers.clone(),
@@ -272,8 +315,41 @@ fn describe(
         release: release.clone(),
         status,
     };
-    let scene = Scene { canary: object, release, shape, objects, workload, router };
+    let scene = Scene { canary: object, release, shape, objects, workload, router, lost_primary: lost };
     Observed { snapshot, scene }
+}
+
+/// The primary as it was last seen, where it is gone; as long as it is there it is remembered.
+fn lost_primary(
+    workload: &dyn Workload,
+    release: &Release,
+    objects: &Objects,
+    memory: &mut Memory,
+) -> Option<(ObjectId, Arc<Value>)> {
+    let id = workload.primary_id(release)?;
+    match objects.shared(&id) {
+        Some(primary) => {
+            memory.primary = Some((id, primary));
+            None
+        }
+        None => memory.primary.clone().filter(|(remembered, _)| *remembered == id),
+    }
+}
+
+/// `endpoints`, with the time since which a Service does not lead to the pods that its workload calls ready.
+fn behind(
+    endpoints: Endpoints,
+    primary: Option<&PrimaryFacts>,
+    target: Option<&TargetFacts>,
+    memory: &mut Memory,
+    now: DateTime<Utc>,
+) -> Endpoints {
+    let lags =
+        |known: Option<i32>, ready: Option<i32>| known == Some(0) && ready.is_some_and(|ready| ready > 0);
+    let behind = lags(endpoints.primary, primary.map(|primary| primary.ready_pods))
+        || lags(endpoints.canary, target.map(|target| target.ready_pods));
+    memory.endpoints_behind_since = behind.then(|| memory.endpoints_behind_since.unwrap_or(now));
+    Endpoints { behind_since: memory.endpoints_behind_since, ..endpoints }
 }
 
 /// The three Services. Without a usable target nothing can be said of those that select its pods.

@@ -57,7 +57,18 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
         let mut world = match observe(&shared.caches, &shared.settings, id, memory, now) {
             Observation::Gone => return Next::Gone,
             Observation::NotYet(until) => return until.map_or(Next::Change, Next::At),
-            Observation::Unusable(unusable) => return refuse(shared, *unusable, memory).await,
+            Observation::Unusable(unusable) => {
+                let safe = unusable.seen.as_deref();
+                let Some((world, plan)) =
+                    safe.and_then(|world| Some((world, rollout::protect(&world.snapshot)?)))
+                else {
+                    return refuse(shared, *unusable, memory).await;
+                };
+                match act(shared, &plan, world, memory).await {
+                    Ok(()) => continue,
+                    Err(next) => return next,
+                }
+            }
             Observation::Complete(world) => *world,
         };
         if world.snapshot.release.analysis.session_affinity.is_some() {
@@ -212,7 +223,7 @@ fn pause(shared: &Arc<Runtime>, wait: Wait, world: &Observed, memory: &mut Memor
 /// Says in status and event what is wrong with a manifest. Traffic and workloads stay as they are. A Canary that is
 /// being deleted may go: nobody could revert what it cannot say, or what an older Canary uses now.
 async fn refuse(shared: &Arc<Runtime>, unusable: Unusable, memory: &mut Memory) -> Next {
-    let Unusable { object, status: observed, problems } = unusable;
+    let Unusable { object, status: observed, problems, .. } = unusable;
     let now = shared.clock.now();
     let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
     if object["metadata"]["deletionTimestamp"].is_string() {

@@ -73,13 +73,14 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
 
     let Notes { problems, mut warnings } = notes;
     let deleted = canary.metadata.deletion_timestamp.is_some() && kind.is_some();
+    let release = Box::new(release);
     if problems.is_empty() {
-        Reading { release: Ok(Box::new(release)), warnings }
+        Reading { release: Ok(release), warnings, refused: None }
     } else if deleted {
         warnings.extend(problems);
-        Reading { release: Ok(Box::new(release)), warnings }
+        Reading { release: Ok(release), warnings, refused: None }
     } else {
-        Reading { release: Err(problems), warnings }
+        Reading { release: Err(problems), warnings, refused: kind.map(|_| release) }
     }
 }
 

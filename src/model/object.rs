@@ -69,8 +69,16 @@ impl Kind {
     /// Whether objects of this kind live in the cluster of the workloads, also where a mesh is configured in another
     /// one (spec 03 §1.2).
     pub fn is_local(self) -> bool {
-        const LOCAL: [&str; 7] =
-            ["", "apps", "autoscaling", "keda.sh", "networking.k8s.io", "serving.knative.dev", "flagger.app"];
+        const LOCAL: [&str; 8] = [
+            "",
+            "apps",
+            "autoscaling",
+            "discovery.k8s.io",
+            "keda.sh",
+            "networking.k8s.io",
+            "serving.knative.dev",
+            "flagger.app",
+        ];
         LOCAL.contains(&self.group)
     }
 
@@ -111,6 +119,11 @@ impl Objects {
     /// The object, if it exists.
     pub fn get(&self, id: &ObjectId) -> Option<&Value> {
         self.0.get(id).map(Arc::as_ref)
+    }
+
+    /// The object, to be kept.
+    pub fn shared(&self, id: &ObjectId) -> Option<Arc<Value>> {
+        self.0.get(id).cloned()
     }
 
     /// All objects, in the order of their ids.

@@ -340,6 +340,9 @@ pub struct Settings {
     pub include_label_prefixes: Vec<String>,
     /// `--enable-config-tracking`.
     pub config_tracking: bool,
+    /// `--min-serving-capacity`: how many of the pods that a share stands for have to be ready before a side is given
+    /// it, in percent; 0 if a single pod is enough.
+    pub serving_capacity: u32,
 }
 
 impl Default for Settings {
@@ -354,6 +357,7 @@ impl Default for Settings {
             selector_labels: ["app", "name", "app.kubernetes.io/name"].map(Into::into).into(),
             include_label_prefixes: Vec::new(),
             config_tracking: true,
+            serving_capacity: 50,
         }
     }
 }
@@ -392,4 +396,6 @@ pub struct Reading {
     pub release: Result<Box<Release>, Vec<Problem>>,
     /// What works but should be written another way.
     pub warnings: Vec<Problem>,
+    /// What could be read of a manifest that is refused: enough to keep its traffic safe.
+    pub refused: Option<Box<Release>>,
 }

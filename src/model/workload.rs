@@ -45,6 +45,8 @@ pub struct PrimaryFacts {
     pub matches_target: bool,
     /// Whether it runs other contents of these than the target has now.
     pub other_configs: bool,
+    /// Whether a promotion replaces all its pods at once, so that for a time none is ready.
+    pub replaced_at_once: bool,
 }
 
 /// Whether a workload is ready, and if not, why, with the numbers.
@@ -282,6 +284,30 @@ pub struct TargetShape {
     pub label_value: String,
     /// Ports found by `service.portDiscovery`, without the main one.
     pub ports: Vec<DiscoveredPort>,
+    /// The same of the primary, once there is one: between two promotions it may differ from the target.
+    pub primary: Option<PrimaryShape>,
+}
+
+/// How the primary's pods are selected, and which ports they have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PrimaryShape {
+    /// The label by which Services select its pods.
+    pub label_key: String,
+    /// The value of that label.
+    pub label_value: String,
+    /// Ports found by `service.portDiscovery`, without the main one.
+    pub ports: Vec<DiscoveredPort>,
+}
+
+impl TargetShape {
+    /// The primary as it is, or as it would be created from the target now.
+    pub fn of_primary(&self) -> PrimaryShape {
+        self.primary.clone().unwrap_or_else(|| PrimaryShape {
+            label_key: self.label_key.clone(),
+            label_value: format!("{}-primary", self.label_value),
+            ports: self.ports.clone(),
+        })
+    }
 }
 
 /// A container port that becomes a port of the generated Services.

@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use crate::model::release::Release;
 use crate::model::traffic::{RouteWish, Split};
 
 use super::snapshot::{RoutesSeen, Snapshot};
@@ -22,36 +21,118 @@ impl Cleared {
 
 /// The reason why the interlock refused a wish. The text names the side, its pods and the weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(pub String);
+pub struct Refusal {
+    /// The reason, with the numbers, for the user.
+    pub text: String,
+    /// The part of the wish that the side can carry, where that is more than it has now.
+    pub lowered: Option<Cleared>,
+    /// Whether the workload says that it has ready pods, and only its Service has not heard of them yet.
+    pub lags: bool,
+}
 
-/// Lets `wish` through, unless it gives more traffic than now to a side that has no ready pod. Mirrored requests count
-/// as traffic for the canary.
+/// How much of a side has to be ready before it gets more traffic than it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// As many pods as [`Snapshot::capacity`] asks for.
+    Capacity,
+    /// A single one: what the traffic would leave is worse than a side that is slow.
+    AnyPod,
+}
+
+/// Lets `wish` through if no side is given more traffic than now that its ready pods could not carry.
 ///
 /// # Errors
-/// If the wish is refused; the error names the side and its numbers.
-pub fn clear(world: &Snapshot, wish: RouteWish) -> Result<Cleared, Refusal> {
+/// With the side and its numbers if it is refused.
+pub fn clear(world: &Snapshot, wish: RouteWish, care: Care) -> Result<Cleared, Refusal> {
     let (primary, canary) = match &world.routes {
         RoutesSeen::Seen { state, .. } => (state.split.primary(), state.split.canary()),
         _ => (0, 0),
     };
-    if wish.split.primary() > primary && world.primary_pods() == 0 {
-        let wanted = world.primary.as_ref().map_or(0, |primary| primary.replicas);
-        return Err(refusal(&world.release, "primary", &world.release.primary_name(), wish.split, wanted));
+    let share = wish.split.primary();
+    let side = Side::primary(world);
+    if share > primary && !side.carries(share, world.capacity, care) {
+        let lowered = side.most(world.capacity).filter(|most| care == Care::Capacity && *most > primary);
+        let lowered =
+            lowered.map(|most| Cleared(RouteWish { split: Split::canary_gets(100 - most), ..wish.clone() }));
+        return Err(side.refusal(world, share, wish.split, lowered));
     }
-    if (wish.split.canary() > canary || wish.mirror) && world.canary_pods() == 0 {
-        let wanted = world.target.as_ref().map_or(0, |target| target.replicas);
-        return Err(refusal(&world.release, "canary", &world.release.target.name, wish.split, wanted));
+    let share = wish.split.canary();
+    let side = Side::canary(world);
+    let more = share > canary || wish.mirror;
+    if more && !side.carries(share, world.capacity, care) {
+        return Err(side.refusal(world, share, wish.split, None));
     }
     Ok(Cleared(wish))
 }
 
-fn refusal(release: &Release, side: &str, workload: &str, split: Split, wanted: i32) -> Refusal {
-    Refusal(format!(
-        "Halt {} advancement traffic interlock: {side} {workload}.{} has 0 of {wanted} pods ready, \
-         refusing weights primary {} canary {}",
-        release.title(),
-        release.namespace,
-        split.primary(),
-        split.canary(),
-    ))
+/// One side of the traffic, by its pods.
+struct Side {
+    called: &'static str,
+    workload: String,
+    ready: i32,
+    wanted: i32,
+    /// Ready pods by the word of the workload itself.
+    by_workload: i32,
+}
+
+impl Side {
+    fn primary(world: &Snapshot) -> Self {
+        Self {
+            called: "primary",
+            workload: world.release.primary_name(),
+            ready: world.primary_pods(),
+            wanted: world.primary.as_ref().map_or(0, |primary| primary.replicas),
+            by_workload: world.primary.as_ref().map_or(0, |primary| primary.ready_pods),
+        }
+    }
+
+    fn canary(world: &Snapshot) -> Self {
+        Self {
+            called: "canary",
+            workload: world.release.target.name.clone(),
+            ready: world.canary_pods(),
+            wanted: world.target.as_ref().map_or(0, |target| target.replicas),
+            by_workload: world.target.as_ref().map_or(0, |target| target.ready_pods),
+        }
+    }
+
+    /// The pods that a share takes: that part of all that the side should have, times the capacity asked for.
+    fn needed(&self, share: u32, capacity: u32) -> i64 {
+        let parts = i64::from(self.wanted) * i64::from(share) * i64::from(capacity);
+        parts.div_euclid(10_000) + i64::from(parts.rem_euclid(10_000) > 0)
+    }
+
+    fn carries(&self, share: u32, capacity: u32, care: Care) -> bool {
+        let needed = match care {
+            Care::Capacity => self.needed(share, capacity),
+            Care::AnyPod => 1,
+        };
+        self.ready > 0 && i64::from(self.ready) >= needed
+    }
+
+    /// The largest share that the ready pods carry; `None` if there are none.
+    fn most(&self, capacity: u32) -> Option<u32> {
+        (1..=100).rev().find(|share| self.carries(*share, capacity, Care::Capacity))
+    }
+
+    fn refusal(&self, world: &Snapshot, share: u32, split: Split, lowered: Option<Cleared>) -> Refusal {
+        let Self { called, workload, ready, wanted, .. } = self;
+        let needed = match self.needed(share, world.capacity) {
+            needed if self.ready > 0 => format!(" and needs {needed}"),
+            _ => String::new(),
+        };
+        let lower = lowered.as_ref().map_or(String::new(), |cleared| {
+            let split = cleared.0.split;
+            format!(", taking primary {} canary {}", split.primary(), split.canary())
+        });
+        let text = format!(
+            "Halt {} advancement traffic interlock: {called} {workload}.{} has {ready} of {wanted} pods ready{needed}, \
+             refusing weights primary {} canary {}{lower}",
+            world.release.title(),
+            world.release.namespace,
+            split.primary(),
+            split.canary(),
+        );
+        Refusal { text, lowered, lags: self.ready == 0 && self.by_workload > 0 }
+    }
 }

@@ -7,7 +7,7 @@ use super::by_hand;
 use super::flow::{Flow, stop, wait, warnings};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step};
-use super::{initialize, messages, progress, promote, resting, rollback, status, terminate};
+use super::{initialize, messages, progress, promote, resting, rollback, safety, status, terminate};
 
 /// What the controller does next for this Canary. A step `Ask` holds only questions that have no answer yet.
 pub fn next(world: &Snapshot) -> Step {
@@ -19,6 +19,7 @@ pub fn next(world: &Snapshot) -> Step {
 }
 
 fn decide(world: &Snapshot) -> Flow<Step> {
+    safety::first(world)?;
     if world.lifecycle.deleting {
         return terminate::deleting(world);
     }

@@ -6,6 +6,7 @@ use crate::api::status::Phase;
 use crate::model::by_hand::Request;
 use crate::model::release::Release;
 
+use super::snapshot::Snapshot;
 use super::step::{Alert, Event, EventKind};
 
 /// A Normal event that carries the phase `phase`.
@@ -178,6 +179,40 @@ pub fn weight_restored(release: &Release, earned: u32, found: u32) -> String {
     format!(
         "Restoring {} canary weight {earned}: the routes said {found}, which no passed check allows",
         release.title()
+    )
+}
+
+/// What is said when users meet a canary for too long that cannot be checked.
+pub fn unchecked(release: &Release, weight: u32, why: &str) -> String {
+    format!("Halt {} advancement canary weight {weight} goes unchecked: {why}", release.title())
+}
+
+/// What is said when the canary takes over for a primary that has no pods left.
+pub fn primary_gone(world: &Snapshot) -> String {
+    let wanted = world.primary.as_ref().map_or(0, |primary| primary.replicas);
+    format!(
+        "Halt {} advancement traffic interlock: primary {}.{} has 0 of {wanted} pods ready, routing all traffic to canary",
+        world.release.title(),
+        world.release.primary_name(),
+        world.release.namespace
+    )
+}
+
+/// What is said when a canary that has no pods left loses its share.
+pub fn canary_gone(world: &Snapshot) -> String {
+    let wanted = world.target.as_ref().map_or(0, |target| target.replicas);
+    format!(
+        "Halt {} advancement traffic interlock: canary {} has 0 of {wanted} pods ready, routing all traffic to primary",
+        world.release.title(),
+        world.release.target_title(),
+    )
+}
+
+/// What is said when the canary, outside of a run, is given another revision than the one that earned its share.
+pub fn another_revision(release: &Release) -> String {
+    format!(
+        "{} was given another revision than the one that its traffic was earned with, routing all traffic to primary",
+        release.target_title()
     )
 }
 

@@ -32,6 +32,7 @@ mod promote;
 pub mod question;
 mod resting;
 mod rollback;
+mod safety;
 pub mod snapshot;
 pub mod status;
 pub mod step;
@@ -46,6 +47,7 @@ mod tests;
 
 pub use machine::next;
 pub use question::{Answer, Ask, Question};
-pub use snapshot::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
+pub use safety::protect;
+pub use snapshot::{Answers, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
 pub use step::{Alert, Effect, Event, EventKind, Outcome, Plan, Reason, Side, Step, Wait};
 pub use upkeep::cookies;

@@ -24,13 +24,11 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     if failed && !promotes && world.now >= world.due() {
         return rollback::begin(world, &Cause::Threshold, Vec::new());
     }
-    withdraw(world, target)?;
     rescale(world, target)?;
-    restore_weight(world)?;
     if promotes {
         primary_ready(world, primary)?;
         canary_ready(world, target)?;
-        return Flow::Continue(promote::promote(world, Vec::new()).into());
+        return promote::promote(world, Vec::new());
     }
     pause(world)?;
     if world.now < world.due() {
@@ -62,8 +60,8 @@ fn pause(world: &Snapshot) -> Flow<()> {
     end(unrecorded_step(world, pause))
 }
 
-/// Restarts the analysis at once for another revision, and ends it if the target is back at the promoted one.
-fn changed(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
+/// Another revision restarts the analysis at once; the promoted one ends it.
+pub(super) fn changed(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
     match change(&world.status, target, Some(primary)) {
         // Copied to the primary, and died before that was recorded: go on from there (spec 02 §1.14).
         Change::None
@@ -100,27 +98,6 @@ fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
     Flow::Continue(Plan::status(status).effects(effects).events([event]))
 }
 
-/// Takes the traffic from a canary that has lost all its pods. It counts as a failed check, and the run starts over
-/// when the pods return.
-fn withdraw(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
-    if !world.has_routes() || target.ready_pods > 0 || world.canary_share() == 0 || world.primary_pods() == 0
-    {
-        return Flow::Continue(());
-    }
-    let route = Effect::Route(upkeep::route(world, Split::PRIMARY, false)?);
-    let mut status = status::checked(status::touched(world), world);
-    status.canary_weight = 0;
-    status.iterations = 0;
-    status.failed_checks += 1;
-    let text = format!(
-        "Halt {} advancement traffic interlock: canary {} has 0 of {} pods ready, routing all traffic to primary",
-        world.release.title(),
-        world.release.target_title(),
-        target.replicas
-    );
-    stop(Plan::status(status).effects([route]).events([messages::warning(world.status.phase, text)]))
-}
-
 /// Starts the canary's pods again if somebody scaled it to zero in the middle of its run (spec 02 E1.8).
 fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if target.replicas > 0 {
@@ -129,46 +106,44 @@ fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     stop(Plan::status(world.status.clone()).effects([Effect::ScaleUp]))
 }
 
-/// Takes back a share that is more than the passed checks allow (promise 2). From a smaller share the analysis goes on.
-fn restore_weight(world: &Snapshot) -> Flow<()> {
-    let earned = u32::try_from(world.status.canary_weight).unwrap_or(0);
-    let weighted = matches!(world.release.analysis.strategy, Strategy::Weighted(_));
-    if !weighted || world.status.phase != Phase::Progressing || world.canary_share() <= earned {
-        return Flow::Continue(());
-    }
-    let route = Effect::Route(upkeep::route(world, Split::canary_gets(earned), false)?);
-    let text = messages::weight_restored(&world.release, earned, world.canary_share());
-    stop(
-        Plan::status(status::touched(world))
-            .effects([route])
-            .events([messages::warning(Phase::Progressing, text)]),
-    )
-}
-
 fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Flow::Continue(()),
-        // Nothing to protect: only a new revision can repair it (spec 02 E1.15).
-        Readiness::Stuck { .. } if primary.ready_pods == 0 => Flow::Continue(()),
-        Readiness::Stuck { why } => {
-            end(rollback::begin(world, &Cause::Deadline { why: &why.to_string() }, Vec::new())?)
-        }
-        // The canary carries everything after a failed promotion.
-        Readiness::Waiting { .. } if world.canary_share() == 100 && primary.ready_pods == 0 => {
-            Flow::Continue(())
-        }
-        waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
+        // Only a new revision can repair it (spec 02 E1.15). Until then the pods that it still has serve, or the canary
+        // stands in.
+        Readiness::Stuck { .. } => Flow::Continue(()),
+        Readiness::Waiting { .. } if world.canary_stands_in() => Flow::Continue(()),
+        waiting @ Readiness::Waiting { .. } => not_ready(world, waiting),
     }
 }
 
-fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
+/// Waits for pods. Users who meet the canary are not left without a check for long: that is a failed one.
+fn not_ready<T>(world: &Snapshot, readiness: &Readiness) -> Flow<T> {
+    let Step::Wait(mut wait) = unready(world, readiness) else { return end(unready(world, readiness)) };
+    let exposed = world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored());
+    if !exposed {
+        return end(wait);
+    }
+    let limit = world.due() + world.release.analysis.interval * UNCHECKED_INTERVALS;
+    if world.now < limit {
+        wait.until = Some(wait.until.map_or(limit, |until| until.min(limit)));
+        return end(wait);
+    }
+    let mut status = status::checked(status::touched(world), world);
+    status.failed_checks += 1;
+    let text = messages::unchecked(&world.release, world.canary_share(), &wait.why.to_string());
+    status.blockers = vec![blockers::check("readiness", &text)];
+    stop(Plan::status(status).events([messages::warning(world.status.phase, text)]))
+}
+
+pub(super) fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if let Some(why) = &target.config_problem {
-        let wait = Readiness::Waiting { why: why.as_str().into(), stuck_at: None };
-        return end(unready(world, &wait));
+        // The pods that run have what they started with: this costs nothing but time.
+        return end(unready(world, &Readiness::Waiting { why: why.as_str().into(), stuck_at: None }));
     }
     match &world.within_deadline(&target.readiness) {
         Readiness::Ready => Flow::Continue(()),
-        waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
+        waiting @ Readiness::Waiting { .. } => not_ready(world, waiting),
         Readiness::Stuck { why } => {
             end(rollback::begin(world, &Cause::Deadline { why: &why.to_string() }, Vec::new())?)
         }
@@ -264,15 +239,15 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
     status::unhold(&mut status, APPROVED);
     match next {
         Advance::Shift { split, mirror } => {
-            let route = Effect::Route(upkeep::route(world, split, mirror)?);
+            let route = moved(world, split, mirror)?;
             status.canary_weight = i64::from(split.canary());
             said.push(messages::normal(status.phase, messages::weight(release, split.canary())));
-            Flow::Continue(Plan::status(status).effects([route]).events(said).into())
+            Flow::Continue(Plan::status(status).effects(route).events(said).into())
         }
         Advance::Iterate { routes, of } => {
             let mut effects = Vec::new();
             if let Some((split, mirror)) = routes {
-                effects.push(Effect::Route(upkeep::route(world, split, mirror)?));
+                effects.extend(moved(world, split, mirror)?);
             }
             status.iterations += 1;
             said.push(messages::normal(status.phase, messages::iteration(release, status.iterations, of)));
@@ -293,9 +268,18 @@ fn advance(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
             if gated {
                 promotion_gate(world, &mut said)?;
             }
-            Flow::Continue(promote::promote(world, said).into())
+            promote::promote(world, said)
         }
     }
+}
+
+/// The write that moves the traffic of a step. A canary that stands in for the primary keeps everything: the step is
+/// what it has earned once the primary answers again.
+fn moved(world: &Snapshot, split: Split, mirror: bool) -> Flow<Option<Effect>> {
+    if world.canary_stands_in() {
+        return Flow::Continue(None);
+    }
+    Flow::Continue(Some(Effect::Route(upkeep::route(world, split, mirror)?)))
 }
 
 /// Keeps a weighted run from its next step and its promotion while a confirm-traffic-increase hook says no.
@@ -348,9 +332,14 @@ fn promotion_gate(world: &Snapshot, said: &mut Vec<Event>) -> Flow<()> {
 }
 
 fn position(world: &Snapshot) -> Position {
+    let stands_in = world.canary_stands_in();
+    let weight = u32::try_from(world.status.canary_weight).unwrap_or(0);
     Position {
-        share: world.canary_share(),
+        share: if stands_in { weight.min(100) } else { world.canary_share() },
         mirrored: world.routes.mirrored(),
         iterations: world.status.iterations,
     }
 }
+
+/// How many intervals after a check was due users may meet the canary without one.
+const UNCHECKED_INTERVALS: u32 = 2;

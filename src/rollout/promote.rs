@@ -4,18 +4,51 @@ use crate::api::status::{APPROVED, PROMOTE, Phase};
 use crate::model::traffic::Split;
 use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
-use super::change::configs_changed;
-use super::flow::{Flow, end, stop, taken_in, unready};
+use super::flow::{Flow, SETTLE, end, taken_in, unready};
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
-use super::{messages, rollback, status, upkeep};
+use super::{messages, progress, rollback, status, upkeep};
 
-/// Copies the template to the primary. The same observation has shown that it is the revision that was analysed, so
-/// nothing else can be copied (spec 02 E1.18).
-pub(super) fn promote(world: &Snapshot, mut said: Vec<Event>) -> Plan {
+/// Ends the analysis: the primary gets the template, at once or after its traffic has left it.
+pub(super) fn promote(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
+    if makes_way(world) {
+        said.push(messages::normal(world.status.phase, messages::ROUTE_ALL_TO_CANARY));
+        let status = status::checked(status::phase(world, Phase::Promoting), world);
+        let route = Effect::Route(upkeep::route(world, Split::CANARY, false)?);
+        return Flow::Continue(Plan::status(status).effects([route]).events(said).into());
+    }
+    Flow::Continue(copy(world, said).into())
+}
+
+/// Whether the traffic has to leave the primary first: its pods are all replaced at once, and until the new ones are
+/// ready nobody would answer.
+fn makes_way(world: &Snapshot) -> bool {
+    let replaced = world.primary.as_ref().is_some_and(|primary| primary.replaced_at_once);
+    replaced && world.has_routes() && world.canary_share() < 100 && world.canary_pods() > 0
+}
+
+/// Copies the template to the primary. The revision was compared with the one under analysis in this very
+/// observation, so nothing else can be copied (spec 02 E1.18).
+fn copy(world: &Snapshot, mut said: Vec<Event>) -> Plan {
     said.push(messages::normal(world.status.phase, messages::copying(&world.release)));
     promoted(world, said).effects([Effect::Promote])
+}
+
+/// The traffic has left the primary; once the proxies have heard of it the primary gets the template.
+fn after_making_way(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<Step> {
+    progress::changed(world, target, primary)?;
+    progress::canary_ready(world, target)?;
+    if makes_way(world) {
+        return promote(world, Vec::new());
+    }
+    let since = world.status.last_check_time.unwrap_or(world.now);
+    let until = since + SETTLE;
+    if world.now < until {
+        return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
+    }
+    taken_in(world, since)?;
+    Flow::Continue(copy(world, Vec::new()).into())
 }
 
 /// Records that the primary has the template.
@@ -28,9 +61,9 @@ pub(super) fn promoted(world: &Snapshot, said: Vec<Event>) -> Plan {
 
 /// Promotes without an analysis (spec 02 T18).
 pub(super) fn skip(world: &Snapshot) -> Flow<Step> {
-    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
+    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) || makes_way(world) {
         // The flag was set in the middle of a run: traffic first, as in every promotion.
-        return Flow::Continue(promote(world, Vec::new()).into());
+        return promote(world, Vec::new());
     }
     taken_in(world, world.due())?;
     let mut status = status::checked(status::phase(world, Phase::Succeeded), world);
@@ -54,7 +87,10 @@ fn last_words(world: &Snapshot, plan: Plan, ending: Ending, open: bool) -> Plan 
 pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
     let share = world.canary_share();
-    hand_back(world, target, primary)?;
+    let copied = world.status.last_promoted_spec == world.status.last_applied_spec || primary.matches_target;
+    if !copied {
+        return after_making_way(world, target, primary);
+    }
     if world.now < world.due() {
         return Flow::Continue(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
     }
@@ -94,25 +130,6 @@ pub(super) fn promoting(world: &Snapshot) -> Flow<Step> {
     )
 }
 
-/// Gives the canary's traffic to the primary's ready pods at once if the canary changes while the primary rolls out:
-/// its pods are gone, or they run a newer revision that nobody has analysed.
-fn hand_back(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
-    let replaced =
-        target.revision != world.status.last_applied_spec || configs_changed(&world.status, target);
-    if !world.has_routes() || world.canary_share() == 0 || primary.ready_pods == 0 {
-        return Flow::Continue(());
-    }
-    if !replaced && target.ready_pods > 0 {
-        return Flow::Continue(());
-    }
-    let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
-    let mut status = status::touched(world);
-    status.canary_weight = 0;
-    status::release_cookies(&mut status);
-    let event = messages::normal(Phase::Promoting, messages::ROUTE_ALL_TO_PRIMARY);
-    stop(Plan::status(status).effects([route]).events([event]))
-}
-
 /// Stops the canary's pods, as all traffic is on the primary (spec 02 T12).
 pub(super) fn finalising(world: &Snapshot) -> Flow<Step> {
     let (_, primary) = upkeep::upkeep(world)?;
@@ -140,6 +157,14 @@ fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Flow::Continue(()),
         waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
-        Readiness::Stuck { why } => end(rollback::promotion_failed(world, &why.to_string())?),
+        Readiness::Stuck { why } => match status::retried_at(&world.status) {
+            // Somebody asked for another try: the workload's own deadline is that of the first one.
+            Some(at) if world.now < at + world.release.progress_deadline => {
+                let until = at + world.release.progress_deadline;
+                let waiting = Readiness::Waiting { why: why.clone(), stuck_at: Some(until) };
+                end(unready(world, &waiting))
+            }
+            _ => end(rollback::promotion_failed(world, &why.to_string())?),
+        },
     }
 }

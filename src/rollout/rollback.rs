@@ -107,11 +107,15 @@ pub(super) fn promotion_failed(world: &Snapshot, why: &str) -> Flow<Step> {
     let mut status = status::phase(world, Phase::Failed);
     status.failed_checks = 0;
     let mut effects = Vec::new();
-    if world.has_routes() {
+    let analysed =
+        world.target.as_ref().is_ok_and(|target| target.revision == world.status.last_applied_spec);
+    if world.has_routes() && analysed && world.canary_pods() > 0 {
         if world.routes.split() != Some(Split::CANARY) {
             effects.push(Effect::Route(upkeep::last_route(world, Split::CANARY)?));
         }
         status.canary_weight = 100;
+    } else if world.has_routes() {
+        status.canary_weight = i64::from(world.canary_share());
     }
     close(&mut status, world, Ending::RolledBack);
     let plan = Plan::status(status)

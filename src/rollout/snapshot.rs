@@ -32,8 +32,14 @@ pub struct Snapshot {
     pub target: Result<TargetFacts, String>,
     /// The primary; `None` if there is none yet, or not any more.
     pub primary: Option<PrimaryFacts>,
-    /// The three Services of the release.
+    /// Whether a primary that is gone can be made again as it was.
+    pub primary_remembered: bool,
+    /// The three Services.
     pub services: ServicesSeen,
+    /// The pods that would answer for each side.
+    pub endpoints: Endpoints,
+    /// How many of the pods that a share stands for have to be ready before a side is given it, in percent.
+    pub capacity: u32,
     /// The primary's autoscaler. It counts as in place where none is wanted.
     pub scaler: Presence,
     /// What the mesh is told now.
@@ -68,6 +74,18 @@ pub struct Lifecycle {
     /// Whether there are objects that only the controller can delete, since the cluster does not collect them with
     /// the Canary.
     pub needs_cleanup: bool,
+}
+
+/// The pods that would answer for each side, as the EndpointSlices of its Service tell. `None` where nobody knows: the
+/// slices cannot be watched, or there are none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Endpoints {
+    /// The ready pods that the primary's Service leads to.
+    pub primary: Option<i32>,
+    /// The ready pods that the canary's Service leads to.
+    pub canary: Option<i32>,
+    /// The time since which a workload has ready pods that its Service does not lead to.
+    pub behind_since: Option<DateTime<Utc>>,
 }
 
 /// What is seen of the three Services of a release.
@@ -175,12 +193,38 @@ impl Snapshot {
 
     /// How many pods of the primary can serve now.
     pub fn primary_pods(&self) -> i32 {
-        self.primary.as_ref().map_or(0, |primary| primary.ready_pods)
+        self.known_primary_pods().unwrap_or(0)
+    }
+
+    /// Whether a pod of the primary would answer now; `None` if nobody knows.
+    pub fn primary_answers(&self) -> Option<bool> {
+        self.known_primary_pods().map(|pods| pods > 0)
+    }
+
+    fn known_primary_pods(&self) -> Option<i32> {
+        let by_workload = || self.primary.as_ref().map(|primary| primary.ready_pods);
+        self.endpoints.primary.or_else(by_workload)
     }
 
     /// How many pods of the target can serve now.
     pub fn canary_pods(&self) -> i32 {
-        self.target.as_ref().map_or(0, |target| target.ready_pods)
+        self.known_canary_pods().unwrap_or(0)
+    }
+
+    /// Whether a pod of the target would answer now; `None` if nobody knows.
+    pub fn canary_answers(&self) -> Option<bool> {
+        self.known_canary_pods().map(|pods| pods > 0)
+    }
+
+    fn known_canary_pods(&self) -> Option<i32> {
+        let by_workload = || self.target.as_ref().ok().map(|target| target.ready_pods);
+        self.endpoints.canary.or_else(by_workload)
+    }
+
+    /// Whether the canary carries everything for want of a primary that would answer.
+    pub fn canary_stands_in(&self) -> bool {
+        let all = self.routes.split() == Some(Split::CANARY);
+        all && self.has_routes() && self.primary_answers() == Some(false)
     }
 
     /// The canary's share of the traffic, in percent. Without routes it counts as 100 once the first check has passed

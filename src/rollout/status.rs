@@ -146,6 +146,13 @@ pub fn is_answered(status: &CanaryStatus, request: &Request) -> bool {
     answer.is_some_and(|rest| rest.starts_with(": "))
 }
 
+/// When a failed revision was asked to be tried again, if that is the last request that was granted.
+pub fn retried_at(status: &CanaryStatus) -> Option<DateTime<Utc>> {
+    let answer = status.condition(REQUEST)?;
+    let retry = answer.status == "True" && answer.message.starts_with("retry ");
+    answer.last_update_time.filter(|_| retry)
+}
+
 /// Adds `alerts` to those that are on record as not delivered yet. Only the newest 16 are kept.
 pub fn owe(status: &mut CanaryStatus, alerts: &[Alert], now: DateTime<Utc>) {
     if alerts.is_empty() {

@@ -101,6 +101,8 @@ pub enum Effect {
     Service(Side),
     /// Create the primary from the target.
     CreatePrimary,
+    /// Create the primary as it was when it was last seen.
+    RebuildPrimary,
     /// Create the primary's autoscaler, or give it the settings of the target's.
     Scaler,
     /// Stop the target's autoscaler, so that it does not start pods while the target is at zero.

@@ -15,7 +15,7 @@ use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::question::{Answer, Ask, Question};
 use super::step::{Alert, Effect, Event, Outcome, Reason, Side, Step};
-use super::{Answers, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies, next, status};
+use super::{Answers, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies, next, status};
 
 /// A mesh that can do everything.
 pub(super) const MESH: Capabilities = Capabilities::ALL;
@@ -96,11 +96,14 @@ impl Stage {
             capabilities,
             target: Ok(target),
             primary: None,
+            primary_remembered: false,
             services: ServicesSeen {
                 apex: Presence::Absent,
                 primary: Presence::Absent,
                 canary: Presence::Absent,
             },
+            endpoints: Endpoints::default(),
+            capacity: 50,
             scaler: Presence::InPlace,
             routes: RoutesSeen::Absent,
             acceptance: Acceptance::Accepted,
@@ -275,13 +278,14 @@ impl Stage {
             Effect::Service(Side::Apex) => self.world.services.apex = Presence::InPlace,
             Effect::Service(Side::Primary) => self.world.services.primary = Presence::InPlace,
             Effect::Service(Side::Canary) => self.world.services.canary = Presence::InPlace,
-            Effect::CreatePrimary => {
+            Effect::CreatePrimary | Effect::RebuildPrimary => {
                 self.world.primary = Some(PrimaryFacts {
                     replicas: 2,
                     ready_pods: 2,
                     readiness: Readiness::Ready,
                     matches_target: true,
                     other_configs: false,
+                    replaced_at_once: false,
                 });
             }
             Effect::Promote => self.primary().matches_target = true,

@@ -1,16 +1,18 @@
 //! Upkeep keeps what a release needs as it should be: Services, routes, the primary and its autoscaler. It runs first
 //! in every phase except the first one. At rest it finds nothing to do.
 
+use chrono::TimeDelta;
+
 use crate::api::status::{CanaryStatus, Phase};
 use crate::model::object::Kind;
 use crate::model::release::{Release, TargetKind};
 use crate::model::traffic::{Cookies, RouteWish, Split};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts};
 
-use super::flow::{Flow, blocked, stop};
-use super::interlock::{self, Cleared};
+use super::flow::{Flow, blocked, end, stop};
+use super::interlock::{self, Care, Cleared};
 use super::snapshot::{RoutesSeen, Snapshot};
-use super::step::{Effect, Plan, Side};
+use super::step::{Effect, Plan, Reason, Side, Wait};
 use super::{messages, status};
 
 /// Creates what is missing and repairs what drifted. If there was nothing to do, the decision goes on with both
@@ -72,18 +74,45 @@ pub(super) fn scaler(world: &Snapshot) -> Flow<Vec<Effect>> {
 /// The wish to split the traffic so, with the cookies of this run, after the interlock has let it through. If it
 /// refuses, the decision stops with the numbers.
 pub(super) fn route(world: &Snapshot, split: Split, mirror: bool) -> Flow<Cleared> {
-    let wish = RouteWish { split, mirror, cookies: cookies(&world.status, split) };
-    match interlock::clear(world, wish) {
-        Ok(cleared) => Flow::Continue(cleared),
-        Err(refusal) => blocked(world, "TrafficInterlock", &refusal.0),
-    }
+    cleared(world, split, mirror, &world.status, Care::Capacity)
 }
 
 /// The wish for the end of a run: as `route`, and clients are told to drop the cookie of the run.
 pub(super) fn last_route(world: &Snapshot, split: Split) -> Flow<Cleared> {
-    let mut status = world.status.clone();
-    status::release_cookies(&mut status);
-    route(&Snapshot { status, ..world.clone() }, split, false)
+    let mut told = world.status.clone();
+    status::release_cookies(&mut told);
+    cleared(world, split, false, &told, Care::Capacity)
+}
+
+/// The routes that safety demands, which a single ready pod is enough for. `ends` if the run is over with them.
+pub(super) fn safe_route(world: &Snapshot, split: Split, ends: bool) -> Flow<Cleared> {
+    let mut told = world.status.clone();
+    if ends {
+        status::release_cookies(&mut told);
+    }
+    cleared(world, split, false, &told, Care::AnyPod)
+}
+
+/// A wish with the cookies of `told`, through the interlock.
+fn cleared(world: &Snapshot, split: Split, mirror: bool, told: &CanaryStatus, care: Care) -> Flow<Cleared> {
+    let wish = RouteWish { split, mirror, cookies: cookies(told, split) };
+    let refusal = match interlock::clear(world, wish, care) {
+        Ok(cleared) => return Flow::Continue(cleared),
+        Err(refusal) => refusal,
+    };
+    if let Some(lowered) = refusal.lowered {
+        let mut status = status::blocked(world, INTERLOCK, &refusal.text);
+        status.canary_weight = i64::from(lowered.wish().split.canary());
+        let plan = Plan::status(status).effects([Effect::Route(lowered)]);
+        let said = messages::warning(world.status.phase, &refusal.text);
+        return stop(plan.waits(Reason::Blocked(refusal.text)).events([said]));
+    }
+    // EndpointSlices follow a moment after the workload: nothing to tell anybody, unless it lasts.
+    let until = world.endpoints.behind_since.map_or(world.now, |since| since + ENDPOINTS_FOLLOW);
+    if refusal.lags && world.now < until {
+        return end(Wait::until(until, Reason::Readiness(refusal.text)));
+    }
+    blocked(world, INTERLOCK, &refusal.text)
 }
 
 /// The cookies that routes with `split` carry. The canary's is left out while it has no traffic, since no client can
@@ -107,8 +136,11 @@ fn primary<'a>(world: &'a Snapshot, target: &TargetFacts) -> Flow<&'a PrimaryFac
             let event = messages::normal(Phase::Initializing, messages::another_target(&world.release));
             stop(Plan::status(status).events([event]))
         }
+        None if world.primary_remembered => {
+            stop(Plan::status(status::touched_if_stalled(world)).effects([Effect::RebuildPrimary]))
+        }
         // Rebuilt from the target only while the target is what was promoted (spec 02 E1.30).
-        None if target.revision == world.status.last_promoted_spec => {
+        None if target.revision == world.status.last_promoted_spec || world.release.skip_analysis => {
             stop(Plan::status(status::touched_if_stalled(world)).effects([Effect::CreatePrimary]))
         }
         None => blocked(world, "PrimaryMissing", &missing(&world.release)),
@@ -125,7 +157,7 @@ fn missing(release: &Release) -> String {
         ),
         _ => format!(
             "{}.{} is missing and {target} is not at the promoted revision: set the target back to it to have the \
-             primary rebuilt",
+             primary rebuilt, or spec.skipAnalysis to true to have it rebuilt from the target as it is",
             release.primary_name(),
             release.namespace
         ),
@@ -148,7 +180,8 @@ fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {
         RoutesSeen::Seen { state, in_place } => {
             // At rest nobody but the primary has pods, whatever somebody wrote into the routes.
             let at_rest = world.status.phase.is_at_rest();
-            let moved = at_rest && (state.split != expected(world) || state.mirrored);
+            let moved =
+                at_rest && !world.canary_stands_in() && (state.split != expected(world) || state.mirrored);
             match (moved, in_place) {
                 (true, _) => (expected(world), false),
                 (false, false) => (state.split, state.mirrored),
@@ -163,6 +196,12 @@ fn routes(world: &Snapshot) -> Flow<Vec<Effect>> {
 fn expected(world: &Snapshot) -> Split {
     Split::canary_gets(u32::try_from(world.status.canary_weight).unwrap_or(0))
 }
+
+/// The reason under which a refusal of the interlock stands in the status.
+const INTERLOCK: &str = "TrafficInterlock";
+
+/// How long a Service may take to lead to pods that are ready.
+const ENDPOINTS_FOLLOW: TimeDelta = TimeDelta::seconds(5);
 
 fn act(world: &Snapshot, effects: Vec<Effect>) -> Flow<()> {
     if effects.is_empty() {

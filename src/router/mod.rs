@@ -28,6 +28,7 @@ mod affinity;
 pub mod checks;
 mod contour;
 mod desired;
+pub mod endpoints;
 mod istio;
 mod knative;
 mod kubernetes;

@@ -16,12 +16,13 @@ use serde_json::{Map, Value, json};
 
 use self::ports::Wanted;
 use super::Error;
+use super::endpoints::SIDE;
 use super::marks::{LAST_APPLIED, annotation, cleared, flux};
 use super::owner::{Owner, of_sibling};
 use crate::api::service::CustomMetadata;
 use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
 use crate::model::release::{Release, TargetKind};
-use crate::model::workload::{Presence, TargetShape};
+use crate::model::workload::{Presence, PrimaryShape, TargetShape};
 
 mod ports;
 
@@ -175,16 +176,23 @@ impl Service<'_> {
         json!({"metadata": metadata, "spec": spec})
     }
 
+    /// The pods of the target, or those of the primary: whatever the target becomes, traffic goes to the primary that
+    /// there is.
+    fn pods(&self) -> PrimaryShape {
+        let TargetShape { label_key, label_value, ports, .. } = self.shape.clone();
+        match self.side {
+            Side::Canary => PrimaryShape { label_key, label_value, ports },
+            Side::Primary | Side::Apex => self.shape.of_primary(),
+        }
+    }
+
     fn selector(&self) -> Value {
-        let value = match self.side {
-            Side::Canary => self.shape.label_value.clone(),
-            Side::Primary | Side::Apex => format!("{}-primary", self.shape.label_value),
-        };
-        json!({self.shape.label_key.as_str(): value})
+        let PrimaryShape { label_key, label_value, .. } = self.pods();
+        json!({label_key: label_value})
     }
 
     fn ports(&self) -> Vec<Wanted> {
-        ports::wanted(&self.release.service, &self.shape.ports)
+        ports::wanted(&self.release.service, &self.pods().ports)
     }
 
     fn traffic_distribution(&self) -> Option<&str> {
@@ -205,7 +213,12 @@ impl Service<'_> {
         let unmanaged =
             self.release.service.unmanaged_metadata.as_ref().and_then(|keys| keys.labels.as_ref());
         let mut labels = metadata(self.block().and_then(|block| block.labels.as_ref()), unmanaged, live);
-        labels.insert(self.shape.label_key.clone(), json!(self.id.name));
+        labels.insert(self.pods().label_key, json!(self.id.name));
+        match self.side {
+            Side::Primary => labels.insert(SIDE.to_owned(), json!("primary")),
+            Side::Canary => labels.insert(SIDE.to_owned(), json!("canary")),
+            Side::Apex => None,
+        };
         Value::Object(labels)
     }
 

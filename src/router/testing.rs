@@ -31,7 +31,7 @@ pub fn service(manifest: Value) -> CanaryService {
 }
 
 pub fn shape() -> TargetShape {
-    TargetShape { label_key: "app".into(), label_value: "frontend".into(), ports: Vec::new() }
+    TargetShape { label_key: "app".into(), label_value: "frontend".into(), ..TargetShape::default() }
 }
 
 /// The writes that a router's wish for the traffic takes.

@@ -66,6 +66,13 @@ impl Templated for DaemonSet {
         }
     }
 
+    fn replaces_at_once(&self, target: &Value, primary: &Value) -> bool {
+        let pods = number(&primary["status"]["desiredNumberScheduled"]).unwrap_or(0);
+        let update = &target["spec"]["updateStrategy"]["rollingUpdate"];
+        let surges = readiness::part_of(&update["maxSurge"], "0", pods) > 0;
+        !surges && readiness::part_of(&update["maxUnavailable"], "1", pods) >= pods
+    }
+
     fn readiness(&self, daemon_set: &Value, standard: Standard) -> Readiness {
         if is_parked(daemon_set) {
             return Readiness::Waiting { why: Lack::NothingWanted(Form::DaemonSet).into(), stuck_at: None };

@@ -43,6 +43,18 @@ impl Templated for Deployment {
         number(&deployment["status"]["readyReplicas"]).unwrap_or(0).clamp(0, replicas(deployment))
     }
 
+    /// The primary gets the target's strategy together with the template.
+    fn replaces_at_once(&self, target: &Value, primary: &Value) -> bool {
+        let strategy = &target["spec"]["strategy"];
+        let (rolling, pods) = (&strategy["rollingUpdate"], replicas(primary));
+        let unavailable = readiness::part_of(&rolling["maxUnavailable"], "25%", pods);
+        // Percentages of a surge are rounded up.
+        let surges = readiness::part_of(&rolling["maxSurge"], "25%", pods.saturating_mul(100)) > 0;
+        // A rollout that may neither add a pod nor miss one misses one.
+        let unavailable = if surges { unavailable } else { unavailable.max(1) };
+        strategy["type"] == "Recreate" || unavailable >= pods
+    }
+
     fn readiness(&self, deployment: &Value, standard: Standard) -> Readiness {
         readiness::deployment(deployment, standard)
     }

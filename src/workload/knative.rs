@@ -78,6 +78,7 @@ impl Workload for Knative {
             readiness,
             matches_target: latest(service) == Some(name),
             other_configs: false,
+            replaced_at_once: false,
         })
     }
 

@@ -83,6 +83,11 @@ pub trait Workload: Send + Sync {
         now: DateTime<Utc>,
     ) -> Option<PrimaryFacts>;
 
+    /// The primary, for a target of which it is an object of its own that can be made again from what it was.
+    fn primary_id(&self, _release: &Release) -> Option<ObjectId> {
+        None
+    }
+
     /// Creates the primary as a copy of the target. `id` becomes its `flagger-id`.
     ///
     /// # Errors

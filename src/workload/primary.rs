@@ -19,6 +19,8 @@ pub(super) struct Twin<'a> {
     /// The target's pod template as the user wrote it, without what parks it.
     source: Value,
     label: SelectorLabel,
+    /// The labels by which the primary selects its pods, once there is one: they cannot be changed any more.
+    selector: Map<String, Value>,
     copied: &'a [Copied],
     seen: &'a Objects,
     /// The ConfigMaps and Secrets that the target refers to; `None` with tracking off.
@@ -31,18 +33,24 @@ pub(super) type Copied = (&'static str, fn() -> Value);
 impl<'a> Twin<'a> {
     /// # Errors
     /// If the target has none of the selector labels.
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one value")]
     pub fn new(
         release: &'a Release,
         settings: &'a Settings,
         id: &ObjectId,
         target: &'a Value,
         source: Value,
+        primary: Option<&Value>,
         copied: &'a [Copied],
         seen: &'a Objects,
     ) -> Result<Self, Error> {
         let label = selector_label(settings, id, target)?;
         let configs = config::track(release, settings, &source, seen);
-        Ok(Self { release, settings, target, source, label, copied, seen, configs })
+        let selector =
+            primary.and_then(|primary| primary["spec"]["selector"]["matchLabels"].as_object().cloned());
+        let created = || Map::from_iter([(label.key.clone(), label.primary_value().into())]);
+        let selector = selector.unwrap_or_else(created);
+        Ok(Self { release, settings, target, source, label, selector, copied, seen, configs })
     }
 
     /// The copies of ConfigMaps and Secrets that the primary refers to once it is created or promoted.
@@ -188,6 +196,7 @@ impl<'a> Twin<'a> {
         };
         let (mut labels, mut annotations) = (of("labels"), of("annotations"));
         labels.insert(self.label.key.clone(), self.label.primary_value().into());
+        labels.extend(self.selector.clone());
         annotations.remove(FLAGGER_ID);
         annotations.remove(MARK);
         let mut metadata = self.source["metadata"].as_object().cloned().unwrap_or_default();

@@ -22,6 +22,18 @@ pub struct Standard {
     pub now: DateTime<Utc>,
 }
 
+/// A number of pods that is written as such or as a percentage of `total`, rounded down.
+pub fn part_of(value: &Value, default: &str, total: i32) -> i32 {
+    if let Some(count) = number(value) {
+        return count;
+    }
+    let text = value.as_str().unwrap_or(default);
+    match text.strip_suffix('%').map(str::parse::<i64>) {
+        Some(Ok(percent)) => i32::try_from(i64::from(total) * percent / 100).unwrap_or(total),
+        _ => text.parse().unwrap_or(0),
+    }
+}
+
 /// Readiness of a Deployment.
 pub fn deployment(object: &Value, standard: Standard) -> Readiness {
     let wanted = number(&object["spec"]["replicas"]).unwrap_or(1);

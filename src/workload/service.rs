@@ -58,6 +58,7 @@ impl Workload for Service {
             readiness: Readiness::Ready,
             matches_target: wanted.is_some_and(|wanted| normal(&wanted) == normal(&primary["spec"])),
             other_configs: false,
+            replaced_at_once: false,
         })
     }
 

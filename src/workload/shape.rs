@@ -8,7 +8,7 @@ use super::Error;
 use crate::api::service::CanaryService;
 use crate::model::object::ObjectId;
 use crate::model::release::{Release, Settings};
-use crate::model::workload::{DiscoveredPort, TargetShape};
+use crate::model::workload::{DiscoveredPort, PrimaryShape, TargetShape};
 
 /// The label by which Services tell the primary's pods from the canary's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,23 +25,43 @@ impl SelectorLabel {
     }
 }
 
-/// Shape of the workload `target`.
+/// Shape of the workload `target`, and of its primary if there is one.
 ///
 /// # Errors
-/// If its selector has none of the selector labels.
+/// If the target's selector has none of the selector labels.
 pub(super) fn shape(
     release: &Release,
     settings: &Settings,
     id: &ObjectId,
     target: &Value,
+    primary: Option<&Value>,
 ) -> Result<TargetShape, Error> {
     let label = selector_label(settings, id, target)?;
-    let ports = if release.service.port_discovery.unwrap_or(false) {
-        discover_ports(&release.service, target)
+    Ok(TargetShape {
+        label_key: label.key,
+        label_value: label.value,
+        ports: ports(release, target),
+        primary: primary.and_then(|primary| primary_shape(release, settings, id, primary)),
+    })
+}
+
+/// Shape of the primary; `None` for one that no Service of ours could select.
+pub(super) fn primary_shape(
+    release: &Release,
+    settings: &Settings,
+    id: &ObjectId,
+    primary: &Value,
+) -> Option<PrimaryShape> {
+    let label = selector_label(settings, id, primary).ok()?;
+    Some(PrimaryShape { label_key: label.key, label_value: label.value, ports: ports(release, primary) })
+}
+
+fn ports(release: &Release, workload: &Value) -> Vec<DiscoveredPort> {
+    if release.service.port_discovery.unwrap_or(false) {
+        discover_ports(&release.service, workload)
     } else {
         Vec::new()
-    };
-    Ok(TargetShape { label_key: label.key, label_value: label.value, ports })
+    }
 }
 
 /// The first of `--selector-labels` that the workload's selector has.
@@ -165,7 +185,7 @@ mod tests {
         let (mut target, release) = (frontend(), release());
         target["spec"]["selector"]["matchLabels"] = labels;
         let id = crate::model::object::Kind::DEPLOYMENT.at(&release.namespace, &release.target.name);
-        let shape = shape(&release, &settings(), &id, &target).expect("a shape");
+        let shape = shape(&release, &settings(), &id, &target, None).expect("a shape");
         assert_eq!((shape.label_key.as_str(), shape.label_value.as_str()), (key, value));
     }
 
@@ -176,7 +196,7 @@ mod tests {
         target["spec"]["selector"] = json!({"matchLabels": {"tier": "web"}});
         let id = crate::model::object::Kind::DEPLOYMENT.at("shop", "frontend");
         assert_eq!(
-            shape(&release(), &settings(), &id, &target),
+            shape(&release(), &settings(), &id, &target, None),
             Err(Error::Unusable(
                 "getSelectorLabel failed: deployment frontend.shop spec.selector.matchLabels must contain one of \
                  [app name app.kubernetes.io/name]"
@@ -238,7 +258,7 @@ mod tests {
     #[test]
     fn without_port_discovery_there_are_no_further_ports() {
         let id = crate::model::object::Kind::DEPLOYMENT.at("shop", "frontend");
-        let shape = shape(&release(), &settings(), &id, &frontend()).expect("a shape");
+        let shape = shape(&release(), &settings(), &id, &frontend(), None).expect("a shape");
         assert_eq!(shape.ports, []);
     }
 }

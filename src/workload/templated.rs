@@ -45,6 +45,9 @@ pub(super) trait Templated: Send + Sync {
     /// The pods that can serve now.
     fn ready_pods(&self, workload: &Value) -> i32;
 
+    /// Whether a change of `primary`'s template after `target` replaces all its pods at once.
+    fn replaces_at_once(&self, target: &Value, primary: &Value) -> bool;
+
     fn readiness(&self, workload: &Value, standard: Standard) -> Readiness;
 
     /// The replicas that the primary is created with, or gets with a promotion; `None` for a kind that has none.
@@ -75,7 +78,11 @@ impl<T: Templated> Workload for T {
 
     fn shape(&self, release: &Release, settings: &Settings, seen: &Objects) -> Result<TargetShape, Error> {
         let id = target_id::<T>(release);
-        shape::shape(release, settings, &id, find(seen, &id)?)
+        shape::shape(release, settings, &id, find(seen, &id)?, seen.get(&primary_id::<T>(release)))
+    }
+
+    fn primary_id(&self, release: &Release) -> Option<ObjectId> {
+        Some(primary_id::<T>(release))
     }
 
     fn config_reads(&self, release: &Release, seen: &Objects) -> Vec<ObjectId> {
@@ -136,6 +143,9 @@ impl<T: Templated> Workload for T {
             ),
             matches_target: twin.as_ref().is_ok_and(|twin| twin.matches(primary)),
             other_configs: twin.is_ok_and(|twin| !twin.agrees(primary)),
+            replaced_at_once: seen
+                .get(&target_id::<T>(release))
+                .is_some_and(|target| self.replaces_at_once(target, primary)),
         })
     }
 
@@ -238,7 +248,8 @@ fn twin<'a, T: Templated>(
 ) -> Result<Twin<'a>, Error> {
     let id = target_id::<T>(release);
     let target = find(seen, &id)?;
-    Twin::new(release, settings, &id, target, workload.template(target), T::COPIED, seen)
+    let primary = seen.get(&primary_id::<T>(release));
+    Twin::new(release, settings, &id, target, workload.template(target), primary, T::COPIED, seen)
 }
 
 /// The write that brings a merge patch to the target, if it is there and lacks any of it.

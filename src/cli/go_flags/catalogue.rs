@@ -104,6 +104,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("master", "", "Address of the API server; wins over the kubeconfig", Kind::Text(|f| &mut f.master)),
     flag("mesh-provider", "istio", "Mesh or ingress of the Canaries that name none", Kind::Text(|f| &mut f.mesh_provider)),
     flag("metrics-server", "http://prometheus:9090", "Address of the Prometheus for built-in checks", Kind::Text(|f| &mut f.metrics_server)),
+    flag("min-serving-capacity", "50", "Percent of the pods behind a share that have to be ready before primary or canary is given it; 0 for a single pod", Kind::Number(|f| &mut f.min_serving_capacity)),
     secret("msteams-proxy-url", "MSTEAMS_PROXY_URL", "Proxy for Microsoft Teams", |f| &mut f.msteams_proxy_url),
     secret("msteams-url", "MSTEAMS_URL", "Incoming webhook of Microsoft Teams; wins over Slack", |f| &mut f.msteams_url),
     flag("namespace", "", "The one namespace to work in; all if empty", Kind::Text(|f| &mut f.namespace)),

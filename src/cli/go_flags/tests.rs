@@ -37,6 +37,7 @@ fn defaults_are_those_of_the_reference() {
         ingress_annotations_prefix: "nginx.ingress.kubernetes.io".into(),
         leader_election_namespace: "kube-system".into(),
         enable_config_tracking: true,
+        min_serving_capacity: 50,
         ..ControllerFlags::blank()
     };
     assert_eq!(expected, flags);
@@ -45,6 +46,8 @@ fn defaults_are_those_of_the_reference() {
 }
 
 #[rstest]
+#[case("min-serving-capacity", "80", |f: &ControllerFlags| f.settings().serving_capacity == 80)]
+#[case("min-serving-capacity", "900", |f: &ControllerFlags| f.settings().serving_capacity == 100)]
 #[case("kubeconfig", "k", |f: &ControllerFlags| f.kubeconfig == "k")]
 #[case("master", "m", |f: &ControllerFlags| f.master == "m")]
 #[case("kubeconfig-qps", "7", |f: &ControllerFlags| f.kubeconfig_qps == 7)]

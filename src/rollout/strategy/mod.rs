@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::release::{Plan, Strategy};
+use crate::model::release::{Plan, Steps, Strategy};
 use crate::model::traffic::{Capabilities, Split};
 
 mod ab_testing;
@@ -51,6 +51,11 @@ pub enum Advance {
         /// Whether the promotion gate is still to be asked.
         gated: bool,
     },
+}
+
+/// The largest share that an analysis with these steps comes to, in percent.
+pub(super) fn most(steps: &Steps) -> u32 {
+    weighted::most(steps)
 }
 
 /// What the strategy of `plan` does after a passed check at `at`, with a mesh that can do what `can` says.

@@ -17,6 +17,15 @@ pub(super) fn advance(steps: &Steps, mirror: bool, at: Position) -> Advance {
     }
 }
 
+/// The largest share that an analysis comes to, in percent.
+pub(super) fn most(steps: &Steps) -> u32 {
+    match steps {
+        Steps::By { step: 0, max } => (*max).min(100),
+        Steps::By { step, max } => max.div_ceil(*step).saturating_mul(*step).min(100),
+        Steps::List(weights) => weights.iter().copied().max().unwrap_or(0).min(100),
+    }
+}
+
 /// The weight after `share`, in percent; `None` at the maximum. A step may go over `maxWeight`, but never over 100.
 fn step_after(steps: &Steps, share: u32) -> Option<u32> {
     match steps {

@@ -27,6 +27,7 @@ fn primary(matches_target: bool) -> PrimaryFacts {
         readiness: Readiness::Ready,
         matches_target,
         other_configs: false,
+        replaced_at_once: false,
     }
 }
 

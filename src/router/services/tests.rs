@@ -71,7 +71,7 @@ fn three_services_are_created_and_the_apex_leads_to_the_primary() {
                 "name": "frontend-primary",
                 "namespace": "shop",
                 "resourceVersion": "1",
-                "labels": {"app": "frontend-primary"},
+                "labels": {"app": "frontend-primary", "flagger.app/side": "primary"},
                 "annotations": {
                     "kustomize.toolkit.fluxcd.io/reconcile": "disabled",
                     "helm.toolkit.fluxcd.io/driftDetection": "disabled",
@@ -102,7 +102,7 @@ fn names_follow_the_service_name(#[case] kind: TargetKind) {
     let names: Vec<_> = reads(&release).into_iter().map(|id| id.name).collect();
     assert_eq!(names, ["web-canary", "web-primary", "web"]);
     let canary = created(&release, &shape(), Side::Canary);
-    assert_eq!(canary["metadata"]["labels"], json!({"app": "web-canary"}));
+    assert_eq!(canary["metadata"]["labels"], json!({"app": "web-canary", "flagger.app/side": "canary"}));
     assert_eq!(canary["spec"]["selector"], json!({"app": "frontend"}));
 }
 

@@ -40,7 +40,7 @@ impl Case {
     /// What `look` finds when these objects are all there is.
     pub fn looking<T>(&self, objects: &[Value], look: impl Fn(&View<'_>) -> T) -> T {
         let target = self.release.target.name.clone();
-        let shape = TargetShape { label_key: "app".into(), label_value: target, ports: Vec::new() };
+        let shape = TargetShape { label_key: "app".into(), label_value: target, ..TargetShape::default() };
         let seen: Objects =
             objects.iter().map(|object| (self.id_of(object), Arc::new(object.clone()))).collect();
         look(&View { release: &self.release, shape: &shape, settings: &self.settings, seen: &seen })

@@ -80,6 +80,12 @@ impl Endpoints {
             .collect();
         let name = format!("{}-{}", key.name, suffix_of(digest(service.uid()), 5));
         let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(pod)).collect();
+        let mut labels = service.value()["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+        labels.insert("kubernetes.io/service-name".into(), json!(&*key.name));
+        labels.insert(
+            "endpointslice.kubernetes.io/managed-by".into(),
+            json!("endpointslice-controller.k8s.io"),
+        );
         let ports = ports(service.value(), &pods);
         let id = ObjectId { bucket: slots.slices, key: Key::new(&key.namespace, &name) };
         match cx.api.object(&id) {
@@ -87,18 +93,12 @@ impl Endpoints {
                 let mut value = found.value().clone();
                 value["endpoints"] = json!(endpoints);
                 value["ports"] = ports;
+                value["metadata"]["labels"] = json!(labels);
                 if value != *found.value() {
                     cx.api.update(&id, value);
                 }
             }
             None => {
-                let mut labels =
-                    service.value()["metadata"]["labels"].as_object().cloned().unwrap_or_default();
-                labels.insert("kubernetes.io/service-name".into(), json!(&*key.name));
-                labels.insert(
-                    "endpointslice.kubernetes.io/managed-by".into(),
-                    json!("endpointslice-controller.k8s.io"),
-                );
                 let slice = json!({
                     "apiVersion": "discovery.k8s.io/v1",
                     "kind": "EndpointSlice",
