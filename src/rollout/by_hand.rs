@@ -98,6 +98,13 @@ fn promote(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()
 }
 
 fn abort(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> {
+    if world.has_routes() && world.primary_answers() == Some(false) {
+        return refuse(
+            world,
+            request,
+            "no pod of the primary is ready, nobody else would answer: repair it first",
+        );
+    }
     let mut status = world.status.clone();
     let outcome = "rolling back";
     status::answer(&mut status, request, true, outcome, world.now);

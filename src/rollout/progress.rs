@@ -5,20 +5,19 @@ use crate::api::hooks::{HookType, Severity};
 use crate::api::status::{APPROVED, Blocker, CanaryStatus, Measurement, Phase};
 use crate::model::release::Strategy;
 use crate::model::traffic::{Acceptance, Split};
-use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
+use crate::model::workload::TargetFacts;
 
 use super::analysis::{self, Judgement};
-use super::change::{Change, change, configs_changed};
-use super::flow::{Flow, end, stop, unready, unrecorded_step, wait};
+use super::flow::{Flow, end, stop, unrecorded_step, wait};
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Plan, Reason, Step, Wait};
 use super::strategy::{self, Advance, Position};
-use super::{blockers, gates, holds, messages, promote, status, upkeep};
+use super::{blockers, gates, holds, messages, promote, ready, revision, status, upkeep};
 
 pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
-    changed(world, target, primary)?;
+    revision::changed(world, target, primary)?;
     let promotes = holds::promotes(world);
     let failed = world.status.failed_checks >= world.release.analysis.threshold;
     if failed && !promotes && world.now >= world.due() {
@@ -26,16 +25,16 @@ pub(super) fn progressing(world: &Snapshot) -> Flow<Step> {
     }
     rescale(world, target)?;
     if promotes {
-        primary_ready(world, primary)?;
-        canary_ready(world, target)?;
+        ready::primary_ready(world, primary)?;
+        ready::canary_ready(world, target)?;
         return promote::promote(world, Vec::new());
     }
     pause(world)?;
     if world.now < world.due() {
         return Flow::Continue(Wait::until(world.due(), Reason::NextCheck(world.due())).into());
     }
-    primary_ready(world, primary)?;
-    canary_ready(world, target)?;
+    ready::primary_ready(world, primary)?;
+    ready::canary_ready(world, target)?;
     if world.release.skip_analysis {
         return promote::skip(world);
     }
@@ -60,94 +59,12 @@ fn pause(world: &Snapshot) -> Flow<()> {
     end(unrecorded_step(world, pause))
 }
 
-/// Another revision restarts the analysis at once; the promoted one ends it.
-pub(super) fn changed(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<()> {
-    match change(&world.status, target, Some(primary)) {
-        // Copied to the primary, and died before that was recorded: go on from there (spec 02 §1.14).
-        Change::None
-            if primary.matches_target
-                && world.status.last_applied_spec != world.status.last_promoted_spec =>
-        {
-            stop(promote::promoted(world, Vec::new()))
-        }
-        Change::None => Flow::Continue(()),
-        Change::Adopt => {
-            let mut status = world.status.clone();
-            status::record(&mut status, target);
-            stop(Plan::status(status))
-        }
-        Change::Promoted => end(rollback::cancel(world)?),
-        Change::New => stop(restart(world, target)?),
-    }
-}
-
-fn restart(world: &Snapshot, target: &TargetFacts) -> Flow<Plan> {
-    let mut status = status::started(world, target);
-    let mut effects = Vec::new();
-    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
-        if world.primary_pods() > 0 {
-            effects.push(Effect::Route(upkeep::last_route(world, Split::PRIMARY)?));
-        } else {
-            status.canary_weight = i64::from(world.canary_share());
-        }
-    }
-    if configs_changed(&world.status, target) {
-        effects.push(Effect::Renew);
-    }
-    let event = messages::normal(Phase::Progressing, messages::restarted(&world.release));
-    Flow::Continue(Plan::status(status).effects(effects).events([event]))
-}
-
 /// Starts the canary's pods again if somebody scaled it to zero in the middle of its run (spec 02 E1.8).
 fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if target.replicas > 0 {
         return Flow::Continue(());
     }
     stop(Plan::status(world.status.clone()).effects([Effect::ScaleUp]))
-}
-
-fn primary_ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
-    match &world.within_deadline(&primary.readiness) {
-        Readiness::Ready => Flow::Continue(()),
-        // Only a new revision can repair it (spec 02 E1.15). Until then the pods that it still has serve, or the canary
-        // stands in.
-        Readiness::Stuck { .. } => Flow::Continue(()),
-        Readiness::Waiting { .. } if world.canary_stands_in() => Flow::Continue(()),
-        waiting @ Readiness::Waiting { .. } => not_ready(world, waiting),
-    }
-}
-
-/// Waits for pods. Users who meet the canary are not left without a check for long: that is a failed one.
-fn not_ready<T>(world: &Snapshot, readiness: &Readiness) -> Flow<T> {
-    let Step::Wait(mut wait) = unready(world, readiness) else { return end(unready(world, readiness)) };
-    let exposed = world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored());
-    if !exposed {
-        return end(wait);
-    }
-    let limit = world.due() + world.release.analysis.interval * UNCHECKED_INTERVALS;
-    if world.now < limit {
-        wait.until = Some(wait.until.map_or(limit, |until| until.min(limit)));
-        return end(wait);
-    }
-    let mut status = status::checked(status::touched(world), world);
-    status.failed_checks += 1;
-    let text = messages::unchecked(&world.release, world.canary_share(), &wait.why.to_string());
-    status.blockers = vec![blockers::check("readiness", &text)];
-    stop(Plan::status(status).events([messages::warning(world.status.phase, text)]))
-}
-
-pub(super) fn canary_ready(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
-    if let Some(why) = &target.config_problem {
-        // The pods that run have what they started with: this costs nothing but time.
-        return end(unready(world, &Readiness::Waiting { why: why.as_str().into(), stuck_at: None }));
-    }
-    match &world.within_deadline(&target.readiness) {
-        Readiness::Ready => Flow::Continue(()),
-        waiting @ Readiness::Waiting { .. } => not_ready(world, waiting),
-        Readiness::Stuck { why } => {
-            end(rollback::begin(world, &Cause::Deadline { why: &why.to_string() }, Vec::new())?)
-        }
-    }
 }
 
 /// Waits until the mesh has accepted the route, because before that a measurement says nothing. A mesh that is late by
@@ -340,6 +257,3 @@ fn position(world: &Snapshot) -> Position {
         iterations: world.status.iterations,
     }
 }
-
-/// How many intervals after a check was due users may meet the canary without one.
-const UNCHECKED_INTERVALS: u32 = 2;

@@ -1,6 +1,6 @@
 //! Promotion: the primary gets the template, then it gets the traffic, then the canary's pods go.
 
-use crate::api::status::{APPROVED, PROMOTE, Phase};
+use crate::api::status::{PROMOTE, Phase};
 use crate::model::traffic::Split;
 use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
@@ -8,7 +8,7 @@ use super::flow::{Flow, SETTLE, end, taken_in, unready};
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
-use super::{messages, progress, rollback, status, upkeep};
+use super::{messages, ready, revision, rollback, status, upkeep};
 
 /// Ends the analysis: the primary gets the template, at once or after its traffic has left it.
 pub(super) fn promote(world: &Snapshot, mut said: Vec<Event>) -> Flow<Step> {
@@ -32,13 +32,13 @@ fn makes_way(world: &Snapshot) -> bool {
 /// observation, so nothing else can be copied (spec 02 E1.18).
 fn copy(world: &Snapshot, mut said: Vec<Event>) -> Plan {
     said.push(messages::normal(world.status.phase, messages::copying(&world.release)));
-    promoted(world, said).effects([Effect::Promote])
+    revision::promoted(world, said).effects([Effect::Promote])
 }
 
 /// The traffic has left the primary; once the proxies have heard of it the primary gets the template.
 fn after_making_way(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<Step> {
-    progress::changed(world, target, primary)?;
-    progress::canary_ready(world, target)?;
+    revision::changed(world, target, primary)?;
+    ready::canary_ready(world, target)?;
     if makes_way(world) {
         return promote(world, Vec::new());
     }
@@ -49,14 +49,6 @@ fn after_making_way(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFac
     }
     taken_in(world, since)?;
     Flow::Continue(copy(world, Vec::new()).into())
-}
-
-/// Records that the primary has the template.
-pub(super) fn promoted(world: &Snapshot, said: Vec<Event>) -> Plan {
-    let mut status = status::checked(status::phase(world, Phase::Promoting), world);
-    status.last_promoted_spec = status.last_applied_spec.clone();
-    status::unhold(&mut status, APPROVED);
-    Plan::status(status).events(said)
 }
 
 /// Promotes without an analysis (spec 02 T18).

@@ -33,7 +33,12 @@ pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Fl
     if !moves {
         return Flow::Continue(finish(world, events, Some(alert)).into());
     }
-    let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
+    let route = match cause {
+        // Whoever asks for it knows why.
+        Cause::Manual { .. } | Cause::Request { .. } => upkeep::safe_route(world, Split::PRIMARY, true)?,
+        Cause::Threshold | Cause::Deadline { .. } => upkeep::last_route(world, Split::PRIMARY)?,
+    };
+    let route = Effect::Route(route);
     let mut status = status::touched(world);
     status.canary_weight = 0;
     status::settle(&mut status, Phase::Failed, world.now);

@@ -6,9 +6,11 @@
 mod backend;
 mod mesh;
 mod routes;
+mod traffic_watch;
 mod world;
 
 pub use backend::{Backend, Fault, HookCall, Sample, Version};
 pub use mesh::crds;
 pub use routes::Routes;
+pub use traffic_watch::TrafficWatch;
 pub use world::{Running, World, WorldBuilder};

@@ -17,6 +17,7 @@ mod metric_templates;
 mod promises;
 mod releases;
 mod routers;
+mod safety;
 mod story;
 mod strategies;
 mod targets;

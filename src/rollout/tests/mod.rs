@@ -9,4 +9,5 @@ mod failures;
 mod gates;
 mod interlock;
 mod lifecycle;
+mod safety;
 mod timelines;
