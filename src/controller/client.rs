@@ -6,10 +6,12 @@
 //!               429, 503                 writes
 //! ```
 //!
+//! A watch has its limit twice: its answer must begin within 30 s, and once it has begun it must not fall silent.
+//!
 //! The fence stands after everything that can wait, so that no write passes it early and leaves late (P7).
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,19 +20,23 @@ use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full};
 use kube::Config;
-use kube::client::{Body, ClientBuilder};
+use kube::client::Body;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
-use tower::{BoxError, Service, ServiceExt, service_fn};
+use tower::{BoxError, Service, ServiceExt};
 use tracing::debug;
 
 use self::request::Described;
+use self::silence::Watched;
 use super::backoff;
 use super::fence::{Fence, NotLeading};
 use super::rate::Bucket;
 use super::telemetry::Telemetry;
 
 mod request;
+mod silence;
+mod transport;
 
 /// What requests go through.
 #[derive(Clone)]
@@ -114,16 +120,9 @@ pub async fn config(kubeconfig: &str, master: &str) -> Result<Config, Error> {
 ///
 /// # Errors
 /// If TLS or the way to log in cannot be set up.
-pub fn connect(mut config: Config, layers: Layers) -> Result<kube::Client, Error> {
-    // We retry ourselves, within bounds.
-    config.default_retry = false;
-    let namespace = config.default_namespace.clone();
-    let raw = ClientBuilder::try_from(config).map_err(Error::Settings)?.build();
-    let base = service_fn(move |request| {
-        let raw = raw.clone();
-        async move { raw.send(request).await }
-    });
-    Ok(layered(base, &namespace, layers))
+pub fn connect(config: &Config, layers: Layers) -> Result<kube::Client, Error> {
+    let transport = transport::transport(config).map_err(Error::Settings)?;
+    Ok(layered(transport, &config.default_namespace, layers))
 }
 
 /// A client of whatever `base` is, for example an embedded cluster. Needs a runtime.
@@ -153,11 +152,12 @@ struct Layered<S> {
 struct Passage {
     fence: Fence,
     telemetry: Arc<Telemetry>,
+    /// Those who wait for a token stand in line before it.
     bucket: Option<Mutex<Bucket>>,
 }
 
-/// Answers are read to their end within the limit, but for watches, which have none.
-type Answer<B> = Response<Either<Full<Bytes>, B>>;
+/// Answers are read to their end within the limit; those of watches go on for as long as they say something.
+type Answer<B> = Response<Either<Full<Bytes>, Watched<B>>>;
 
 impl<S, B> Service<Request<Body>> for Layered<S>
 where
@@ -181,13 +181,21 @@ where
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         Box::pin(async move {
             let what = Described::new(&request);
-            if what.is_watch() {
+            let (is_watch, resource) = (what.is_watch(), what.resource.clone());
+            if is_watch {
                 shared.wait_for_a_token().await;
-                return Ok(shared.send(base, request, &what).await?.map(Either::Right));
             }
             let deadline = Instant::now() + LIMIT;
-            match timeout_at(deadline, shared.send_and_retry(base, request, &what, deadline)).await {
-                Ok(answer) => answer.map(|answer| answer.map(Either::Left)),
+            let answered = async {
+                if is_watch {
+                    let answer = shared.send(base, request, &what).await?;
+                    return Ok(answer.map(|body| Either::Right(Watched::new(body, resource))));
+                }
+                let answer = shared.send_and_retry(base, request, &what, deadline).await?;
+                Ok(answer.map(Either::Left))
+            };
+            match timeout_at(deadline, answered).await {
+                Ok(answer) => answer,
                 Err(_) => {
                     shared.note(&what, "timeout", LIMIT);
                     Err(CallError::TimedOut { verb: what.verb, resource: what.resource, after: LIMIT }.into())
@@ -262,12 +270,13 @@ impl Passage {
         answer.map_err(Into::into)
     }
 
+    /// Takes a token, first come, first served. Whoever gives up meanwhile leaves the line, and no token is lost on it.
     async fn wait_for_a_token(&self) {
-        if let Some(bucket) = &self.bucket {
-            let wait = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
-            }
+        let Some(bucket) = &self.bucket else { return };
+        let mut bucket = bucket.lock().await;
+        while !bucket.try_take(Instant::now()) {
+            let wait = bucket.wait(Instant::now());
+            tokio::time::sleep(wait).await;
         }
     }
 
