@@ -10,8 +10,9 @@
 //!
 //! The fence stands after everything that can wait, so that no write passes it early and leaves late (P7).
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -138,7 +139,8 @@ where
         let interval = Duration::from_secs(1) / limit.per_second.max(1);
         Mutex::new(Bucket::new(interval, limit.burst, Instant::now()))
     });
-    let shared = Arc::new(Passage { fence: layers.fence, telemetry: layers.telemetry, bucket });
+    let watched = std::sync::Mutex::default();
+    let shared = Arc::new(Passage { fence: layers.fence, telemetry: layers.telemetry, bucket, watched });
     kube::Client::new(Layered { base, shared }, default_namespace)
 }
 
@@ -154,6 +156,8 @@ struct Passage {
     telemetry: Arc<Telemetry>,
     /// Those who wait for a token stand in line before it.
     bucket: Option<Mutex<Bucket>>,
+    /// When a watch of each resource was last begun.
+    watched: std::sync::Mutex<BTreeMap<String, Instant>>,
 }
 
 /// Answers are read to their end within the limit; those of watches go on for as long as they say something.
@@ -183,6 +187,7 @@ where
             let what = Described::new(&request);
             let (is_watch, resource) = (what.is_watch(), what.resource.clone());
             if is_watch {
+                shared.wait_for_its_time(&what).await;
                 shared.wait_for_a_token().await;
             }
             let deadline = Instant::now() + LIMIT;
@@ -280,6 +285,22 @@ impl Passage {
         }
     }
 
+    /// Keeps watches apart that end as soon as they begin, as behind a proxy that can hold none: whoever reads them
+    /// begins anew at once.
+    async fn wait_for_its_time(&self, what: &Described) {
+        let now = Instant::now();
+        let at = {
+            let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = watched.get(&what.path).copied();
+            let at = before.map_or(now, |before| now.max(before + BETWEEN_WATCHES));
+            watched.insert(what.path.clone(), at);
+            at
+        };
+        if at > now {
+            tokio::time::sleep_until(at).await;
+        }
+    }
+
     fn note(&self, what: &Described, code: &str, took: Duration) {
         self.telemetry.api_request(what.verb, &what.resource, code, took);
         if !what.is_lease() {
@@ -315,6 +336,8 @@ fn pause<B>(response: &Response<B>, what: &Described, tries: u32) -> Option<Dura
 /// claim (see [`super::fence`]).
 const LIMIT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
+/// The shortest time between the beginnings of two watches of a resource.
+const BETWEEN_WATCHES: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const AGENT: &str = concat!("vexil/", env!("CARGO_PKG_VERSION"));
 

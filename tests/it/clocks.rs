@@ -83,14 +83,15 @@ async fn a_status_of_a_newer_version_is_told_of_and_left_alone_with_the_traffic(
     let mut canary = world.kube.get("canaries.flagger.app", "shop", "frontend").expect("a Canary");
     canary["status"]["phase"] = json!("Rehearsing");
     world.kube.put(canary);
-    let before: Value = world.status("shop", "frontend");
+    let route = |world: &World| world.kube.get("virtualservices", "shop", "frontend").expect("a route");
+    let (before, routed): (Value, Value) = (world.status("shop", "frontend"), route(&world));
     assert_eq!(before["phase"], "Rehearsing");
     let controller = world.start_controller();
     tokio::time::sleep(HOUR).await;
     let said = |text: &String| text.contains("status.phase") && text.contains("Rehearsing");
     assert!(world.events("shop", "frontend").iter().any(said), "{}", told(&world));
     assert_eq!(world.status("shop", "frontend"), before);
-    assert_eq!(world.weights("shop", "frontend"), Some((75, 25)));
+    assert_eq!(route(&world), routed);
     // The newer version is back, or somebody has mended it.
     let mut canary = world.kube.get("canaries.flagger.app", "shop", "frontend").expect("a Canary");
     canary["status"]["phase"] = json!("Progressing");

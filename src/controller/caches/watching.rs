@@ -99,8 +99,11 @@ async fn failed(store: &Store, kind: Kind, error: &watcher::Error, failures: &mu
     }
     debug!(kind = kind.kind, error = refusal.why, "watch failed");
     // What may pass by itself is not told at once.
-    let lasting = matches!(refusal.code, Some(403 | 404))
-        || if store.is_ready(kind) { since.elapsed() >= PATIENCE } else { failures.number >= 3 };
+    let lasting = match (refusal.code, store.is_ready(kind)) {
+        (Some(404), _) | (Some(403), false) => true,
+        (_, false) => failures.number >= 3 || since.elapsed() >= FIRST_PATIENCE,
+        (_, true) => since.elapsed() >= PATIENCE,
+    };
     if failures.number == 3 {
         info!(kind = kind.kind, error = refusal.why, "watch keeps failing");
     }
@@ -160,5 +163,7 @@ const LONGEST_REFUSED: Duration = Duration::from_secs(120);
 const LONGEST_MISSING: Duration = Duration::from_secs(45);
 /// Looks at a discovery that fails before the list itself is tried: some five minutes.
 const TRIES_OF_DISCOVERY: u32 = 13;
+/// How long a first list may fail before that is told.
+const FIRST_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a kind that was known may fail before that is told.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -150,6 +150,16 @@ async fn a_watch_that_is_not_answered_is_given_up_after_30_seconds() {
     assert_eq!("no answer to watch services within 30 s", CallError::find(&error).expect("ours").to_string());
 }
 
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_at_once_are_begun_once_a_second() {
+    let setup = setup(None);
+    let started = Instant::now();
+    for _ in 0..61 {
+        watch(&setup).await.expect_err("the fake knows no watches");
+    }
+    assert_eq!(60, started.elapsed().as_secs());
+}
+
 /// A body that comes in pieces, and after these is silent.
 fn pieces(each: Duration, number: u32) -> impl http_body::Body<Data = Bytes, Error = BoxError> {
     let piece = move |sent| async move {

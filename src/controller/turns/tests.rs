@@ -28,6 +28,7 @@ enum Heard {
 /// last look saw, and the loop's turns.
 fn run(
     changes: usize,
+    finished: impl Fn(&mut Turns<&'static str>, Next),
     leads: impl Fn() -> bool,
     look: impl Fn() -> (usize, Next) + Send + 'static,
     watch: impl FnOnce(Sender<Heard>) + Send + 'static,
@@ -61,7 +62,7 @@ fn run(
             Heard::Claim => told += 1,
             Heard::Looked(version, next) => {
                 (seen, looking) = (version, false);
-                turns.finished(&KEY, next, noon());
+                finished(&mut turns, next);
             }
         }
     }
@@ -71,9 +72,13 @@ fn run(
     (seen, turns)
 }
 
-#[test]
-fn a_canary_that_is_deleted_and_created_again_is_looked_at_whoever_is_faster() {
-    loom::model(|| {
+fn by_the_rules(turns: &mut Turns<&'static str>, next: Next) {
+    turns.finished(&KEY, next, noon());
+}
+
+/// A watch deletes the Canary and creates it again, while it is being looked at or not.
+fn created_again(finished: fn(&mut Turns<&'static str>, Next)) {
+    loom::model(move || {
         let cache = Arc::new(AtomicUsize::new(1));
         let cached = Arc::clone(&cache);
         let look = move || match cached.load(SeqCst) {
@@ -86,9 +91,26 @@ fn a_canary_that_is_deleted_and_created_again_is_looked_at_whoever_is_faster() {
                 let _ = tell.send(Heard::Change);
             }
         };
-        let (seen, turns) = run(2, || true, look, watch);
+        let (seen, turns) = run(2, finished, || true, look, watch);
         assert_eq!(2, seen, "the last version was never looked at");
         assert_eq!((0, 0), (turns.waiting(), turns.in_flight()));
+    });
+}
+
+#[test]
+fn a_canary_that_is_deleted_and_created_again_is_looked_at_whoever_is_faster() {
+    created_again(by_the_rules);
+}
+
+/// The model finds the mistake that it is there for.
+#[test]
+#[should_panic(expected = "the last version was never looked at")]
+fn a_wish_that_is_taken_back_with_what_is_gone_would_be_lost() {
+    created_again(|turns, next| {
+        by_the_rules(turns, next);
+        if next == Next::Gone {
+            *turns = Turns::new(Duration::from_secs(1), Duration::from_secs(1));
+        }
     });
 }
 
@@ -104,7 +126,7 @@ fn a_claim_that_lapses_for_a_moment_loses_no_timer() {
             claim.store(true, SeqCst);
             let _ = tell.send(Heard::Claim);
         };
-        let (_, turns) = run(1, move || leads.load(SeqCst), look, watch);
+        let (_, turns) = run(1, by_the_rules, move || leads.load(SeqCst), look, watch);
         assert!(turns.next_due().is_some(), "nobody would ever look again");
     });
 }
