@@ -48,8 +48,8 @@ fn told(world: &World) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_that_a_machine_was_suspended_counts() {
-    let (world, controller) = at_a_quarter("30m").await;
-    set_ahead_by(1800);
+    let (world, controller) = at_a_quarter("5m").await;
+    set_ahead_by(300);
     let half = |world: &World| world.weights("shop", "frontend") == Some((50, 50));
     assert!(world.until(Duration::from_secs(40), half).await, "{}", told(&world));
     controller.stop().await;

@@ -17,7 +17,7 @@ async fn a_canary_that_is_deleted_and_created_again_at_once_is_looked_at() {
     let world = World::builder().build();
     let controller = world.start_controller();
     let manifest = QUARTERS.split("\n---\n").last().expect("a Canary");
-    for number in 0..300 {
+    for number in 0..200 {
         world.apply(manifest).expect("a Canary");
         let looked_at = |world: &World| !world.status("shop", "frontend").is_null();
         let deadline = Instant::now() + Duration::from_secs(20);
