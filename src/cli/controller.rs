@@ -157,7 +157,7 @@ async fn connect(flags: &ControllerFlags) -> anyhow::Result<Connected> {
     let config =
         client::config(&flags.kubeconfig, &flags.master).await.context("Error building kubeconfig")?;
     let address = config.cluster_url.clone();
-    let main = client::connect(config, layers.clone()).context("Error building kubernetes clientset")?;
+    let main = client::connect(&config, layers.clone()).context("Error building kubernetes clientset")?;
     let mut remote_mesh = false;
     let mesh = if flags.kubeconfig_service_mesh.is_empty() {
         main.clone()
@@ -166,7 +166,7 @@ async fn connect(flags: &ControllerFlags) -> anyhow::Result<Connected> {
             .await
             .context("Error building host kubeconfig")?;
         remote_mesh = config.cluster_url != address;
-        client::connect(config, layers).context("Error building mesh clientset")?
+        client::connect(&config, layers).context("Error building mesh clientset")?
     };
     Ok(Connected { main, mesh, remote_mesh, fence, telemetry })
 }

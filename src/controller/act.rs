@@ -105,7 +105,7 @@ impl Writer<'_> {
         let written = api
             .patch_status(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
-            .map_err(|error| failed(error, &id, "status update"))?;
+            .map_err(|error| self.noted(failed(error, &id, "status update"), memory))?;
         memory.dropped_fields = lost(wanted, &written.data["status"]);
         complain_about_lost(&id, &memory.dropped_fields);
         self.remember(id, written, memory, now);
@@ -221,7 +221,7 @@ impl Writer<'_> {
                     .map_err(|error| Error::Refused(format!("{id}: {error}")))?;
                 api.create(&PostParams::default(), &object)
                     .await
-                    .map_err(|error| failed(error, &id, "create"))?
+                    .map_err(|error| self.noted(failed(error, &id, "create"), memory))?
             }
             Write::Patch { resource_version, mut patch, .. } => {
                 if !resource_version.is_empty() {
@@ -229,7 +229,7 @@ impl Writer<'_> {
                 }
                 api.patch(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
                     .await
-                    .map_err(|error| failed(error, &id, "update"))?
+                    .map_err(|error| self.noted(failed(error, &id, "update"), memory))?
             }
             Write::Delete { .. } => {
                 return match api.delete(&id.name, &DeleteParams::default()).await {
@@ -241,6 +241,16 @@ impl Writer<'_> {
         };
         self.remember(id, written, memory, now);
         Ok(())
+    }
+
+    /// Doubts what we see of a kind when our writes to it keep coming too late.
+    fn noted(&self, error: Error, memory: &mut Memory) -> Error {
+        if let Error::Conflict(id) = &error
+            && memory.too_late(id.kind)
+        {
+            self.caches.doubt(id.kind);
+        }
+        error
     }
 
     fn remember(&self, id: ObjectId, written: DynamicObject, memory: &mut Memory, now: DateTime<Utc>) {

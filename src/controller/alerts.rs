@@ -345,7 +345,7 @@ impl Carrier {
                 State::Loading => {
                     Trouble::Passing("error: alert providers are still being listed".to_owned())
                 }
-                State::Unavailable(why) => lasting(&why),
+                State::Unavailable(refusal) => lasting(&refusal.why),
                 State::Ready => {
                     lasting(&format!("alertprovider.flagger.app \"{}\" not found", provider.name))
                 }

@@ -186,7 +186,7 @@ impl Sources {
         let title = format!("Metric template {name}.{namespace}");
         let object = self.caches.get(&METRIC_TEMPLATE.at(namespace, name)).ok_or_else(|| {
             let why = match self.caches.state(METRIC_TEMPLATE) {
-                State::Unavailable(why) => why,
+                State::Unavailable(refusal) => refusal.why,
                 State::Loading => "metric templates are still being listed".to_owned(),
                 State::Ready => format!("metrictemplate.flagger.app \"{name}\" not found"),
             };

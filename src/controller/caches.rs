@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::api::{ApiResource, DynamicObject};
+use kube::runtime::watcher;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::model::by_hand::REQUEST;
 use crate::model::object::{Kind, ObjectId};
-use crate::router::endpoints::{self, ENDPOINT_SLICE, SIDE};
+use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::workload::config;
 
-use super::backoff;
+mod watching;
 
 /// Something that the caches noticed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +35,70 @@ pub enum State {
     /// The first list is still under way.
     Loading,
     Ready,
-    /// The API refuses it: not installed, or not allowed. The text is the API's.
-    Unavailable(String),
+    /// The API does not show it. What was known before stays, unless the kind itself is gone.
+    Unavailable(Refusal),
+}
+
+/// Why the API does not show a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status of the API's answer: 404 for a kind that is not installed, 403 for one that we may not watch, 5xx
+    /// for an API that fails. None if no answer came at all.
+    pub code: Option<u16>,
+    /// What is wrong and what to do, for the user.
+    pub why: String,
+}
+
+impl Refusal {
+    /// Whether the kind does not exist, and so none of its objects do. In all other cases there may be objects that we
+    /// cannot see.
+    pub fn is_missing(&self) -> bool {
+        self.code == Some(404)
+    }
+
+    fn of(kind: Kind, error: &watcher::Error) -> Self {
+        let api = match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => match error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            watcher::Error::WatchError(status) => Some(status),
+            _ => None,
+        };
+        let resource = match kind.group {
+            "" => kind.plural.to_owned(),
+            group => format!("{}.{group}", kind.plural),
+        };
+        let Some(status) = api else {
+            return Self { code: None, why: format!("no answer from the API: {}", sources(error)) };
+        };
+        let said = status.message.trim();
+        let why = match status.code {
+            404 => format!(
+                "the cluster does not serve {resource} in version {}: install its CRD ({said})",
+                kind.version
+            ),
+            403 => format!("{said} (allow our service account to list and watch {resource})"),
+            code => format!("the API answers {code}: {said}"),
+        };
+        Self { code: Some(status.code), why }
+    }
+}
+
+/// An error with what caused it.
+fn sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// The objects of all watched kinds.
@@ -60,6 +122,9 @@ struct Store {
 struct Cache {
     state: State,
     objects: BTreeMap<(String, String), Arc<Value>>,
+    /// Makes its watch begin anew.
+    anew: Arc<Notify>,
+    doubted: Option<Instant>,
 }
 
 impl Caches {
@@ -86,11 +151,26 @@ impl Caches {
         if let Some(cache) = kinds.get(&kind) {
             return cache.state.clone();
         }
-        kinds.insert(kind, Cache { state: State::Loading, objects: BTreeMap::new() });
+        let anew = Arc::new(Notify::new());
+        let (state, objects) = (State::Loading, BTreeMap::new());
+        kinds.insert(kind, Cache { state, objects, anew: Arc::clone(&anew), doubted: None });
         drop(kinds);
         debug!(kind = kind.kind, "watching");
-        lock(&self.watches).spawn(watch(Arc::clone(&self.shared), kind));
+        lock(&self.watches).spawn(watching::watch(Arc::clone(&self.shared), kind, anew));
         State::Loading
+    }
+
+    /// Lists `kind` anew, because something that we know to have happened does not show: its watch may have fallen
+    /// silent. Does nothing if that was done a moment ago.
+    pub fn doubt(&self, kind: Kind) {
+        let mut kinds = self.shared.kinds();
+        let Some(cache) = kinds.get_mut(&kind).filter(|cache| cache.state == State::Ready) else { return };
+        if cache.doubted.is_some_and(|at| at.elapsed() < BETWEEN_DOUBTS) {
+            return;
+        }
+        cache.doubted = Some(Instant::now());
+        info!(kind = kind.kind, "our own writes do not show: listing anew");
+        cache.anew.notify_one();
     }
 
     pub fn get(&self, id: &ObjectId) -> Option<Arc<Value>> {
@@ -204,61 +284,28 @@ impl Store {
         }
     }
 
-    fn unavailable(&self, kind: Kind, why: String) {
+    fn is_ready(&self, kind: Kind) -> bool {
+        self.kinds().get(&kind).is_some_and(|cache| cache.state == State::Ready)
+    }
+
+    fn unavailable(&self, kind: Kind, refusal: Refusal) {
         let mut kinds = self.kinds();
         let Some(cache) = kinds.get_mut(&kind) else { return };
-        // What was listed before stays: a watch that is refused for a while makes nothing vanish.
-        if cache.state == State::Loading
-            || matches!(&cache.state, State::Unavailable(before) if *before != why)
-        {
-            warn!(kind = kind.kind, reason = why, "cannot be watched");
-            cache.state = State::Unavailable(why);
-            drop(kinds);
-            self.notice(Noticed::Kind(kind));
+        // What was listed before stays: a watch that is refused for a while makes nothing vanish. With the kind itself
+        // its objects are gone.
+        let gone = if refusal.is_missing() { std::mem::take(&mut cache.objects) } else { BTreeMap::new() };
+        // The words of the API may differ each time: told is only what else it means.
+        let news = !matches!(&cache.state, State::Unavailable(before) if before.code == refusal.code);
+        if news {
+            warn!(kind = kind.kind, reason = refusal.why, "cannot be watched");
+            cache.state = State::Unavailable(refusal);
         }
-    }
-}
-
-async fn watch(shared: Arc<Store>, kind: Kind) {
-    let resource = resource(kind);
-    let client = shared.client(kind).clone();
-    let api: Api<DynamicObject> = if shared.namespace.is_empty() {
-        Api::all_with(client, &resource)
-    } else {
-        Api::namespaced_with(client, &shared.namespace, &resource)
-    };
-    // Long watches: at rest they are the only requests there are (P8).
-    let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
-    if kind == ENDPOINT_SLICE {
-        // Those of the Services of Canaries, not of the whole cluster.
-        config = config.labels(SIDE);
-    }
-    let mut events = watcher(api, config).boxed();
-    let mut fresh = BTreeMap::new();
-    let mut failures = 0;
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                failures = 0;
-                match event {
-                    Event::Init => fresh.clear(),
-                    Event::InitApply(object) => fresh.extend(kept(kind, object)),
-                    Event::InitDone => shared.replace(kind, std::mem::take(&mut fresh)),
-                    Event::Apply(object) => shared.put(kind, object),
-                    Event::Delete(object) => shared.remove(kind, object),
-                }
-            }
-            Err(error) => {
-                failures += 1;
-                let why = reason(&error);
-                debug!(kind = kind.kind, error = why, "watch failed");
-                if refused(&error) {
-                    shared.unavailable(kind, why);
-                } else if failures == 3 {
-                    info!(kind = kind.kind, error = why, "watch keeps failing");
-                }
-                tokio::time::sleep(backoff::delay(FIRST_RETRY, LAST_RETRY, failures)).await;
-            }
+        drop(kinds);
+        for key in gone.into_keys() {
+            self.notice(Noticed::Object(noticed_as(kind, &key)));
+        }
+        if news {
+            self.notice(Noticed::Kind(kind));
         }
     }
 }
@@ -314,27 +361,10 @@ fn kept(kind: Kind, object: DynamicObject) -> Option<((String, String), Arc<Valu
     Some((key, if reduce { Arc::new(config::reduced(&value)) } else { value }))
 }
 
-fn refused(error: &watcher::Error) -> bool {
-    let error = match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => error,
-        _ => return false,
-    };
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
-}
-
-fn reason(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
 /// Locks, also after a panic of somebody who held it: the data are maps that are always whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const WATCH_SECONDS: u32 = 1800;
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LAST_RETRY: Duration = Duration::from_secs(30);
+/// The shortest time between two lists for the reason that a watch is doubted.
+const BETWEEN_DOUBTS: Duration = Duration::from_secs(10);

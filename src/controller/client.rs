@@ -6,10 +6,13 @@
 //!               429, 503                 writes
 //! ```
 //!
+//! A watch has its limit twice: its answer must begin within 30 s, and once it has begun it must not fall silent.
+//!
 //! The fence stands after everything that can wait, so that no write passes it early and leaves late (P7).
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,19 +21,23 @@ use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full};
 use kube::Config;
-use kube::client::{Body, ClientBuilder};
+use kube::client::Body;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
-use tower::{BoxError, Service, ServiceExt, service_fn};
+use tower::{BoxError, Service, ServiceExt};
 use tracing::debug;
 
 use self::request::Described;
+use self::silence::Watched;
 use super::backoff;
 use super::fence::{Fence, NotLeading};
 use super::rate::Bucket;
 use super::telemetry::Telemetry;
 
 mod request;
+mod silence;
+mod transport;
 
 /// What requests go through.
 #[derive(Clone)]
@@ -114,16 +121,9 @@ pub async fn config(kubeconfig: &str, master: &str) -> Result<Config, Error> {
 ///
 /// # Errors
 /// If TLS or the way to log in cannot be set up.
-pub fn connect(mut config: Config, layers: Layers) -> Result<kube::Client, Error> {
-    // We retry ourselves, within bounds.
-    config.default_retry = false;
-    let namespace = config.default_namespace.clone();
-    let raw = ClientBuilder::try_from(config).map_err(Error::Settings)?.build();
-    let base = service_fn(move |request| {
-        let raw = raw.clone();
-        async move { raw.send(request).await }
-    });
-    Ok(layered(base, &namespace, layers))
+pub fn connect(config: &Config, layers: Layers) -> Result<kube::Client, Error> {
+    let transport = transport::transport(config).map_err(Error::Settings)?;
+    Ok(layered(transport, &config.default_namespace, layers))
 }
 
 /// A client of whatever `base` is, for example an embedded cluster. Needs a runtime.
@@ -139,7 +139,8 @@ where
         let interval = Duration::from_secs(1) / limit.per_second.max(1);
         Mutex::new(Bucket::new(interval, limit.burst, Instant::now()))
     });
-    let shared = Arc::new(Passage { fence: layers.fence, telemetry: layers.telemetry, bucket });
+    let watched = std::sync::Mutex::default();
+    let shared = Arc::new(Passage { fence: layers.fence, telemetry: layers.telemetry, bucket, watched });
     kube::Client::new(Layered { base, shared }, default_namespace)
 }
 
@@ -153,11 +154,14 @@ struct Layered<S> {
 struct Passage {
     fence: Fence,
     telemetry: Arc<Telemetry>,
+    /// Those who wait for a token stand in line before it.
     bucket: Option<Mutex<Bucket>>,
+    /// When a watch of each resource was last begun.
+    watched: std::sync::Mutex<BTreeMap<String, Instant>>,
 }
 
-/// Answers are read to their end within the limit, but for watches, which have none.
-type Answer<B> = Response<Either<Full<Bytes>, B>>;
+/// Answers are read to their end within the limit; those of watches go on for as long as they say something.
+type Answer<B> = Response<Either<Full<Bytes>, Watched<B>>>;
 
 impl<S, B> Service<Request<Body>> for Layered<S>
 where
@@ -181,13 +185,22 @@ where
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         Box::pin(async move {
             let what = Described::new(&request);
-            if what.is_watch() {
+            let (is_watch, resource) = (what.is_watch(), what.resource.clone());
+            if is_watch {
+                shared.wait_for_its_time(&what).await;
                 shared.wait_for_a_token().await;
-                return Ok(shared.send(base, request, &what).await?.map(Either::Right));
             }
             let deadline = Instant::now() + LIMIT;
-            match timeout_at(deadline, shared.send_and_retry(base, request, &what, deadline)).await {
-                Ok(answer) => answer.map(|answer| answer.map(Either::Left)),
+            let answered = async {
+                if is_watch {
+                    let answer = shared.send(base, request, &what).await?;
+                    return Ok(answer.map(|body| Either::Right(Watched::new(body, resource))));
+                }
+                let answer = shared.send_and_retry(base, request, &what, deadline).await?;
+                Ok(answer.map(Either::Left))
+            };
+            match timeout_at(deadline, answered).await {
+                Ok(answer) => answer,
                 Err(_) => {
                     shared.note(&what, "timeout", LIMIT);
                     Err(CallError::TimedOut { verb: what.verb, resource: what.resource, after: LIMIT }.into())
@@ -262,12 +275,29 @@ impl Passage {
         answer.map_err(Into::into)
     }
 
+    /// Takes a token, first come, first served. Whoever gives up meanwhile leaves the line, and no token is lost on it.
     async fn wait_for_a_token(&self) {
-        if let Some(bucket) = &self.bucket {
-            let wait = bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
-            }
+        let Some(bucket) = &self.bucket else { return };
+        let mut bucket = bucket.lock().await;
+        while !bucket.try_take(Instant::now()) {
+            let wait = bucket.wait(Instant::now());
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Keeps watches apart that end as soon as they begin, as behind a proxy that can hold none: whoever reads them
+    /// begins anew at once.
+    async fn wait_for_its_time(&self, what: &Described) {
+        let now = Instant::now();
+        let at = {
+            let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = watched.get(&what.path).copied();
+            let at = before.map_or(now, |before| now.max(before + BETWEEN_WATCHES));
+            watched.insert(what.path.clone(), at);
+            at
+        };
+        if at > now {
+            tokio::time::sleep_until(at).await;
         }
     }
 
@@ -306,6 +336,8 @@ fn pause<B>(response: &Response<B>, what: &Described, tries: u32) -> Option<Dura
 /// claim (see [`super::fence`]).
 const LIMIT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
+/// The shortest time between the beginnings of two watches of a resource.
+const BETWEEN_WATCHES: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const AGENT: &str = concat!("vexil/", env!("CARGO_PKG_VERSION"));
 

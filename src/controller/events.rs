@@ -2,17 +2,18 @@
 //! (spec 01 §8). Each also goes to the log, and to a hook where event webhooks can be plugged in.
 //!
 //! ```text
-//! publish ──▶ log, hook, outbox (bounded) ──▶ one worker ──▶ ledger: new, or a repetition? ──▶ API
+//! publish ──▶ log, hook, outbox (bounded) ──▶ ledger: new, or a repetition? ──▶ API, a few at once
 //! ```
 //!
-//! Publishing never waits. One worker keeps the order. Only identical messages are counted together, and the limit
+//! Publishing never waits. The events of one object are written in their order, one after the other. Only identical messages are counted together, and the limit
 //! for one object is far above what a release needs, so no step of a release is ever hidden (spec 01/EC-45).
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -21,11 +22,14 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use self::ledger::{Entry, Ledger, Writing};
+use self::outbox::Outbox;
+pub use self::outbox::Rank;
 use super::backoff;
 use super::clock::Clock;
 use super::telemetry::{EventFate, Telemetry};
 
 mod ledger;
+mod outbox;
 
 /// The object that an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +93,6 @@ struct Publisher {
     closed: watch::Sender<bool>,
 }
 
-#[derive(Default)]
-struct Outbox {
-    waiting: VecDeque<Notice>,
-    last_stamp: i64,
-    overflowing: bool,
-}
-
 /// Makes a recorder and the worker that writes what is published there.
 pub fn recorder(
     client: kube::Client,
@@ -117,8 +114,8 @@ pub fn recorder(
 
 impl Recorder {
     /// Logs the message and hands it to the hook and the worker. Never waits; when the API has been away for so long
-    /// that the outbox is full, the oldest notice goes.
-    pub fn publish(&self, about: Subject, kind: EventType, log_as: LogAs, message: String) {
+    /// that the outbox is full, the oldest notice of the same rank goes.
+    pub fn publish(&self, about: Subject, kind: EventType, log_as: LogAs, rank: Rank, message: String) {
         let canary = format!("{}.{}", about.name, about.namespace);
         match log_as {
             LogAs::Info => info!(canary, "{message}"),
@@ -126,8 +123,7 @@ impl Recorder {
         }
         let at = self.0.clock.now();
         let mut outbox = self.outbox();
-        let stamp = at.timestamp_nanos_opt().unwrap_or_default().max(outbox.last_stamp + 1);
-        outbox.last_stamp = stamp;
+        let stamp = outbox.stamp(at);
         let notice = Notice { about, kind, message, at, stamp };
         if let Some(hook) = &self.0.hook {
             hook(&notice);
@@ -135,15 +131,12 @@ impl Recorder {
         if self.is_closed() {
             return self.0.telemetry.event(EventFate::Dropped);
         }
-        if outbox.waiting.len() >= OUTBOX {
-            outbox.waiting.pop_front();
+        if outbox.put(notice, rank).is_some() {
             self.0.telemetry.event(EventFate::Dropped);
-            if !outbox.overflowing {
-                outbox.overflowing = true;
-                warn!("{OUTBOX} events wait for the API: the oldest are dropped");
+            if outbox.begins_to_overflow() {
+                warn!("{} events wait for the API: the oldest are dropped", outbox.len());
             }
         }
-        outbox.waiting.push_back(notice);
         drop(outbox);
         self.0.wake.notify_one();
     }
@@ -152,23 +145,6 @@ impl Recorder {
     pub fn close(&self) {
         self.0.closed.send_replace(true);
         self.0.wake.notify_one();
-    }
-
-    /// The next notice; `None` once closed and empty.
-    async fn next(&self) -> Option<Notice> {
-        loop {
-            {
-                let mut outbox = self.outbox();
-                if let Some(notice) = outbox.waiting.pop_front() {
-                    outbox.overflowing &= !outbox.waiting.is_empty();
-                    return Some(notice);
-                }
-                if self.is_closed() {
-                    return None;
-                }
-            }
-            self.0.wake.notified().await;
-        }
     }
 
     fn is_closed(&self) -> bool {
@@ -180,7 +156,7 @@ impl Recorder {
     }
 }
 
-/// Writes events, one after the other. Run it as a task; it ends after [`Recorder::close`].
+/// Writes events. Run it as a task; it ends after [`Recorder::close`].
 pub struct Worker {
     recorder: Recorder,
     client: kube::Client,
@@ -195,69 +171,110 @@ impl Worker {
             biased;
             () = self.write_all() => {}
             () = closed_for(&recorder, FLUSH) => {
-                let left = recorder.outbox().waiting.len();
+                let left = recorder.outbox().len();
                 warn!("the API did not take the last events in time; {left} more were waiting");
             }
         }
     }
 
     async fn write_all(&mut self) {
-        while let Some(notice) = self.recorder.next().await {
-            let writing = self.ledger.enter(&notice, Instant::now());
-            let fate = match writing {
-                Writing::New(entry) => self.try_often(&notice, entry, EventFate::Written).await,
-                Writing::Again(entry) => self.try_often(&notice, entry, EventFate::Repeated).await,
-                Writing::AgainLater => EventFate::Repeated,
-                Writing::TooMany => EventFate::Dropped,
-            };
-            self.recorder.0.telemetry.event(fate);
+        let recorder = self.recorder.clone();
+        let mut writing = FuturesUnordered::new();
+        loop {
+            while writing.len() < WRITERS
+                && let Some(notice) = self.take()
+            {
+                let (entry, fate) = match self.ledger.enter(&notice, Instant::now()) {
+                    Writing::New(entry) => (Some(entry), EventFate::Written),
+                    Writing::Again(entry) => (Some(entry), EventFate::Repeated),
+                    Writing::AgainLater => (None, EventFate::Repeated),
+                    Writing::TooMany => (None, EventFate::Dropped),
+                };
+                match entry {
+                    Some(entry) => writing.push(try_often(self.client.clone(), notice, entry, fate)),
+                    None => self.ended(&notice, fate),
+                }
+            }
+            tokio::select! {
+                Some(written) = writing.next() => {
+                    self.ledger.settle(&written.notice, written.stamp);
+                    self.ended(&written.notice, written.fate);
+                }
+                () = recorder.0.wake.notified(), if !recorder.is_closed() => {}
+                else => return,
+            }
         }
     }
 
-    /// Writes an entry, again after failures that may pass.
-    async fn try_often(&mut self, notice: &Notice, mut entry: Entry, success: EventFate) -> EventFate {
-        let mut unanswered = false;
-        for tries in 1.. {
-            let Err(problem) = self.write(notice, &entry).await else { break };
-            match code(&problem) {
-                // The trace of our own try that had no answer.
-                Some(409) if unanswered => break,
-                // Another's event has the name.
-                Some(409) if tries < TRIES => entry.stamp += 1,
-                code if tries < TRIES && code.is_none_or(|code| code == 429 || code >= 500) => {
-                    unanswered = true;
-                    tokio::time::sleep(backoff::delay(FIRST_PAUSE, LONGEST_PAUSE, tries)).await;
-                }
-                _ => {
-                    let about = &notice.about;
-                    let canary = format!("{}.{}", about.name, about.namespace);
-                    warn!(canary, error = %problem, "the API did not take the event: {}", notice.message);
-                    self.ledger.settle(notice, None);
-                    return EventFate::Failed;
-                }
-            }
-        }
-        self.ledger.settle(notice, Some(entry.stamp));
-        success
+    fn take(&self) -> Option<Notice> {
+        self.recorder.outbox().take(self.recorder.0.clock.now())
     }
 
-    async fn write(&self, notice: &Notice, entry: &Entry) -> Result<(), kube::Error> {
-        let resource = ApiResource::erase::<Event>(&());
-        let events: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &notice.about.namespace, &resource);
-        let name = format!("{}.{:x}", notice.about.name, entry.stamp);
-        if entry.count > 1 {
-            let patch = json!({"count": entry.count, "lastTimestamp": seconds(notice.at)});
-            match events.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
-                // The API forgets events after an hour or so.
-                Err(problem) if code(&problem) == Some(404) => {}
-                written => return written.map(drop),
+    fn ended(&self, notice: &Notice, fate: EventFate) {
+        self.recorder.outbox().done(&notice.about);
+        self.recorder.0.telemetry.event(fate);
+    }
+}
+
+/// What became of an attempt to write an event.
+struct Written {
+    notice: Notice,
+    /// The stamp that it had to be given; none if it was not written.
+    stamp: Option<i64>,
+    fate: EventFate,
+}
+
+/// Writes an entry, again after failures that may pass. `success` is its fate if that goes well.
+async fn try_often(client: kube::Client, notice: Notice, mut entry: Entry, success: EventFate) -> Written {
+    let mut unanswered = false;
+    for tries in 1.. {
+        let Err(problem) = write(&client, &notice, &entry).await else { break };
+        match code(&problem) {
+            // The trace of our own try that had no answer.
+            Some(409) if unanswered => break,
+            // Another's event has the name.
+            Some(409) if tries < TRIES => entry.stamp += 1,
+            code if tries < TRIES && code.is_none_or(|code| code == 429 || code >= 500) => {
+                unanswered = true;
+                tokio::time::sleep(backoff::delay(FIRST_PAUSE, LONGEST_PAUSE, tries)).await;
+            }
+            _ => {
+                let about = &notice.about;
+                let canary = format!("{}.{}", about.name, about.namespace);
+                warn!(canary, error = %problem, "the API did not take the event: {}", notice.message);
+                return Written { notice, stamp: None, fate: EventFate::Failed };
             }
         }
-        let event =
-            DynamicObject::new(&name, &resource).within(&notice.about.namespace).data(body(notice, entry));
-        events.create(&PostParams::default(), &event).await.map(drop)
     }
+    Written { notice, stamp: Some(entry.stamp), fate: success }
+}
+
+async fn write(client: &kube::Client, notice: &Notice, entry: &Entry) -> Result<(), kube::Error> {
+    let resource = ApiResource::erase::<Event>(&());
+    let events: Api<DynamicObject> = Api::namespaced_with(client.clone(), &notice.about.namespace, &resource);
+    let name = name(&notice.about.name, entry.stamp);
+    if entry.count > 1 {
+        let patch = json!({"count": entry.count, "lastTimestamp": seconds(notice.at)});
+        match events.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            // The API forgets events after an hour or so.
+            Err(problem) if code(&problem) == Some(404) => {}
+            written => return written.map(drop),
+        }
+    }
+    let event =
+        DynamicObject::new(&name, &resource).within(&notice.about.namespace).data(body(notice, entry));
+    events.create(&PostParams::default(), &event).await.map(drop)
+}
+
+/// The name of an event: that of its object, cut where both together would be too long for a name, and its stamp.
+fn name(object: &str, stamp: i64) -> String {
+    let stamp = format!("{stamp:x}");
+    let room = LONGEST_NAME - 1 - stamp.len();
+    let end =
+        (0..=room.min(object.len())).rev().find(|end| object.is_char_boundary(*end)).unwrap_or_default();
+    // A part of a name must not end in a dash or a dot.
+    let head = object[..end].trim_end_matches(|last: char| !last.is_ascii_alphanumeric());
+    format!("{head}.{stamp}")
 }
 
 /// Done when the recorder has been closed for `time`.
@@ -315,8 +332,10 @@ fn code(problem: &kube::Error) -> Option<u16> {
 }
 
 const COMPONENT: &str = "flagger";
-/// Notices that may wait for the API.
-const OUTBOX: usize = 1000;
+/// The longest name that an object may have.
+const LONGEST_NAME: usize = 253;
+/// Events that are written at once, of as many objects.
+const WRITERS: usize = 8;
 /// Tries for one event, within half a minute if the API answers at all.
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

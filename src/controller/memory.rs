@@ -1,18 +1,20 @@
 //! What is remembered of a Canary between two looks, beside its status: nothing that must survive a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use crate::model::object::ObjectId;
+use crate::model::object::{Kind, ObjectId};
 use crate::model::release::Release;
 use crate::rollout::{Answers, Event};
 
 /// The memory that this process keeps of one Canary.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
+    /// The uid of the Canary that all this is about.
+    uid: Option<String>,
     /// Answers to the questions of the running step.
     pub answers: Answers,
     /// The time of the last step that left nothing in the status, such as a gate that was found closed again. The next
@@ -36,6 +38,10 @@ pub struct Memory {
     pub endpoints_behind_since: Option<DateTime<Utc>>,
     /// What we wrote and have not seen in the caches yet.
     written: BTreeMap<ObjectId, Written>,
+    /// Kinds whose watches did not show a write of ours in time.
+    given_up: BTreeSet<Kind>,
+    /// Writes in a row that came too late, by the kind of the object that had changed meanwhile.
+    too_late: BTreeMap<Kind, u32>,
     /// Name of the Service that it last had.
     pub apex: Option<String>,
     /// Objects that it depends on.
@@ -51,8 +57,20 @@ struct Written {
 }
 
 impl Memory {
+    /// Forgets everything if `canary` is another one of the same name, created after that which is remembered was
+    /// deleted.
+    pub fn meet(&mut self, canary: &Value) {
+        let uid = canary["metadata"]["uid"].as_str().map(str::to_owned);
+        if self.uid.is_some() && self.uid != uid {
+            // Its series are still there.
+            *self = Self { series: self.series.take(), ..Self::default() };
+        }
+        self.uid = uid;
+    }
+
     /// Remembers the answer to a write of ours.
     pub fn wrote(&mut self, id: ObjectId, object: &Value, now: DateTime<Utc>) {
+        self.too_late.remove(&id.kind);
         if let Some(version) = version(object) {
             self.written.insert(id, Written { version, until: now + PATIENCE });
         }
@@ -67,9 +85,28 @@ impl Memory {
     ) -> Option<DateTime<Utc>> {
         self.written.retain(|id, written| {
             let seen = cached(id).and_then(|object| version(&object));
-            seen.is_none_or(|seen| seen < written.version) && now < written.until
+            let missing = seen.is_none_or(|seen| seen < written.version);
+            // A clock that was set back must not make it longer.
+            let patient = now < written.until && written.until - now <= PATIENCE;
+            if missing && !patient {
+                self.given_up.insert(id.kind);
+            }
+            missing && patient
         });
         self.written.values().map(|written| written.until).min()
+    }
+
+    /// Kinds whose watches have not shown a write of ours in time, since it was asked last.
+    pub fn given_up(&mut self) -> BTreeSet<Kind> {
+        std::mem::take(&mut self.given_up)
+    }
+
+    /// A write came too late for an object of `kind`; whether so many did in a row that what we see of the kind must be
+    /// old.
+    pub fn too_late(&mut self, kind: Kind) -> bool {
+        let number = self.too_late.entry(kind).or_default();
+        *number += 1;
+        *number >= TOO_LATE
     }
 
     /// The step is over: its answers count for no other.
@@ -87,6 +124,8 @@ fn version(object: &Value) -> Option<u64> {
 
 /// After this a watch that has not delivered is not waited for: the write is under its version anyway.
 const PATIENCE: TimeDelta = TimeDelta::seconds(10);
+/// One conflict or two are somebody else's edits.
+const TOO_LATE: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -113,5 +152,30 @@ mod tests {
         let mut memory = Memory::default();
         memory.wrote(Kind::DEPLOYMENT.at("a", "b"), &json!({"metadata": {"resourceVersion": "12"}}), now);
         assert_eq!(memory.unseen(|_| None, now + PATIENCE), None);
+        assert_eq!(memory.given_up(), BTreeSet::from([Kind::DEPLOYMENT]), "it is listed anew");
+        assert_eq!(memory.given_up(), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_canary_that_was_created_again_inherits_nothing() {
+        let canary = |uid: &str| json!({"metadata": {"uid": uid}});
+        let mut memory = Memory::default();
+        memory.meet(&canary("first"));
+        memory.apex = Some("frontend".to_owned());
+        memory.meet(&canary("first"));
+        assert_eq!(memory.apex.as_deref(), Some("frontend"));
+        memory.meet(&canary("second"));
+        assert_eq!(memory.apex, None);
+    }
+
+    #[test]
+    fn three_conflicts_in_a_row_are_no_chance() {
+        let now = Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).single().expect("a time");
+        let mut memory = Memory::default();
+        assert_eq!([false, false], [(); 2].map(|()| memory.too_late(Kind::DEPLOYMENT)));
+        assert!(!memory.too_late(Kind::CANARY), "another kind");
+        assert!(memory.too_late(Kind::DEPLOYMENT));
+        memory.wrote(Kind::DEPLOYMENT.at("a", "b"), &json!({}), now);
+        assert!(!memory.too_late(Kind::DEPLOYMENT), "a write went through in between");
     }
 }

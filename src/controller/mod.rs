@@ -48,21 +48,20 @@ pub mod queue;
 pub mod rate;
 pub mod server;
 pub mod telemetry;
+mod turns;
 mod worker;
 
 #[cfg(test)]
 mod fake_api;
 
-use self::backoff::Backoff;
 use self::caches::{Caches, Noticed, State, lock};
-use self::clock::Clock;
-use self::events::Recorder;
+use self::clock::{Clock, Drift};
+use self::events::{Rank, Recorder};
 use self::fence::Fence;
 use self::ids::Ids;
 use self::memory::Memory;
-use self::queue::Queue;
 use self::telemetry::Telemetry;
-use self::worker::Next;
+use self::turns::{Next, Turns};
 
 /// What a controller is made of.
 pub struct Parts {
@@ -167,11 +166,20 @@ impl Controller {
         }
         let mut work = Work::new(Arc::clone(&shared));
         let mut claim = shared.fence.watch();
+        let mut drift = Drift::new(shared.clock);
         tokio::pin!(stop);
         info!("Started operator workers");
         loop {
+            if let Some(by) = drift.look() {
+                info!(
+                    "the clock went {} s wrong: it was set, or the machine was suspended",
+                    by.num_seconds()
+                );
+                // What is due was reckoned by the old time.
+                work.wake_all();
+            }
             work.start_due();
-            let next = work.next_due().map(|due| shared.clock.instant(due));
+            let next = work.next_due().map(|due| shared.clock.alarm(due));
             tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -199,8 +207,7 @@ impl Controller {
 /// Who is due, who is at work, and who depends on what.
 struct Work {
     shared: Arc<Runtime>,
-    queue: Queue<ObjectId, chrono::DateTime<chrono::Utc>, ()>,
-    backoff: Backoff<ObjectId>,
+    turns: Turns<ObjectId>,
     running: JoinSet<(ObjectId, Next)>,
     woken: BTreeMap<ObjectId, Arc<Notify>>,
     /// Object to the Canaries that look at it, and the other way round.
@@ -213,8 +220,7 @@ impl Work {
     fn new(shared: Arc<Runtime>) -> Self {
         Self {
             shared,
-            queue: Queue::new(),
-            backoff: Backoff::new(worker::FIRST_RETRY, worker::LAST_RETRY),
+            turns: Turns::new(worker::FIRST_RETRY, worker::LAST_RETRY),
             running: JoinSet::new(),
             woken: BTreeMap::new(),
             dependents: BTreeMap::new(),
@@ -225,7 +231,7 @@ impl Work {
 
     fn next_due(&self) -> Option<chrono::DateTime<chrono::Utc>> {
         // While others lead nothing is due.
-        self.leads().then(|| self.queue.next_due()).flatten()
+        self.leads().then(|| self.turns.next_due()).flatten()
     }
 
     /// A claim that was only renewed changes nothing; a new one means that everybody has to be looked at.
@@ -245,7 +251,7 @@ impl Work {
         if !self.leads() {
             return;
         }
-        while let Some((id, _)) = self.queue.pop(self.shared.clock.now()) {
+        while let Some(id) = self.turns.start(self.shared.clock.now()) {
             let woken = Arc::clone(self.woken.entry(id.clone()).or_default());
             let shared = Arc::clone(&self.shared);
             self.running.spawn(async move {
@@ -264,7 +270,7 @@ impl Work {
                 (id, next)
             });
         }
-        self.shared.telemetry.queue(self.queue.waiting(), self.queue.in_flight());
+        self.shared.telemetry.queue(self.turns.waiting(), self.turns.in_flight());
     }
 
     fn wake(&mut self, noticed: Noticed) {
@@ -286,7 +292,7 @@ impl Work {
         if let Some(woken) = self.woken.get(&id) {
             woken.notify_one();
         }
-        self.queue.add(id, self.shared.clock.now(), ());
+        self.turns.wake(id, self.shared.clock.now());
     }
 
     fn wake_all(&mut self) {
@@ -313,20 +319,11 @@ impl Work {
             }
         };
         self.woken.remove(&id);
-        self.queue.done(&id);
-        self.index(&id);
-        match next {
-            Next::Change => self.backoff.succeeded(&id),
-            Next::At(at) => {
-                self.backoff.succeeded(&id);
-                self.queue.add(id, at, ());
-            }
-            Next::Retry => {
-                let pause = self.backoff.failed(id.clone());
-                self.queue.add(id, self.shared.clock.now() + pause, ());
-            }
-            Next::Gone => self.forget(&id),
+        self.turns.finished(&id, next, self.shared.clock.now());
+        if next == Next::Gone {
+            self.forget(&id);
         }
+        self.index(&id);
     }
 
     /// Remembers whom to wake when an object changes.
@@ -350,19 +347,16 @@ impl Work {
         if !reads.is_empty() {
             self.reads.insert(canary.clone(), reads);
             // Something may have changed between the look and this note of it.
-            self.queue.add(canary.clone(), self.shared.clock.now(), ());
+            self.turns.wake(canary.clone(), self.shared.clock.now());
         }
     }
 
     fn forget(&mut self, id: &ObjectId) {
-        self.backoff.succeeded(id);
-        self.queue.remove(id);
         if let Some(memory) = lock(&self.shared.memories).remove(id)
             && let Some((namespace, name)) = memory.series
         {
             self.shared.telemetry.target(&namespace, &name).forget();
         }
-        self.index(id);
         self.count();
     }
 
@@ -379,9 +373,9 @@ impl Work {
 }
 
 impl Runtime {
-    fn publish(&self, canary: &serde_json::Value, event: &Event) {
+    fn publish(&self, canary: &serde_json::Value, rank: Rank, event: &Event) {
         let (kind, log_as) = worker::typed(event.kind);
-        self.recorder.publish(worker::subject(canary), kind, log_as, event.message.clone());
+        self.recorder.publish(worker::subject(canary), kind, log_as, rank, event.message.clone());
     }
 
     /// Event hooks get every event, in order, without anybody waiting for them.

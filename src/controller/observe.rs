@@ -1,5 +1,6 @@
 //! From the caches to a [`Snapshot`]: values, no handles. Nothing is read from the API here.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use serde_json::Value;
 
 use crate::api::Provider;
 use crate::api::status::CanaryStatus;
-use crate::manifest::{decode, read};
+use crate::manifest::decode::{self, DecodeError};
+use crate::manifest::read;
 use crate::model::by_hand::Request;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
 use crate::model::release::{Problem, Reading, Release, Settings};
@@ -19,7 +21,7 @@ use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
-use super::caches::{Caches, State};
+use super::caches::{Caches, Refusal, State};
 use super::memory::Memory;
 
 /// One look at a Canary.
@@ -30,6 +32,8 @@ pub enum Observation {
     NotYet(Option<DateTime<Utc>>),
     /// Its manifest cannot be used.
     Unusable(Box<Unusable>),
+    /// Its status says something that we do not understand.
+    Foreign(Foreign),
     /// It can be decided on.
     Complete(Box<Observed>),
 }
@@ -43,11 +47,35 @@ pub struct Unusable {
     pub seen: Option<Box<Observed>>,
 }
 
+/// A Canary with a status that another controller wrote, most likely a newer one of ours.
+pub struct Foreign {
+    pub object: Arc<Value>,
+    error: DecodeError,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the status cannot be read: {}. Status, traffic and workloads stay as they are. A newer controller may have \
+             written it: run that one, or remove the status to begin anew",
+            self.error
+        )?;
+        let Lifecycle { deleting, has_finalizer, .. } = lifecycle(&self.object);
+        if deleting && has_finalizer {
+            write!(f, "; to let it go without reverting anything, remove the finalizer {FINALIZER}")?;
+        }
+        Ok(())
+    }
+}
+
 /// A snapshot together with the objects that it was made of: a plan is decided on the snapshot and carried out on the
 /// objects.
 pub struct Observed {
     pub snapshot: Snapshot,
     pub scene: Scene,
+    /// Why there may be objects that we cannot see. What is to be undone might be among them.
+    pub hidden: Option<String>,
 }
 
 /// The objects behind a snapshot.
@@ -104,12 +132,15 @@ fn find(caches: &Caches, id: &ObjectId, memory: &mut Memory, now: DateTime<Utc>)
     if caches.state(Kind::CANARY) != State::Ready {
         return ControlFlow::Break(Observation::NotYet(None));
     }
-    if caches.get(id).is_none() {
-        return ControlFlow::Break(Observation::Gone);
-    }
+    let Some(object) = caches.get(id) else { return ControlFlow::Break(Observation::Gone) };
+    memory.meet(&object);
     // Before anything is read, so that all of it is from after our own writes. Asked at the end, a watch may have
     // caught up in between: a Canary from before our write, and routes from after it.
-    if let Some(until) = memory.unseen(|id| caches.get(id), now) {
+    let unseen = memory.unseen(|id| caches.get(id), now);
+    for kind in memory.given_up() {
+        caches.doubt(kind);
+    }
+    if let Some(until) = unseen {
         return ControlFlow::Break(Observation::NotYet(Some(until)));
     }
     caches.get(id).map_or(ControlFlow::Break(Observation::Gone), ControlFlow::Continue)
@@ -133,7 +164,10 @@ fn understand(
     object: Arc<Value>,
     memory: &mut Memory,
 ) -> Look<(Manifest, Vec<Problem>)> {
-    let status = status_of(&object, memory);
+    let status = match status_of(&object, memory) {
+        Ok(status) => status,
+        Err(error) => return ControlFlow::Break(Observation::Foreign(Foreign { object, error })),
+    };
     let reading = reading(&object, settings);
     let unusable = |object, status, problems| {
         ControlFlow::Break(Observation::Unusable(Box::new(Unusable { object, status, problems, seen: None })))
@@ -181,12 +215,25 @@ fn reading(canary: &Value, settings: &Settings) -> Reading {
 }
 
 /// The objects around a release as the caches hold them.
+#[derive(Default)]
 struct Surroundings {
     objects: Objects,
-    /// The kind that the API refuses to show, and its words.
+    /// The kind that the API does not show, and why.
     refused: Option<String>,
+    /// The same, if the kind exists and may have objects.
+    hidden: Option<String>,
     /// The pods that would answer for primary and canary.
     endpoints: Endpoints,
+}
+
+impl Surroundings {
+    fn cannot_see(&mut self, kind: Kind, refusal: &Refusal) {
+        let why = format!("{} cannot be watched: {}", kind.kind, refusal.why);
+        if !refusal.is_missing() {
+            self.hidden = Some(why.clone());
+        }
+        self.refused = Some(why);
+    }
 }
 
 /// Gathers all objects that the release looks at; those whose names stand in others come after these.
@@ -198,9 +245,7 @@ fn gather(
 ) -> Look<Surroundings> {
     let Manifest { release, workload, router, .. } = manifest;
     let mut reads = reads(release, *workload, *router);
-    let mut around =
-        Surroundings { objects: Objects::default(), refused: None, endpoints: Endpoints::default() };
-    let unwatchable = |kind: Kind, why: &str| Some(format!("{} cannot be watched: {why}", kind.kind));
+    let mut around = Surroundings::default();
     for kind in reads.iter().map(|id| id.kind) {
         match caches.state(kind) {
             State::Ready => {}
@@ -208,7 +253,7 @@ fn gather(
                 memory.reads = reads;
                 return ControlFlow::Break(Observation::NotYet(None));
             }
-            State::Unavailable(why) => around.refused = unwatchable(kind, &why),
+            State::Unavailable(refusal) => around.cannot_see(kind, &refusal),
         }
     }
     let found = reads.iter().filter_map(|id| Some((id.clone(), caches.get(id)?)));
@@ -222,7 +267,7 @@ fn gather(
                 memory.reads = reads;
                 return ControlFlow::Break(Observation::NotYet(None));
             }
-            State::Unavailable(why) => around.refused = unwatchable(id.kind, &why),
+            State::Unavailable(refusal) => around.cannot_see(id.kind, &refusal),
         }
     }
     let tracked =
@@ -231,15 +276,18 @@ fn gather(
     let sides = [services::Side::Primary, services::Side::Canary].map(|side| services::id(release, side));
     reads.extend(sides.iter().map(|service| ENDPOINT_SLICE.at(&service.namespace, &service.name)));
     memory.reads = reads;
-    // Where they may not be watched, what the workloads say of their pods has to do.
-    if caches.state(ENDPOINT_SLICE) == State::Loading {
-        return ControlFlow::Break(Observation::NotYet(None));
+    match caches.state(ENDPOINT_SLICE) {
+        State::Loading => return ControlFlow::Break(Observation::NotYet(None)),
+        // What the workloads say of their pods has to do.
+        State::Unavailable(_) => {}
+        State::Ready => {
+            let [primary, canary] = sides.map(|service| {
+                let slices = caches.slices(&service.namespace, &service.name);
+                endpoints::ready(slices.iter().map(Arc::as_ref))
+            });
+            around.endpoints = Endpoints { primary, canary, behind_since: None };
+        }
     }
-    let [primary, canary] = sides.map(|service| {
-        let slices = caches.slices(&service.namespace, &service.name);
-        endpoints::ready(slices.iter().map(Arc::as_ref))
-    });
-    around.endpoints = Endpoints { primary, canary, behind_since: None };
     if look_at_configs(caches, tracked, &mut around.objects) {
         ControlFlow::Continue(around)
     } else {
@@ -256,7 +304,7 @@ fn describe(
     now: DateTime<Utc>,
 ) -> Observed {
     let Manifest { object, mut status, release, warnings, workload, router } = manifest;
-    let Surroundings { objects, refused, endpoints } = around;
+    let Surroundings { objects, refused, endpoints, hidden } = around;
     let shape = workload.shape(&release, settings, &objects);
     let mut target = match &shape {
         Ok(_) => workload.target(&release, settings, &objects, now).map_err(|error| error.to_string()),
@@ -316,7 +364,7 @@ fn describe(
         status,
     };
     let scene = Scene { canary: object, release, shape, objects, workload, router, lost_primary: lost };
-    Observed { snapshot, scene }
+    Observed { snapshot, scene, hidden }
 }
 
 /// The primary as it was last seen, where it is gone; as long as it is there it is remembered.
@@ -377,14 +425,14 @@ fn presence_of<E: std::fmt::Display>(writes: Result<Vec<Write>, E>) -> Presence 
 }
 
 /// The status with what the schema of an older CRD drops: it is remembered, or every look would write it again.
-fn status_of(canary: &Value, memory: &Memory) -> CanaryStatus {
+fn status_of(canary: &Value, memory: &Memory) -> Result<CanaryStatus, DecodeError> {
     let mut status = canary["status"].clone();
     if let Some(kept) = status.as_object_mut() {
         for (field, value) in &memory.dropped_fields {
             kept.entry(field).or_insert_with(|| value.clone());
         }
     }
-    serde_json::from_value(status).unwrap_or_default()
+    decode::status(&status)
 }
 
 /// An older Canary with the same target, or the same Service, and what is said about it (spec 02 §9.4). The older one
@@ -436,7 +484,7 @@ fn look_at_configs(caches: &Caches, tracked: Vec<ObjectId>, objects: &mut Object
         match caches.state(id.kind) {
             State::Loading => complete = false,
             State::Ready => objects.extend(caches.get(&id).map(|object| (id, object))),
-            State::Unavailable(why) => objects.insert(id, Arc::new(config::unreadable(&why))),
+            State::Unavailable(refusal) => objects.insert(id, Arc::new(config::unreadable(&refusal.why))),
         }
     }
     complete

@@ -92,17 +92,6 @@ impl<K: Ord + Clone, T: Ord + Copy, R: Ord> Queue<K, T, R> {
         }
     }
 
-    /// Takes back all wishes for `key`. A run in flight is not touched: its [`Queue::done`] must still come.
-    pub fn remove(&mut self, key: &K) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        if let Some(wish) = entry.next.take() {
-            self.ready.remove(&(wish.due, wish.age));
-        }
-        if !entry.in_flight {
-            self.entries.remove(key);
-        }
-    }
-
     /// Keys that wait for their time.
     pub fn waiting(&self) -> usize {
         self.ready.len()
@@ -175,25 +164,6 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_key_does_not_run_but_one_in_flight_ends_in_order() {
-        let mut queue = Names::new();
-        queue.add("a", 0, "x");
-        queue.remove(&"a");
-        assert_eq!(None, queue.pop(9));
-
-        queue.add("a", 0, "x");
-        queue.pop(9);
-        queue.add("a", 0, "y");
-        queue.remove(&"a");
-        queue.add("a", 0, "created again");
-        assert_eq!(None, queue.pop(9), "the old run is not over");
-        queue.done(&"a");
-        assert_eq!(Some(("a", reasons(["created again"]))), queue.pop(9));
-        queue.done(&"a");
-        assert_eq!((0, 0), (queue.waiting(), queue.in_flight()));
-    }
-
-    #[test]
     fn a_busy_key_does_not_starve_the_others() {
         let mut queue = Names::new();
         queue.add("quiet", 1, "x");
@@ -214,7 +184,6 @@ mod tests {
         Add(u8, u32, u8),
         Pop(u32),
         Done(u8),
-        Remove(u8),
     }
 
     fn deeds() -> impl Strategy<Value = Vec<Deed>> {
@@ -222,7 +191,6 @@ mod tests {
             (0..4u8, 0..20u32, 0..3u8).prop_map(|(key, due, reason)| Deed::Add(key, due, reason)),
             (0..25u32).prop_map(Deed::Pop),
             (0..4u8).prop_map(Deed::Done),
-            (0..4u8).prop_map(Deed::Remove),
         ];
         prop::collection::vec(deed, 0..120)
     }
@@ -262,10 +230,6 @@ mod tests {
                     Deed::Done(key) => {
                         queue.done(&key);
                         running.remove(&key);
-                    }
-                    Deed::Remove(key) => {
-                        queue.remove(&key);
-                        owed.remove(&key);
                     }
                 }
                 let next = owed.iter().filter(|(key, _)| !running.contains(key)).map(|(_, wish)| wish.0).min();

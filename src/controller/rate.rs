@@ -21,19 +21,16 @@ impl Bucket {
         Self { interval, ahead: interval * burst.saturating_sub(1), spent: now }
     }
 
-    /// Takes a token, of the future if it must be; answers how long to wait before using it.
-    pub fn take(&mut self, now: Instant) -> Duration {
-        self.spent = self.spent.max(now);
-        let wait = self.spent.duration_since(now).saturating_sub(self.ahead);
-        self.spent += self.interval;
-        wait
+    /// How long it takes until there is a token.
+    pub fn wait(&self, now: Instant) -> Duration {
+        self.spent.saturating_duration_since(now).saturating_sub(self.ahead)
     }
 
     /// Takes a token if there is one.
     pub fn try_take(&mut self, now: Instant) -> bool {
-        let free = self.spent.saturating_duration_since(now) <= self.ahead;
+        let free = self.wait(now).is_zero();
         if free {
-            self.take(now);
+            self.spent = self.spent.max(now) + self.interval;
         }
         free
     }
@@ -49,8 +46,13 @@ mod tests {
     async fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
         let now = Instant::now();
         let mut bucket = Bucket::new(TENTH, 3, now);
-        let waits: Vec<u128> = (0..5).map(|_| bucket.take(now).as_millis()).collect();
-        assert_eq!(vec![0, 0, 0, 100, 200], waits);
+        let mut at = now;
+        let mut taken_after = || {
+            at += bucket.wait(at);
+            assert!(bucket.try_take(at), "what was waited for is there");
+            at.duration_since(now).as_millis()
+        };
+        assert_eq!([0, 0, 0, 100, 200], [(); 5].map(|()| taken_after()));
     }
 
     #[tokio::test(start_paused = true)]

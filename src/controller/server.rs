@@ -1,5 +1,8 @@
 //! The controller's own HTTP server: `/healthz` (the process runs), `/readyz` (its caches are filled; true of a
 //! standby too, so that a rolling update goes on) and `/metrics`. Plain HTTP on all interfaces, as in spec 01 §5.4.
+//!
+//! Anybody who reaches the pod can connect, so it takes no more than [`MOST`] connections of the process's budget. When
+//! they are used up, the one that has been quiet for longest makes room: a probe asks at once, and so gets its answer.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,9 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use self::guests::Guests;
 use super::telemetry::{CONTENT_TYPE, Telemetry};
+
+mod guests;
 
 /// A server that has its port, and answers once [`Server::run`] is called.
 pub struct Server {
@@ -65,23 +72,28 @@ impl Server {
     /// Answers until `stop` is done, and then the requests that have begun, for three seconds at most.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
         info!("Starting HTTP server on port {}", self.address.port());
-        let (stopped, mut stopping) = watch::channel(false);
-        let serving = axum::serve(self.listener, routes(self.pages)).with_graceful_shutdown(async move {
-            stop.await;
-            stopped.send_replace(true);
-        });
-        let too_late = async {
-            // An error means that serving is over, and then this branch does not matter.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            biased;
-            ended = serving.into_future() => match ended {
-                Ok(()) => info!("HTTP server stopped"),
-                Err(problem) => warn!(error = %problem, "HTTP server crashed"),
-            },
-            () = too_late => warn!("HTTP server graceful shutdown failed: requests still run after {GRACE:?}"),
+        let mut guests = Guests::new(routes(self.pages));
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                () = guests.one_left() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => guests.seat(stream),
+                    Err(problem) => {
+                        // Mostly a lack of descriptors; others than ours have to give some back.
+                        warn!(error = %problem, "HTTP server takes no connection");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        if guests.see_off(Instant::now() + GRACE).await {
+            info!("HTTP server stopped");
+        } else {
+            warn!("HTTP server graceful shutdown failed: requests still run after {GRACE:?}");
         }
     }
 }
@@ -107,6 +119,8 @@ async fn metrics(State(pages): State<Pages>) -> Response {
 }
 
 const GRACE: Duration = Duration::from_secs(3);
+/// Before the next try when no connection can be taken.
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
@@ -202,5 +216,53 @@ mod tests {
         stop.send(()).expect("it runs");
         running.await.expect("no panic");
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    /// A server on a port of its own, for as long as the test runs.
+    async fn serve() -> (Ipv4Addr, u16) {
+        let server = Server::bind(0, telemetry(), watch::channel(true).1).await.expect("a free port");
+        let port = server.address().port();
+        tokio::spawn(server.run(std::future::pending()));
+        (Ipv4Addr::LOCALHOST, port)
+    }
+
+    async fn half_sent(address: (Ipv4Addr, u16)) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await.expect("sent");
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_half_sent_requests_neither_stops_healthz_nor_uses_up_the_descriptors() {
+        let address = serve().await;
+        let mut crowd = Vec::new();
+        for _ in 0..400 {
+            crowd.push(half_sent(address).await);
+        }
+        let mut probe = half_sent(address).await;
+        probe.write_all(b"Connection: close\r\n\r\n").await.expect("sent");
+        let mut answer = String::new();
+        let answered = tokio::time::timeout(Duration::from_secs(5), probe.read_to_string(&mut answer)).await;
+        answered.expect("at once").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        // Those that had to make room see the end of their connection; the others' is open still.
+        let mut open = 0;
+        for stream in &mut crowd {
+            let read = tokio::time::timeout(Duration::from_millis(2), stream.read(&mut [0; 512])).await;
+            open += usize::from(read.is_err());
+        }
+        assert!(open <= guests::MOST, "{open} connections are open");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_never_finished_is_given_up() {
+        let address = serve().await;
+        let mut stream = half_sent(address).await;
+        tokio::time::pause();
+        let began = Instant::now();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(!answer.contains("200"), "{answer}");
+        assert!(began.elapsed() <= Duration::from_secs(15), "{:?}", began.elapsed());
     }
 }

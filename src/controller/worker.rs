@@ -4,54 +4,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, select_all};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::api::status::CanaryStatus;
+use crate::api::status::{CanaryStatus, Phase};
 use crate::model::object::ObjectId;
 use crate::model::release::{Release, Strategy};
-use crate::rollout::{self, Answer, Event, EventKind, Outcome, Plan, Question, Step, Wait, messages, status};
+use crate::rollout::{
+    self, Answer, Event, EventKind, Outcome, Plan, Question, Reason, Step, Wait, messages, status,
+};
 
 use super::Runtime;
 use super::act::{Error, Writer};
+use super::events::Rank;
 use super::memory::Memory;
-use super::observe::{Observation, Observed, Scene, Unusable, observe};
+use super::observe::{FINALIZER, Foreign, Observation, Observed, Scene, Unusable, observe};
 use super::owed;
 use super::telemetry;
-
-/// When a Canary must be looked at again, if nothing happens before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// When a watched object changes.
-    Change,
-    At(DateTime<Utc>),
-    /// Something failed: after a pause that grows.
-    Retry,
-    /// It does not exist any more.
-    Gone,
-}
-
-impl Next {
-    /// How the look ended, for the metrics.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Change | Self::At(_) => "done",
-            Self::Retry => "retry",
-            Self::Gone => "gone",
-        }
-    }
-}
+use super::turns::Next;
 
 /// Looks at `id` until there is nothing left to do at this moment. `woken` tells of changes meanwhile.
 pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, woken: &Notify) -> Next {
     let mut asked: Vec<(Question, BoxFuture<'static, Answer>)> = Vec::new();
     loop {
         if !shared.fence.claim().is_valid(Instant::now()) {
-            return Next::Change;
+            return Next::Led;
         }
         let now = shared.clock.now();
         let mut world = match observe(&shared.caches, &shared.settings, id, memory, now) {
@@ -69,6 +49,7 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
                     Err(next) => return next,
                 }
             }
+            Observation::Foreign(foreign) => return leave_alone(shared, &foreign, memory),
             Observation::Complete(world) => *world,
         };
         if world.snapshot.release.analysis.session_affinity.is_some() {
@@ -77,7 +58,7 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
         renamed(shared, &world, memory);
         let written = owed::review(shared, id, &mut world, memory);
         shared.publish_series(&world.snapshot, memory);
-        match rollout::next(&world.snapshot) {
+        match blind(&world).unwrap_or_else(|| rollout::next(&world.snapshot)) {
             Step::Ask(questions) => {
                 asked.retain(|(question, _)| questions.contains(question));
                 for question in questions {
@@ -125,7 +106,7 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
 
 /// Carries out a plan; `Err` says when to look again after a failure.
 async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut Memory) -> Result<(), Next> {
-    let Observed { snapshot, scene } = world;
+    let Observed { snapshot, scene, .. } = world;
     let started = Instant::now();
     let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
     let plan = &owed::recorded(shared, plan, world);
@@ -141,7 +122,9 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
         }
         Ok(_) => {
             memory.step_done();
-            announce(shared, scene, &plan.status, &plan.events);
+            let moved = plan.status.phase != snapshot.status.phase || plan.outcome.is_some();
+            let rank = if moved { Rank::Transition } else { Rank::Progress };
+            announce(shared, scene, &plan.status, rank, &plan.events);
             log_change(snapshot, plan);
             owed::tell(shared, plan, world, memory);
             if let Some(outcome) = plan.outcome {
@@ -152,7 +135,7 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
             }
             Ok(())
         }
-        Err(Error::NotLeading(_)) => Err(Next::Change),
+        Err(Error::NotLeading(_)) => Err(Next::Led),
         Err(Error::Conflict(id)) => {
             debug!(object = %id, "changed meanwhile, looking again");
             Err(Next::Retry)
@@ -160,12 +143,32 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
         Err(error @ (Error::Refused(_) | Error::Api(_))) => {
             let event = messages::warning(snapshot.status.phase, error.to_string());
             if memory.published_events.first() != Some(&event) {
-                announce(shared, scene, &snapshot.status, std::slice::from_ref(&event));
+                announce(shared, scene, &snapshot.status, Rank::Progress, std::slice::from_ref(&event));
                 memory.published_events = vec![event];
             }
             Err(Next::Retry)
         }
     }
+}
+
+/// The wait of a Canary that is being deleted, and whose traces are among objects that we cannot see now: to let it go
+/// would leave them as they are for ever.
+fn blind(world: &Observed) -> Option<Step> {
+    let Observed { snapshot, scene, hidden } = world;
+    let lifecycle = &snapshot.lifecycle;
+    let undoes = scene.release.revert_on_deletion || lifecycle.needs_cleanup;
+    let why = hidden.as_ref().filter(|_| lifecycle.deleting && lifecycle.has_finalizer && undoes)?;
+    let text = format!(
+        "What was changed for this Canary is undone when it can be seen again: {why} (to give that up, remove the \
+         finalizer {FINALIZER})"
+    );
+    let wanted = status::blocked(snapshot, "KindUnavailable", &text);
+    Some(if status::differs(&snapshot.status, &wanted) {
+        let event = messages::warning(snapshot.status.phase, text.clone());
+        Plan::status(wanted).waits(Reason::Blocked(text)).events([event]).into()
+    } else {
+        Wait::for_change(Reason::Blocked(text)).into()
+    })
 }
 
 /// Says that the objects of the Service's former name are still there (spec 02 §1.2).
@@ -175,7 +178,7 @@ fn renamed(shared: &Arc<Runtime>, world: &Observed, memory: &mut Memory) {
     let text =
         format!("The service name changed to {name}, remove {former} objects to avoid routing conflicts");
     let event = messages::warning(world.snapshot.status.phase, text);
-    announce(shared, &world.scene, &world.snapshot.status, &[event]);
+    announce(shared, &world.scene, &world.snapshot.status, Rank::Progress, &[event]);
 }
 
 /// Takes the alerts that are delivered from the status.
@@ -189,7 +192,7 @@ async fn strike_out(
     let (snapshot, canary) = (&world.snapshot, &world.scene.canary);
     match writer.status(canary, written, &snapshot.status, memory, snapshot.now).await {
         Ok(_) => Ok(()),
-        Err(Error::NotLeading(_)) => Err(Next::Change),
+        Err(Error::NotLeading(_)) => Err(Next::Led),
         Err(_) => Err(Next::Retry),
     }
 }
@@ -199,10 +202,10 @@ fn pause(shared: &Arc<Runtime>, wait: Wait, world: &Observed, memory: &mut Memor
     let mut until = wait.until;
     if wait.notices != memory.published_events {
         // Numbers that move (pods that become ready one by one) are told once per interval.
-        let quiet_until =
-            memory.events_published_at.map_or(now, |at| at + world.snapshot.release.analysis.interval);
+        let told_at = memory.events_published_at.filter(|at| *at <= now);
+        let quiet_until = told_at.map_or(now, |at| at + world.snapshot.release.analysis.interval);
         if now >= quiet_until {
-            announce(shared, &world.scene, &world.snapshot.status, &wait.notices);
+            announce(shared, &world.scene, &world.snapshot.status, Rank::Progress, &wait.notices);
             for alert in &wait.alerts {
                 shared.alert(&world.scene.release, alert);
             }
@@ -231,11 +234,11 @@ async fn refuse(shared: &Arc<Runtime>, unusable: Unusable, memory: &mut Memory) 
             Ok(held) => {
                 if held {
                     let text = format!("Deleted without reverting: {}", status::problem_text(&problems));
-                    shared.publish(&object, &messages::warning(observed.phase, text));
+                    shared.publish(&object, Rank::Transition, &messages::warning(observed.phase, text));
                 }
                 Next::Change
             }
-            Err(Error::NotLeading(_)) => Next::Change,
+            Err(Error::NotLeading(_)) => Next::Led,
             Err(error) => {
                 info!(canary = %super::act::id_of(&object), %error, "finalizer not removed");
                 Next::Retry
@@ -250,10 +253,10 @@ async fn refuse(shared: &Arc<Runtime>, unusable: Unusable, memory: &mut Memory) 
     match writer.status(&object, &observed, &wanted, memory, now).await {
         Ok(_) => {
             let event = messages::warning(observed.phase, status::problem_text(&problems));
-            shared.publish(&object, &event);
+            shared.publish(&object, Rank::Transition, &event);
             Next::Change
         }
-        Err(Error::NotLeading(_)) => Next::Change,
+        Err(Error::NotLeading(_)) => Next::Led,
         Err(error) => {
             info!(canary = %super::act::id_of(&object), %error, "status not written");
             Next::Retry
@@ -261,9 +264,19 @@ async fn refuse(shared: &Arc<Runtime>, unusable: Unusable, memory: &mut Memory) 
     }
 }
 
-fn announce(shared: &Arc<Runtime>, scene: &Scene, status: &CanaryStatus, events: &[Event]) {
+/// Says that a status cannot be read. Whatever else we did would be done without knowing how far the release is.
+fn leave_alone(shared: &Arc<Runtime>, foreign: &Foreign, memory: &mut Memory) -> Next {
+    let event = messages::warning(Phase::Unset, foreign.to_string());
+    if memory.published_events.first() != Some(&event) {
+        shared.publish(&foreign.object, Rank::Transition, &event);
+        memory.published_events = vec![event];
+    }
+    Next::Change
+}
+
+fn announce(shared: &Arc<Runtime>, scene: &Scene, status: &CanaryStatus, rank: Rank, events: &[Event]) {
     for event in events {
-        shared.publish(&scene.canary, event);
+        shared.publish(&scene.canary, rank, event);
         shared.tell_hooks(&scene.release, status, event);
     }
 }

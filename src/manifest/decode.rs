@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use super::unknown::unknown_fields;
+use crate::api::status::CanaryStatus;
 use crate::api::{AlertProvider, Canary, MetricTemplate};
 
 /// Why an object cannot be read.
@@ -37,6 +38,14 @@ pub fn canary(object: &Value) -> Result<Canary, DecodeError> {
         spec: part(object, "spec")?,
         status: optional(object, "status")?,
     })
+}
+
+/// Reads the status of a Canary; none at all is that of a new one.
+///
+/// # Errors
+/// If a field does not hold what it should.
+pub fn status(status: &Value) -> Result<CanaryStatus, DecodeError> {
+    if status.is_null() { Ok(CanaryStatus::default()) } else { at("status", status) }
 }
 
 /// Reads a MetricTemplate.
@@ -70,6 +79,11 @@ fn part<T: DeserializeOwned>(object: &Value, name: &str) -> Result<T, DecodeErro
     let Some(value) = object.get(name) else {
         return Err(DecodeError { field: name.to_owned(), message: MISSING.to_owned() });
     };
+    at(name, value)
+}
+
+/// Reads `value`, which stands at `name`.
+fn at<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, DecodeError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let mut field = if path == "." { name.to_owned() } else { format!("{name}.{path}") };

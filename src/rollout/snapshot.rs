@@ -158,11 +158,14 @@ impl Answers {
 }
 
 impl Snapshot {
-    /// When the next step of the analysis is due: one interval after the last step, or now if there was none.
+    /// When the next analysis step is due: one interval after the last, whoever decided it. A time that is more than an
+    /// interval ahead was written by a clock that was wrong, and must not be waited for.
     pub fn due(&self) -> DateTime<Utc> {
+        let interval = self.release.analysis.interval;
+        let possible = |at: &DateTime<Utc>| *at <= self.now + interval;
         let last = self.status.last_check_time.or(self.status.last_transition_time);
-        match last.max(self.unrecorded_step_at) {
-            Some(last) => last + self.release.analysis.interval,
+        match last.filter(possible).max(self.unrecorded_step_at.filter(possible)) {
+            Some(last) => last + interval,
             None => self.now,
         }
     }

@@ -42,6 +42,7 @@ pub struct WorldBuilder {
     mesh: Option<Provider>,
     older_crds: bool,
     event_webhook: String,
+    clock: Option<Clock>,
 }
 
 /// A controller at work in the world.
@@ -63,6 +64,7 @@ impl World {
             mesh: Some(Provider::Istio),
             older_crds: false,
             event_webhook: String::new(),
+            clock: None,
         }
     }
 
@@ -216,6 +218,12 @@ impl WorldBuilder {
         self
     }
 
+    /// Controllers that have this clock, whatever the cluster's shows.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
     /// The world. Needs a runtime.
     pub fn build(self) -> World {
         let kube = KubeSim::builder().start_time(self.start).build();
@@ -231,7 +239,7 @@ impl WorldBuilder {
         }
         World {
             backend: Backend::new(kube.clone(), self.settings.clone()),
-            clock: Clock::starting_at(self.start),
+            clock: self.clock.unwrap_or_else(|| Clock::starting_at(self.start)),
             kube,
             settings: self.settings,
             event_webhook: self.event_webhook,

@@ -222,7 +222,9 @@ async fn configs_that_cannot_be_read_are_unknown_and_not_changed() {
     forbid_secrets(&world);
     let controller = world.start_controller();
     stays(&world, "Initialized").await;
-    let told = "secret payment-key.shop get query error: secrets is forbidden".to_owned();
+    let told = "secret payment-key.shop get query error: secrets is forbidden (allow our service account to list and watch \
+                secrets)"
+        .to_owned();
     assert!(world.events("shop", "frontend").contains(&told), "{:#?}", world.events("shop", "frontend"));
     // Nothing that cannot be promoted in the end is begun.
     set_currency(&world, "USD");

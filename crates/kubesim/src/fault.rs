@@ -25,6 +25,8 @@ pub enum Fate {
     Disconnect,
     /// It is carried out; the connection breaks before the answer.
     DisconnectAfter,
+    /// It is served, but if it is a watch, its stream never says anything and never ends.
+    HalfOpen,
     /// It is served after this time.
     Delay(Duration),
 }

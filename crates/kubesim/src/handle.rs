@@ -226,6 +226,17 @@ impl KubeSim {
         self.shared.lock().watches.close(Some(caller));
     }
 
+    /// Leaves all open watches half open, as when a firewall forgets a connection: their clients hear nothing any more,
+    /// not even the end. Watches that are opened later work.
+    pub fn half_open_watches(&self) {
+        self.shared.lock().watches.half_open(None);
+    }
+
+    /// Leaves the open watches of one caller half open, as [`KubeSim::half_open_watches`] does.
+    pub fn half_open_watches_of(&self, caller: &str) {
+        self.shared.lock().watches.half_open(Some(caller));
+    }
+
     /// From now on tells no watch anything, until [`KubeSim::resume_watches`].
     pub fn stall_watches(&self) {
         self.shared.lock().watches.stall(None);

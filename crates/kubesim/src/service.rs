@@ -188,6 +188,7 @@ impl Call {
         let carried_out = !matches!(fate, Fate::Fail(_) | Fate::Drop | Fate::Disconnect);
         let answer = carried_out
             .then(|| self.carry_out(at, &served, verb, query).unwrap_or_else(|status| refusal(&status)));
+        let silent = fate == Fate::HalfOpen && verb == Verb::Watch;
         let (answer, code) = match fate {
             Fate::Fail(status) | Fate::FailAfter(status) => (Some(refusal(&status)), status.code),
             Fate::Drop | Fate::DropAfter => (None, 0),
@@ -195,13 +196,16 @@ impl Call {
                 lock(&self.shared.log).push(log::Request { info, code: 0 });
                 return Err(Disconnected);
             }
-            Fate::Pass | Fate::Delay(_) => {
+            Fate::Pass | Fate::Delay(_) | Fate::HalfOpen => {
                 let code = answer.as_ref().map_or(0, |a| a.status().as_u16());
                 (answer, code)
             }
         };
         lock(&self.shared.log).push(log::Request { info, code });
         match answer {
+            Some(answer) if silent => {
+                Ok(answer.map(|_| StreamBody::new(futures::stream::pending()).boxed_unsync()))
+            }
             Some(answer) => Ok(answer),
             None => std::future::pending().await,
         }

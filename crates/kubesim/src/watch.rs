@@ -75,6 +75,8 @@ pub(super) struct WatchRequest {
 pub(super) struct Watches {
     open: BTreeMap<u64, String>,
     closing: BTreeSet<u64>,
+    /// Those whose client hears nothing any more, not even the end.
+    half_open: BTreeSet<u64>,
     stalled: Stalled,
     opened: u64,
     /// Rings when watches are closed, stalled or resumed.
@@ -99,6 +101,7 @@ impl Watches {
     fn forget(&mut self, id: u64) {
         self.open.remove(&id);
         self.closing.remove(&id);
+        self.half_open.remove(&id);
     }
 
     /// How many watches this caller, or everybody, has open.
@@ -108,13 +111,21 @@ impl Watches {
 
     /// Ends the watches of this caller, or all.
     pub(super) fn close(&mut self, caller: Option<&str>) {
-        let ids = self
-            .open
-            .iter()
-            .filter(|(_, c)| caller.is_none_or(|wanted| wanted == c.as_str()))
-            .map(|(id, _)| *id);
+        let ids = self.of(caller);
         self.closing.extend(ids);
         self.gate.notify_waiters();
+    }
+
+    /// Cuts the watches of this caller, or all, off from their clients, who are not told.
+    pub(super) fn half_open(&mut self, caller: Option<&str>) {
+        let ids = self.of(caller);
+        self.half_open.extend(ids);
+        self.gate.notify_waiters();
+    }
+
+    fn of(&self, caller: Option<&str>) -> Vec<u64> {
+        let those = self.open.iter().filter(|(_, c)| caller.is_none_or(|wanted| wanted == c.as_str()));
+        those.map(|(id, _)| *id).collect()
     }
 
     /// Holds back everything that this caller, or anybody, would be told.
@@ -184,7 +195,11 @@ enum Turn {
     Tell(Bytes),
     TellAndEnd(Bytes),
     End,
-    Rest { stalled: bool },
+    Rest {
+        stalled: bool,
+    },
+    /// Nothing, for ever.
+    Silence,
 }
 
 impl Watch {
@@ -230,6 +245,7 @@ impl Watch {
                     return Some(lines);
                 }
                 Turn::End => return None,
+                Turn::Silence => std::future::pending().await,
                 Turn::Rest { stalled } => {
                     let alarm = if self.request.bookmarks && !stalled {
                         self.next_bookmark.min(self.deadline)
@@ -252,6 +268,9 @@ impl Watch {
             return Turn::End;
         }
         let cluster = self.shared.lock();
+        if cluster.watches.half_open.contains(&self.id) {
+            return Turn::Silence;
+        }
         if cluster.watches.closing.contains(&self.id) {
             return Turn::End;
         }

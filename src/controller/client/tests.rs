@@ -135,13 +135,57 @@ async fn no_request_takes_longer_than_30_seconds(#[case] fault: fn() -> Fault) {
     setup.fence.drained().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_watch_may_last() {
-    let setup = setup(None);
-    setup.api.fault(|_| Fault::Slow(Duration::from_secs(600)));
+async fn watch(setup: &Setup) -> Result<String, kube::Error> {
     let request = Request::get("/api/v1/services?watch=true").body(Vec::new()).expect("a request");
-    let error = setup.client.request_text(request).await.expect_err("the fake knows no watches");
-    assert!(matches!(error, kube::Error::Api(answer) if answer.code == 404));
+    setup.client.request_text(request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_not_answered_is_given_up_after_30_seconds() {
+    let setup = setup(None);
+    setup.api.fault(|_| Fault::Silence);
+    let started = Instant::now();
+    let error = watch(&setup).await.expect_err("no answer");
+    assert_eq!(30, started.elapsed().as_secs());
+    assert_eq!("no answer to watch services within 30 s", CallError::find(&error).expect("ours").to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_at_once_are_begun_once_a_second() {
+    let setup = setup(None);
+    let started = Instant::now();
+    for _ in 0..61 {
+        watch(&setup).await.expect_err("the fake knows no watches");
+    }
+    assert_eq!(60, started.elapsed().as_secs());
+}
+
+/// A body that comes in pieces, and after these is silent.
+fn pieces(each: Duration, number: u32) -> impl http_body::Body<Data = Bytes, Error = BoxError> {
+    let piece = move |sent| async move {
+        if sent == number {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(each).await;
+        Some((Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(b"x"))), sent + 1))
+    };
+    http_body_util::StreamBody::new(futures::stream::unfold(0, piece))
+}
+
+#[rstest]
+#[case::each_minute(60, 120, 7200 + 70)]
+#[case::too_late(71, 120, 70)]
+#[case::never(1, 0, 70)]
+#[tokio::test(start_paused = true)]
+async fn a_watch_lasts_for_as_long_as_it_says_something(
+    #[case] each: u64,
+    #[case] number: u32,
+    #[case] lasts: u64,
+) {
+    let body = Watched::new(pieces(Duration::from_secs(each), number), "services".to_owned());
+    let started = Instant::now();
+    body.collect().await.expect("it ends as if the server had ended it");
+    assert_eq!(lasts, started.elapsed().as_secs());
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,6 +196,19 @@ async fn requests_beyond_the_burst_wait_for_their_turn() {
         read(&setup).await.expect_err("there is no such service");
     }
     assert_eq!(1000, started.elapsed().as_millis());
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_gave_up_waiting_cost_no_turn() {
+    let setup = setup(Some(Limit { per_second: 1, burst: 1 }));
+    let asked: Vec<_> = (0..1000).map(|_| read(&setup)).collect();
+    let answers = futures::future::join_all(asked).await;
+    let given_up = |error: &kube::Error| matches!(CallError::find(error), Some(CallError::TimedOut { .. }));
+    let late = answers.iter().filter(|answer| answer.as_ref().is_err_and(given_up)).count();
+    assert!((960..1000).contains(&late), "{late} of a thousand cannot be sent within 30 s");
+    let started = Instant::now();
+    let error = read(&setup).await.expect_err("there is no such service");
+    assert!(!given_up(&error) && started.elapsed().as_secs() < 3, "{error} after {:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use super::outbox::{Object, object};
 use super::{EventType, Notice};
 use crate::controller::rate::Bucket;
 
@@ -15,9 +16,6 @@ pub(super) struct Ledger {
     lately: BTreeMap<Key, Line>,
     budgets: BTreeMap<Object, Bucket>,
 }
-
-/// Namespace, name, uid.
-type Object = (String, String, String);
 
 type Key = (Object, EventType, String);
 
@@ -49,7 +47,7 @@ pub(super) enum Writing {
 
 impl Ledger {
     pub fn enter(&mut self, notice: &Notice, now: Instant) -> Writing {
-        let object = object(notice);
+        let object = object(&notice.about);
         self.forget_old(now);
         let budget = self.budgets.entry(object.clone()).or_insert_with(|| Bucket::new(REFILL, BURST, now));
         let may_write = budget.try_take(now);
@@ -71,7 +69,7 @@ impl Ledger {
 
     /// The event of `notice` had to be given this stamp, or was not written at all.
     pub fn settle(&mut self, notice: &Notice, stamp: Option<i64>) {
-        let key = (object(notice), notice.kind, notice.message.clone());
+        let key = (object(&notice.about), notice.kind, notice.message.clone());
         match (self.lately.get_mut(&key), stamp) {
             (Some(line), Some(stamp)) => line.entry.stamp = stamp,
             (_, None) => drop(self.lately.remove(&key)),
@@ -96,10 +94,6 @@ impl Ledger {
         let active: BTreeSet<&Object> = self.lately.keys().map(|(object, ..)| object).collect();
         self.budgets.retain(|object, _| active.contains(object));
     }
-}
-
-fn object(notice: &Notice) -> Object {
-    (notice.about.namespace.clone(), notice.about.name.clone(), notice.about.uid.clone())
 }
 
 /// Repetitions within this time are counted together.

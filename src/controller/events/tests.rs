@@ -35,7 +35,13 @@ impl Setup {
     }
 
     fn say_of(&self, name: &str, message: &str) {
-        self.recorder.publish(canary(name), EventType::Normal, LogAs::Info, message.to_owned());
+        self.recorder.publish(
+            canary(name),
+            EventType::Normal,
+            LogAs::Info,
+            Rank::Progress,
+            message.to_owned(),
+        );
     }
 
     /// The events as `kubectl` would list them by name, which is their order.
@@ -76,6 +82,7 @@ async fn an_event_looks_as_users_know_it() {
         canary("frontend"),
         EventType::Warning,
         LogAs::Info,
+        Rank::Transition,
         "Canary failed! Scaling down frontend.shop".into(),
     );
     seconds(1).await;
@@ -241,7 +248,7 @@ async fn a_refused_event_holds_up_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_outbox_is_full_the_oldest_go() {
+async fn when_the_outbox_is_full_the_oldest_go_and_each_canary_says_how_many_are_missing() {
     let setup = setup();
     setup.api.fault(|_| Fault::Status(503));
     for number in 0..1500 {
@@ -249,10 +256,59 @@ async fn when_the_outbox_is_full_the_oldest_go() {
     }
     setup.api.no_fault();
     seconds(60).await;
-    assert_eq!(1000, setup.messages().len());
+    let (missing, written): (Vec<String>, Vec<String>) =
+        setup.messages().into_iter().partition(|message| message.contains("are missing"));
+    assert_eq!((100, 1000), (missing.len(), written.len()));
+    assert!(
+        missing.iter().all(|text| text.starts_with("5 events of this Canary are missing")),
+        "{missing:?}"
+    );
     assert_eq!("500", setup.counted("dropped"));
     let has = |number: u32| setup.messages().contains(&format!("message {number}"));
     assert_eq!([false, false, true, true], [1, 499, 500, 1499].map(has));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_transition_is_not_lost_among_progress_and_goes_first() {
+    let setup = setup();
+    for number in 0..1500 {
+        let name = format!("canary-{}", number % 500);
+        setup.recorder.publish(
+            canary(&name),
+            EventType::Normal,
+            LogAs::Info,
+            Rank::Transition,
+            format!("Initialization done! {number}"),
+        );
+        for _ in 0..3 {
+            setup.say_of(&name, &format!("Waiting for {name}.shop to finish: {number} of 1500 updated"));
+        }
+    }
+    seconds(120).await;
+    let done = setup.messages().iter().filter(|message| message.starts_with("Initialization done!")).count();
+    assert_eq!(1500, done);
+    let first = setup.api.calls().into_iter().take(1000).filter(|call| {
+        call.body["message"].as_str().is_some_and(|message| message.starts_with("Initialization done!"))
+    });
+    assert!(first.count() >= 990);
+}
+
+#[rstest]
+#[case::fits(200)]
+#[case::a_little_too_long(240)]
+#[case::the_longest(253)]
+#[tokio::test(start_paused = true)]
+async fn events_of_a_canary_with_a_long_name_have_a_name_that_the_api_takes(#[case] length: usize) {
+    let setup = setup();
+    // Wherever it is cut, a dash or a dot may be the last character.
+    let name: String = "ab-".chars().cycle().take(length - 1).chain(['z']).collect();
+    setup.say_of(&name, "New revision detected! Scaling up");
+    seconds(1).await;
+    let event = setup.events().pop().expect("an event");
+    let called = event["metadata"]["name"].as_str().expect("a name");
+    let parts = called.split('.').all(|part| !part.is_empty() && part.starts_with(char::is_alphanumeric));
+    assert!(called.len() <= 253 && !called.contains("-.") && parts, "{called}");
+    assert_eq!(json!(name), event["involvedObject"]["name"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -174,6 +174,22 @@ async fn stalled_watches_catch_up_when_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_half_open_watch_says_nothing_for_ever_and_a_later_one_works() {
+    let sim = KubeSim::builder().build();
+    let begun = sim.revision().to_string();
+    let watch = || async { api::<ConfigMap>(&sim).watch(&WatchParams::default().timeout(60), &begun).await };
+    let mut dead = pin!(watch().await.unwrap());
+    sim.half_open_watches_of("tester");
+    create(&sim, &config_map("a", "1")).await;
+    assert!(tokio::time::timeout(Duration::from_secs(7200), dead.next()).await.is_err(), "not even the end");
+    let mut later = pin!(watch().await.unwrap());
+    assert_eq!("ADDED a 1", next(&mut later).await);
+    sim.intercept(|_| Fate::HalfOpen);
+    let mut silent = pin!(watch().await.unwrap());
+    assert!(tokio::time::timeout(Duration::from_secs(7200), silent.next()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_are_logged_and_their_fate_can_be_decided() {
     let sim = KubeSim::builder().build();
     let writes: Api<ConfigMap> = Api::namespaced(sim.client("writer"), "shop");
