@@ -11,6 +11,7 @@ mod deploy;
 mod examples;
 mod hooks;
 mod house;
+mod ingresses;
 mod kubectl;
 mod lifecycle;
 mod metric_templates;
