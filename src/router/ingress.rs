@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::marks::{COPIED, FLUX, LAST_APPLIED, annotation, flux};
+use super::marks::{COPIED, FLUX, LAST_APPLIED, ORIGINAL, annotation, flux};
+use super::owner::Owner;
 use super::{Access, Desired, Error, Right, View, problem, right};
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::{Problem, Release};
@@ -76,6 +77,30 @@ impl Pair {
         )))
     }
 
+    /// Refuses to turn into the copy what its user made for requests of its own.
+    ///
+    /// # Errors
+    /// If there is an Ingress of that name that leads its requests elsewhere. One that is marked as a canary's
+    /// (`is_canary`) has no requests of its own.
+    pub fn free(&self, view: &View<'_>, is_canary: impl Fn(&Value) -> bool) -> Result<(), Error> {
+        let canary = view.release.canary_service();
+        match view.seen.get(&self.canarys) {
+            Some(live)
+                if Owner::of(view.release, live) == Owner::Foreign
+                    && annotation(live, ORIGINAL).is_none()
+                    && rules(live).iter().any(|rule| !paths(rule).is_empty())
+                    && !rules(live).iter().any(|rule| leads_to(rule, &canary))
+                    && !is_canary(live) =>
+            {
+                Err(Error::Object(format!(
+                    "{} is in the way, since it leads requests of its own elsewhere: give it another name, for the                      canary's Ingress has to have this one",
+                    self.canarys
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The spec of the copy, which has these rules and all else of the `source`.
     ///
     /// The default backend stays out: it would take the requests of every host, and cannot be divided.
@@ -89,25 +114,28 @@ impl Pair {
         spec
     }
 
-    /// `wanted`, the copy, with labels and annotations of the `source`.
+    /// `wanted`, the copy, with labels and annotations of the `source`, but for those that are our orders (`is_order`).
     ///
-    /// Those that the ingress controller reads, of which `is_followed` tells, follow the source at all times. The others
-    /// are copied once: other controllers write some of them on each Ingress by themselves, and would be fought with.
+    /// Those that the ingress controller reads, which begin with `prefix`, follow the source at all times. The others are
+    /// copied once: other controllers write some of them on each Ingress by themselves, and would be fought with.
     pub fn metadata(
         &self,
         view: &View<'_>,
         source: &Value,
         mut wanted: Desired,
-        is_followed: impl Fn(&str) -> bool,
+        prefix: &str,
+        is_order: impl Fn(&str) -> bool,
     ) -> Desired {
         let live = view.seen.get(&self.canarys);
-        let is_followed = |key: &str| key == CLASS || is_followed(key);
+        let is_followed = |key: &str| key == CLASS || (key.starts_with(prefix) && !is_order(key));
+        let is_copied =
+            |key: &str| is_followed(key) || (live.is_none() && !is_private(key) && !is_order(key));
         let mut followed = Vec::new();
         for (key, value) in map(&source["metadata"]["annotations"]) {
             if is_followed(key) {
                 followed.push(key.as_str());
             }
-            if is_followed(key) || (live.is_none() && !is_private(key)) {
+            if is_copied(key) {
                 wanted.annotations.insert(key.clone(), value.clone());
             }
         }

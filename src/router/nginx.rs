@@ -85,9 +85,11 @@ impl Router for Nginx {
         let release = view.release;
         let pair = Pair::of(release).map_err(Error::Unsupported)?;
         let prefix = prefix(view.settings).map_err(Error::Unsupported)?;
+        let is_canary = |ingress: &Value| (Orders { prefix, live: ingress }).get("canary") == Some("true");
+        pair.free(view, is_canary)?;
         let copy = match pair.source(view) {
             Ok(source) => {
-                if (Orders { prefix, live: source }).get("canary") == Some("true") {
+                if is_canary(source) {
                     return Err(Error::Object(format!(
                         "{} is the canary of another Ingress itself: name that one in spec.ingressRef",
                         pair.users
@@ -97,10 +99,8 @@ impl Router for Nginx {
                 let rules =
                     ingress::rules(source).iter().filter_map(|rule| apex_only(rule, &release.apex, &canary));
                 let copy = Desired::new(pair.canarys.clone(), Pair::spec(source, rules.collect()));
-                let is_followed = |key: &str| {
-                    key.strip_prefix(prefix).is_some_and(|key| key.starts_with('/') && !key.starts_with(OURS))
-                };
-                pair.metadata(view, source, copy, is_followed)
+                let (all, ours) = (format!("{prefix}/"), format!("{prefix}{OURS}"));
+                pair.metadata(view, source, copy, &all, |key| key.starts_with(&ours))
                     .annotated(orders(view, &pair, release, wish.split)?)
                     .keeping_the_original()
             }
@@ -150,9 +150,12 @@ fn prefix(settings: &Settings) -> Result<&str, Problem> {
 fn apex_only(rule: &Value, apex: &str, canary: &str) -> Option<Value> {
     let to_apex = ingress::paths(rule).iter().filter(|path| ingress::is_to(path, apex));
     let paths: Vec<Value> = to_apex.map(|path| ingress::led_to(path, canary)).collect();
+    if paths.is_empty() {
+        return None;
+    }
     let mut rule = rule.clone();
     rule["http"]["paths"] = Value::Array(paths);
-    ingress::leads_to(&rule, canary).then_some(rule)
+    Some(rule)
 }
 
 /// The annotations that say which requests the canary takes, with a null for each other one of their kind.

@@ -58,9 +58,7 @@ impl Router for Skipper {
         let View { release, seen, .. } = view;
         let Ok(pair) = Pair::of(release) else { return Ok(None) };
         let Some(live) = seen.get(&pair.canarys) else { return Ok(None) };
-        let canary = release.canary_service();
-        let leads = ingress::rules(live).iter().any(|rule| ingress::leads_to(rule, &canary));
-        if Owner::of(release, live) == Owner::Foreign && !leads {
+        if Owner::of(release, live) == Owner::Foreign && annotation(live, WEIGHTS).is_empty() {
             // Not taken over yet.
             return Ok(None);
         }
@@ -74,7 +72,7 @@ impl Router for Skipper {
                 .and_then(Value::as_u64)
                 .ok_or_else(|| Error::Object(format!("{}: could not get {WEIGHTS}[{name}]", pair.canarys)))
         };
-        match (weight(&release.primary_service())?, weight(&canary)?) {
+        match (weight(&release.primary_service())?, weight(&release.canary_service())?) {
             (primary, canary) if primary.checked_add(canary) == Some(100) => Ok(Some(RouteState {
                 split: Split::canary_gets(u32::try_from(canary).unwrap_or(100)),
                 mirrored: false,
@@ -89,12 +87,12 @@ impl Router for Skipper {
     fn desired(&self, view: &View<'_>, wish: &RouteWish) -> Result<Vec<Desired>, Error> {
         let release = view.release;
         let pair = Pair::of(release).map_err(Error::Unsupported)?;
+        pair.free(view, |_| false)?;
         let copy = match pair.source(view) {
             Ok(source) => {
                 let rules = rules(release, source, &pair)?;
                 let copy = Desired::new(pair.canarys.clone(), Pair::spec(source, rules));
-                let is_followed = |key: &str| key.starts_with(PREFIX) && ![WEIGHTS, PREDICATE].contains(&key);
-                pair.metadata(view, source, copy, is_followed)
+                pair.metadata(view, source, copy, PREFIX, |key| [WEIGHTS, PREDICATE].contains(&key))
                     .annotated(orders(
                         release,
                         weights(source, &pair.users)?,

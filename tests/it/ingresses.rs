@@ -14,7 +14,8 @@ const INGRESSES: &str = "ingresses.networking.k8s.io";
 /// A Deployment and its Canary: twenty per cent a step, a step every half minute.
 fn manifests(analysis: &Value) -> [Value; 2] {
     let labels = json!({"app": "frontend"});
-    let container = json!({"name": "frontend", "image": "shop/frontend:1.0.0", "ports": [{"containerPort": 80}]});
+    let container =
+        json!({"name": "frontend", "image": "shop/frontend:1.0.0", "ports": [{"containerPort": 80}]});
     let mut all = json!({
         "interval": "30s", "threshold": 2,
         "metrics": [{"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "1m"}],
@@ -45,7 +46,8 @@ fn manifests(analysis: &Value) -> [Value; 2] {
 fn ingress(hosts: &[&str], service: &str) -> Value {
     let backend = json!({"service": {"name": service, "port": {"number": 80}}});
     let paths = json!([{"path": "/", "pathType": "Prefix", "backend": backend}]);
-    let rules: Vec<Value> = hosts.iter().map(|host| json!({"host": host, "http": {"paths": paths}})).collect();
+    let rules: Vec<Value> =
+        hosts.iter().map(|host| json!({"host": host, "http": {"paths": paths}})).collect();
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "metadata": {"name": "shop", "namespace": "shop"},
@@ -158,7 +160,8 @@ async fn a_run_stops_without_traffic_when_the_user_leads_the_ingress_elsewhere_a
     apply(&world, &ingress(&["shop.example.com"], "emergency"));
     let taken = |world: &World| world.weights("shop", "frontend") == Some((100, 0));
     assert!(world.until(Duration::from_secs(5), taken).await, "{:#}", copy(&world));
-    let told = |world: &World| says(world, "backend frontend not found in ingress shop: make Service frontend");
+    let told =
+        |world: &World| says(world, "backend frontend not found in ingress shop: make Service frontend");
     assert!(world.until(Duration::from_secs(5), told).await, "{:#?}", world.events("shop", "frontend"));
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(world.weights("shop", "frontend"), Some((100, 0)));
@@ -192,16 +195,23 @@ async fn an_ingress_that_is_missing_is_asked_for_and_then_used(#[case] provider:
 #[case::nginx(Provider::Nginx)]
 #[case::skipper(Provider::Skipper)]
 #[tokio::test(start_paused = true)]
-async fn the_canarys_ingress_goes_before_the_canary_and_the_users_was_never_touched(#[case] provider: Provider) {
+async fn the_canarys_ingress_goes_before_the_canary_and_the_users_was_never_touched(
+    #[case] provider: Provider,
+) {
     let (world, controller) = under_way(provider).await;
     let users = world.kube.get(INGRESSES, "shop", "shop");
     world.kube.delete("canaries.flagger.app", "shop", "frontend");
     assert!(world.until(HOUR, |world| copy(world).is_null()).await);
     assert!(world.kube.get("canaries.flagger.app", "shop", "frontend").is_some());
-    assert!(world.until(HOUR, |world| world.kube.get("canaries.flagger.app", "shop", "frontend").is_none()).await);
+    assert!(
+        world.until(HOUR, |world| world.kube.get("canaries.flagger.app", "shop", "frontend").is_none()).await
+    );
     assert_eq!(world.kube.get(INGRESSES, "shop", "shop"), users);
     let writes = world.kube.writes_of("vexil").into_iter();
-    assert_eq!(writes.filter(|write| write.is_kind("Ingress") && write.name.as_deref() == Some("shop")).count(), 0);
+    assert_eq!(
+        writes.filter(|write| write.is_kind("Ingress") && write.name.as_deref() == Some("shop")).count(),
+        0
+    );
     controller.stop().await;
 }
 

@@ -17,12 +17,7 @@ fn podinfo() -> Release {
 }
 
 fn named(name: &str) -> Reference {
-    Reference {
-        api_version: String::new(),
-        kind: String::new(),
-        name: name.into(),
-        namespace: "test".into(),
-    }
+    Reference { api_version: String::new(), kind: String::new(), name: name.into(), namespace: "test".into() }
 }
 
 fn global(provider: &str) -> Settings {

@@ -137,6 +137,19 @@ fn an_ingress_that_does_not_lead_to_the_apex_is_an_error(
 }
 
 #[test]
+fn rules_without_sense_are_left_out() {
+    let mut users = ingress();
+    let good = users["spec"]["rules"][0].clone();
+    users["spec"]["rules"] = json!([1, null, {"http": 7}, good, {"http": {"paths": [null, {"backend": 1}]}}]);
+    let release = behind_ingress();
+    let objects = applied(
+        std::slice::from_ref(&users),
+        &plan(&Nginx, &release, &canary_gets(10), std::slice::from_ref(&users)).expect("planned"),
+    );
+    assert_eq!(objects[1]["spec"]["rules"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn a_canary_of_another_ingress_is_not_copied() {
     let key = format!("{PREFIX}/canary");
     let users = with(&ingress(), json!({"metadata": {"annotations": {key.as_str(): "true"}}}));
@@ -210,4 +223,22 @@ fn a_prefix_that_begins_no_annotation_is_refused(#[case] prefix: &str) {
     let settings = Settings { ingress_annotations_prefix: prefix.into(), ..Settings::default() };
     let found = problems(&behind_ingress(), &settings);
     assert!(found.len() == 1 && found[0].starts_with("--ingress-annotations-prefix: "), "{found:?}");
+}
+
+#[test]
+fn an_ingress_that_serves_its_own_users_is_not_turned_into_the_copy() {
+    let release = behind_ingress();
+    let mut stranger = with(&ingress(), json!({"metadata": {"name": "frontend-canary"}}));
+    stranger["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = json!("beta");
+    let planned = |stranger: &Value| plan(&Nginx, &release, &canary_gets(0), &[ingress(), stranger.clone()]);
+    let error = planned(&stranger).expect_err("in the way").to_string();
+    assert!(error.starts_with("Ingress frontend-canary.shop is in the way"), "{error}");
+    assert_eq!(share(&release, &[ingress(), stranger.clone()]), None);
+    // One that is a canary's already has no users of its own; and one that was taken over stays ours.
+    let key = format!("{PREFIX}/canary");
+    let marked = with(&stranger, json!({"metadata": {"annotations": {key.as_str(): "true"}}}));
+    let taken = applied(&[ingress(), marked.clone()], &planned(&marked).expect("planned"));
+    let mut drifted = with(&taken[1], json!({"metadata": {"annotations": {key.as_str(): null}}}));
+    drifted["spec"] = stranger["spec"].clone();
+    assert!(planned(&drifted).is_ok_and(|writes| writes.len() == 1));
 }

@@ -122,6 +122,16 @@ fn an_ingress_that_cannot_be_copied_is_an_error(#[case] changes: Value, #[case] 
 }
 
 #[test]
+fn an_ingress_that_serves_its_own_users_is_not_turned_into_the_copy() {
+    let mut stranger = with(&ingress(), json!({"metadata": {"name": "frontend-canary"}}));
+    stranger["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = json!("beta");
+    let objects = [ingress(), stranger];
+    let error =
+        plan(&Skipper, &behind_ingress(), &canary_gets(0), &objects).expect_err("in the way").to_string();
+    assert!(error.starts_with("Ingress frontend-canary.shop is in the way"), "{error}");
+}
+
+#[test]
 fn a_release_without_an_ingress_is_refused() {
     let release = Release { ingress: None, ..behind_ingress() };
     let problems: Vec<String> =
