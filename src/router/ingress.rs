@@ -93,7 +93,8 @@ impl Pair {
                     && !is_canary(live) =>
             {
                 Err(Error::Object(format!(
-                    "{} is in the way, since it leads requests of its own elsewhere: give it another name, for the                      canary's Ingress has to have this one",
+                    "{} is in the way, since it leads requests of its own elsewhere: give it another name, for the \
+                     canary's Ingress has to have this one",
                     self.canarys
                 )))
             }

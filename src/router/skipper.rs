@@ -128,15 +128,16 @@ impl Router for Skipper {
 }
 
 /// The rules of the source, with both sides in place of the apex. The other paths come along, since they have to be
-/// chosen before ours as in the source.
+/// chosen before ours as in the source; but nothing that is for every host, which would go before other Ingresses.
 fn rules(release: &Release, source: &Value, pair: &Pair) -> Result<Vec<Value>, Error> {
+    let has_host = |rule: &Value| rule["host"].as_str().is_some_and(|host| !host.is_empty());
     let both = |(index, rule): (usize, &Value)| {
         let is_apex = |path: &&Value| ingress::is_to(path, &release.apex);
         let paths = ingress::paths(rule);
         if !paths.iter().any(|path| is_apex(&path)) {
             return Ok(rule.clone());
         }
-        if rule["host"].as_str().is_none_or(str::is_empty) {
+        if !has_host(rule) {
             return Err(Error::Object(format!(
                 "{}: spec.rules[{index}] has no host, so that its copy would take the requests of every host from \
                  other Ingresses: give it a host",
@@ -160,7 +161,8 @@ fn rules(release: &Release, source: &Value, pair: &Pair) -> Result<Vec<Value>, E
             pair.users, release.apex
         )));
     }
-    ingress::rules(source).iter().enumerate().map(both).collect()
+    let rules = ingress::rules(source).iter().enumerate();
+    rules.filter(|(_, rule)| has_host(rule) || ingress::leads_to(rule, &release.apex)).map(both).collect()
 }
 
 /// The annotations that say which requests the copy takes, and how it divides them.

@@ -3,19 +3,21 @@
 //! traffic should be, and the objects that are there before; `<case>.out.yaml` the objects that are there afterwards.
 //! `UPDATE=1 cargo test --test it routers` writes the latter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use vexil::api::service::CustomMetadata;
 use vexil::model::object::Write;
 use vexil::model::traffic::{RouteWish, Split};
 use vexil::router::registry::MESHES;
-use vexil::router::{Access, Error, Items, Lists, plan};
+use vexil::router::{Access, Error, Items, plan};
 
 use self::case::{Case, applied, cases, title};
+use self::marks::{lost, mark};
 
 mod case;
 mod cluster;
+mod marks;
 mod release;
 
 /// Runs `law` over all cases, and reports all that break it.
@@ -196,90 +198,13 @@ fn what_is_not_ours_survives_also_inside_list_items() {
             let had = strangers.iter().filter(|object| object["metadata"]["labels"]["team"] == "web").count();
             // A wish of another shape may need fewer items than before; the weights alone never do.
             let same_shape = case.wish.cookies == wish.cookies && case.wish.mirror == wish.mirror;
-            let lost = if same_shape { lost_marks(case, &wish, &strangers, &objects)? } else { Vec::new() };
-            if kept != had || !lost.is_empty() {
-                return Err(format!("{lost:?} is lost at {wish:?}:\n{}", case::yaml(&objects)));
+            let gone = if same_shape { lost(case, &wish, &strangers, &objects)? } else { Vec::new() };
+            if kept != had || !gone.is_empty() {
+                return Err(format!("{gone:?} is lost at {wish:?}:\n{}", case::yaml(&objects)));
             }
         }
         Ok(())
     });
-}
-
-/// The marks that were there `before` and are not there `after`, but for those of items that the wish has no use for: a
-/// side without a share may not be in the list at all.
-fn lost_marks(
-    case: &Case,
-    wish: &RouteWish,
-    before: &[Value],
-    after: &[Value],
-) -> Result<Vec<String>, String> {
-    let wanted = case.looking(before, |view| case.mesh.router.desired(view, wish));
-    let anew = applied(&case.before, &case.plan(wish, &case.before).map_err(|error| error.to_string())?);
-    let mut lost = Vec::new();
-    for wanted in wanted.map_err(|error| error.to_string())? {
-        let named = |objects: &[Value]| {
-            objects.iter().find(|object| title(object) == wanted.id.to_string()).cloned().unwrap_or_default()
-        };
-        let items = |object: &Value| {
-            let mut found = BTreeMap::new();
-            marks(object, "", "", wanted.lists, &mut found);
-            found
-        };
-        let (before, after, anew) = (named(before), named(after), items(&named(&anew)));
-        if !before["spec"]["x-foreign"].is_null() && after["spec"]["x-foreign"].is_null() {
-            lost.push("spec".to_owned());
-        }
-        let (before, after) = (items(&before), items(&after));
-        let were = before.iter().filter(|(item, marked)| **marked && anew.contains_key(*item));
-        lost.extend(were.filter(|(item, _)| after.get(*item) != Some(&true)).map(|(item, _)| item.clone()));
-    }
-    Ok(lost)
-}
-
-/// The items of the lists that are shared with others, by what tells them apart, and whether each has the mark.
-fn marks(value: &Value, path: &str, name: &str, lists: Lists, found: &mut BTreeMap<String, bool>) {
-    match value {
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                marks(value, &path, &format!("{name}.{key}"), lists, found);
-            }
-        }
-        Value::Array(items) => {
-            let how = lists.iter().find(|(list, _)| *list == path).map(|(_, items)| *items);
-            for (index, item) in items.iter().enumerate() {
-                let name = match how {
-                    Some(Items::Keyed(key) | Items::Matched(key)) => {
-                        let name = format!("{name}[{}]", item[key]);
-                        found.insert(name.clone(), !item["x-foreign"].is_null());
-                        name
-                    }
-                    Some(Items::Whole) | None => format!("{name}[{index}]"),
-                };
-                marks(item, &format!("{path}[]"), &name, lists, found);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Puts a field that is nobody's into each item of the list at `path`.
-fn mark(value: &mut Value, path: &[&str]) {
-    let Some((first, rest)) = path.split_first() else {
-        for item in value.as_array_mut().into_iter().flatten().filter(|item| item.is_object()) {
-            item["x-foreign"] = json!(1);
-        }
-        return;
-    };
-    match first.strip_suffix("[]") {
-        Some(list) => {
-            for item in value[list].as_array_mut().into_iter().flatten() {
-                mark(item, rest);
-            }
-        }
-        None if value.get(first).is_some() => mark(&mut value[*first], rest),
-        None => {}
-    }
 }
 
 #[test]
