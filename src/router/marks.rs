@@ -17,6 +17,9 @@ pub(super) const ORIGINAL: &str = "flagger.kubernetes.io/original-configuration"
 /// added: a merge patch as JSON, with nulls for those that it did not have.
 pub(super) const ORIGINAL_METADATA: &str = "flagger.app/original-metadata";
 
+/// The annotation of a copied Ingress that names the annotations that come from the user's one, as a JSON list.
+pub(super) const COPIED: &str = "flagger.app/copied";
+
 /// The annotations of [`FLUX`] with their values, for an object that is written.
 pub(super) fn flux() -> Map<String, Value> {
     FLUX.iter().map(|key| ((*key).to_owned(), json!("disabled"))).collect()

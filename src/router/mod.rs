@@ -29,19 +29,23 @@ pub mod checks;
 mod contour;
 mod desired;
 pub mod endpoints;
+mod ingress;
 mod istio;
 mod knative;
 mod kubernetes;
 mod live;
 mod marks;
+mod nginx;
 mod overlay;
 mod owner;
 pub mod plan;
 mod promql;
 pub mod registry;
 pub mod services;
+mod skipper;
 #[cfg(test)]
 mod testing;
+mod traefik;
 
 pub use checks::Checks;
 pub use desired::Desired;
@@ -143,6 +147,12 @@ pub trait Router: Send + Sync {
     /// that is only read must not be among them.
     fn gives_back(&self, release: &Release) -> Vec<ObjectId> {
         self.reads(release)
+    }
+
+    /// The objects of ours that are deleted when the Canary goes and is to leave everything as it was. The others are
+    /// left to the cluster to collect; while one of these stood, it would lead requests to what goes with the Canary.
+    fn deletes(&self, _release: &Release) -> Vec<ObjectId> {
+        Vec::new()
     }
 
     /// What an object that was never ours should say once the Canary is gone, where giving back its saved spec is

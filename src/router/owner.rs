@@ -48,8 +48,10 @@ impl Owner {
 
 /// The error for an object that belongs to another Canary.
 pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Error {
+    // What the name of the object follows from.
+    let named_by = if id.kind.kind == "Ingress" { "spec.ingressRef" } else { "spec.service.name" };
     Error::Object(format!(
-        "{id} belongs to Canary {canary}, delete that one or give {} another spec.service.name",
+        "{id} belongs to Canary {canary}, delete that one or give {} another {named_by}",
         release.title()
     ))
 }

@@ -49,6 +49,14 @@ pub fn removal(router: &dyn Router, view: &View<'_>) -> Vec<Write> {
 /// If the past of an object cannot be read.
 pub fn restoration(router: &dyn Router, view: &View<'_>) -> Result<Vec<Write>, Error> {
     let mut all = removal(router, view);
+    let is_ours =
+        |id: &ObjectId| view.seen.get(id).is_some_and(|live| Owner::of(view.release, live) == Owner::Ours);
+    for id in router.deletes(view.release).into_iter().filter(is_ours) {
+        let write = Write::Delete { id };
+        if !all.contains(&write) {
+            all.push(write);
+        }
+    }
     for id in router.gives_back(view.release) {
         let Some(live) = view.seen.get(&id) else { continue };
         if Owner::of(view.release, live) == Owner::Foreign {

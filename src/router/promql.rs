@@ -14,6 +14,11 @@ pub(super) fn p99(metric: &str, all: &Selector<'_>, interval: &str) -> String {
     format!("histogram_quantile(0.99, sum(rate({metric}{all}[{interval}])) by (le))")
 }
 
+/// Mean of the seconds that `metric` has measured under `all`, in milliseconds.
+pub(super) fn mean_millis(metric: &str, all: &Selector<'_>, interval: &str) -> String {
+    format!("sum(rate({metric}_sum{all}[{interval}])) / sum(rate({metric}_count{all}[{interval}])) * 1000")
+}
+
 /// `text` as the inside of a string literal.
 pub(super) fn literal(text: &str) -> String {
     let mut literal = String::with_capacity(text.len());

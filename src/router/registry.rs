@@ -4,10 +4,18 @@ use crate::api::{Provider, ServiceField};
 use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
-use super::{Mesh, Router, contour, istio, knative, kubernetes};
+use super::{Mesh, Router, contour, istio, knative, kubernetes, nginx, skipper, traefik};
 
 /// Every mesh that can be used, in the order of their names.
-pub const MESHES: &[&Mesh] = &[&contour::MESH, &istio::MESH, &knative::MESH, &kubernetes::MESH];
+pub const MESHES: &[&Mesh] = &[
+    &contour::MESH,
+    &istio::MESH,
+    &knative::MESH,
+    &kubernetes::MESH,
+    &nginx::MESH,
+    &skipper::MESH,
+    &traefik::MESH,
+];
 
 /// The mesh of a provider; `None` while nobody has built it.
 pub fn mesh(provider: Provider) -> Option<&'static Mesh> {

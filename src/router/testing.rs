@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 
 use crate::api::service::CanaryService;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
-use crate::model::release::Release;
-use crate::model::release::Settings;
+use crate::model::release::{Reference, Release, Settings};
 use crate::model::testing;
-use crate::model::traffic::{RouteState, RouteWish};
+use crate::model::traffic::{RouteState, RouteWish, Split};
 use crate::model::workload::TargetShape;
 use crate::router::registry::MESHES;
 use crate::router::{Error, Router, View, plan};
@@ -23,6 +22,38 @@ pub fn serving(service: CanaryService) -> Release {
     let mut release = testing::release("frontend", "shop").served_by(service);
     release.analysis.interval = Duration::from_secs(30);
     release
+}
+
+/// The release of an Ingress of the same name.
+pub fn behind_ingress() -> Release {
+    let ingress = Reference {
+        api_version: "networking.k8s.io/v1".into(),
+        kind: "Ingress".into(),
+        name: "frontend".into(),
+        namespace: "shop".into(),
+    };
+    Release { ingress: Some(ingress), ..release() }
+}
+
+/// That Ingress, as its user made it.
+pub fn ingress() -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "frontend", "namespace": "shop", "resourceVersion": "7"},
+        "spec": {"rules": [{
+            "host": "shop.example.com",
+            "http": {"paths": [{
+                "path": "/", "pathType": "Prefix",
+                "backend": {"service": {"name": "frontend", "port": {"number": 80}}},
+            }]},
+        }]},
+    })
+}
+
+/// A wish for the canary's share, in percent.
+pub fn canary_gets(percent: u32) -> RouteWish {
+    RouteWish { split: Split::canary_gets(percent), ..RouteWish::default() }
 }
 
 /// A `spec.service` as users write it.

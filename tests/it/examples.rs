@@ -65,7 +65,8 @@ async fn the_cluster_stores_every_object_as_it_is_written() {
             let world = world(mesh);
             world.apply(&example.text).unwrap_or_else(|why| panic!("{}: {why}", example.path));
             for written in &example.objects {
-                let stored = world.kube.get(&resource(written), "shop", name(written)).unwrap_or_default();
+                let stored =
+                    world.kube.get(&resource(mesh, written), "shop", name(written)).unwrap_or_default();
                 let lost = lost(written, &stored, "");
                 assert!(lost.is_empty(), "{}: the API server keeps no {lost:?}", example.path);
             }
@@ -125,13 +126,23 @@ fn lost(written: &Value, stored: &Value, path: &str) -> Vec<String> {
     }
 }
 
-fn resource(object: &Value) -> String {
+fn resource(mesh: Provider, object: &Value) -> String {
     let written = registry::MESHES.iter().flat_map(|mesh| mesh.rights).map(|right| right.kind);
     let mut kinds =
         written.chain([Kind::CANARY, Kind::DEPLOYMENT, Kind::DAEMON_SET, Kind::SERVICE, Kind::HPA]);
     let kind = kinds.find(|kind| object["kind"] == kind.kind && object["apiVersion"] == kind.api_version());
-    let kind = kind.unwrap_or_else(|| panic!("no mesh and no target is of this kind: {object:#}"));
+    let Some(kind) = kind else {
+        return of_a_crd(mesh, object)
+            .unwrap_or_else(|| panic!("no mesh and no target is of this kind: {object:#}"));
+    };
     if kind.group.is_empty() { kind.plural.to_owned() } else { format!("{}.{}", kind.plural, kind.group) }
+}
+
+/// The resource of a kind that the mesh's users apply and its router never looks at.
+fn of_a_crd(mesh: Provider, object: &Value) -> Option<String> {
+    let crds = documents(&read_text(&root().join("tests/data/crds").join(format!("{mesh}.yaml"))));
+    let crd = crds.into_iter().find(|crd| crd["spec"]["names"]["kind"] == object["kind"])?;
+    Some(crd["metadata"]["name"].as_str()?.to_owned())
 }
 
 fn name(object: &Value) -> &str {

@@ -12,6 +12,7 @@ mod deploy;
 mod examples;
 mod hooks;
 mod house;
+mod ingresses;
 mod kubectl;
 mod lifecycle;
 mod metric_templates;

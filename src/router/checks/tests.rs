@@ -6,13 +6,18 @@ use super::*;
 use crate::model::release::Reference;
 use crate::router::promql::{literal, pattern};
 use crate::router::testing;
-use crate::router::{istio, knative, kubernetes, registry};
+use crate::router::{istio, knative, kubernetes, nginx, registry, skipper, traefik};
 
 fn podinfo() -> Release {
     let mut release = testing::release();
     (release.name, release.namespace, release.apex) = ("podinfo".into(), "test".into(), "podinfo".into());
     release.target.name = "podinfo".into();
+    release.ingress = Some(named("podinfo-ing"));
     release
+}
+
+fn named(name: &str) -> Reference {
+    Reference { api_version: String::new(), kind: String::new(), name: name.into(), namespace: "test".into() }
 }
 
 fn global(provider: &str) -> Settings {
@@ -115,8 +120,38 @@ fn the_canary_and_the_controller_choose_the_observer(
     Builtin::Duration,
     r#"histogram_quantile(0.99, sum(rate(http_request_duration_seconds_bucket{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}[1m])) by (le))"#
 )]
+#[case::nginx_success_rate(
+    nginx::MESH.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(nginx_ingress_controller_requests{namespace="test",ingress="podinfo-ing",canary!="",status!~"5.*"}[1m])) or vector(0)) / sum(rate(nginx_ingress_controller_requests{namespace="test",ingress="podinfo-ing",canary!=""}[1m])) * 100"#
+)]
+#[case::nginx_duration(
+    nginx::MESH.checks,
+    Builtin::Duration,
+    r#"sum(rate(nginx_ingress_controller_response_duration_seconds_sum{namespace="test",ingress="podinfo-ing",canary!=""}[1m])) / sum(rate(nginx_ingress_controller_response_duration_seconds_count{namespace="test",ingress="podinfo-ing",canary!=""}[1m])) * 1000"#
+)]
+#[case::skipper_success_rate(
+    skipper::MESH.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(skipper_response_duration_seconds_bucket{route=~"kube(ew)?_test__podinfo_ing_canary__.*__podinfo_canary(_[0-9]+)?",le="+Inf",code!~"5.."}[1m])) or vector(0)) / sum(rate(skipper_response_duration_seconds_bucket{route=~"kube(ew)?_test__podinfo_ing_canary__.*__podinfo_canary(_[0-9]+)?",le="+Inf"}[1m])) * 100"#
+)]
+#[case::skipper_duration(
+    skipper::MESH.checks,
+    Builtin::Duration,
+    r#"sum(rate(skipper_serve_route_duration_seconds_sum{route=~"kube(ew)?_test__podinfo_ing_canary__.*__podinfo_canary(_[0-9]+)?"}[1m])) / sum(rate(skipper_serve_route_duration_seconds_count{route=~"kube(ew)?_test__podinfo_ing_canary__.*__podinfo_canary(_[0-9]+)?"}[1m])) * 1000"#
+)]
+#[case::traefik_success_rate(
+    traefik::MESH.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(traefik_service_request_duration_seconds_bucket{service=~"(test-podinfo-canary-[0-9a-zA-Z-]+|test_[0-9a-zA-Z.-]+_wrr_[0-9]+_test_podinfo-canary_[0-9a-zA-Z-]+)@kubernetescrd",le="+Inf",code!~"5.."}[1m])) or vector(0)) / sum(rate(traefik_service_request_duration_seconds_bucket{service=~"(test-podinfo-canary-[0-9a-zA-Z-]+|test_[0-9a-zA-Z.-]+_wrr_[0-9]+_test_podinfo-canary_[0-9a-zA-Z-]+)@kubernetescrd",le="+Inf"}[1m])) * 100"#
+)]
+#[case::traefik_duration(
+    traefik::MESH.checks,
+    Builtin::Duration,
+    r#"histogram_quantile(0.99, sum(rate(traefik_service_request_duration_seconds_bucket{service=~"(test-podinfo-canary-[0-9a-zA-Z-]+|test_[0-9a-zA-Z.-]+_wrr_[0-9]+_test_podinfo-canary_[0-9a-zA-Z-]+)@kubernetescrd"}[1m])) by (le)) * 1000"#
+)]
 fn the_queries_are_these(#[case] checks: &Checks, #[case] check: Builtin, #[case] expected: &str) {
-    // spec: 04/OB-06 04/OB-09 04/OB-15 04/TH-10
+    // spec: 04/OB-06 04/OB-09 04/OB-12 04/OB-15 04/OB-17 04/TH-10
     assert_eq!(expected, checks.query(check, &podinfo(), "1m"));
 }
 
@@ -205,12 +240,7 @@ fn only_the_two_names_are_built_in() {
 #[test]
 fn a_knative_revision_is_looked_for_by_its_name() {
     let mut release = podinfo();
-    release.route = Some(Reference {
-        api_version: String::new(),
-        kind: String::new(),
-        name: "podinfo-00002".into(),
-        namespace: "test".into(),
-    });
+    release.route = Some(named("podinfo-00002"));
     let query = |check| knative::MESH.checks.query(check, &release, "1m");
     assert_eq!(
         query(Builtin::SuccessRate),
@@ -223,4 +253,48 @@ fn a_knative_revision_is_looked_for_by_its_name() {
         "histogram_quantile(0.99, sum(rate(envoy_cluster_upstream_rq_time_bucket\
          {envoy_cluster_name=~\"test/podinfo-00002\"}[1m])) by (le))"
     );
+}
+
+#[rstest]
+#[case::traefik("shop-web-canary-80@kubernetescrd", true)]
+#[case::traefik_by_the_name_of_the_port("shop-web-canary-http@kubernetescrd", true)]
+#[case::traefik_with_safe_naming("shop_web_wrr_0_shop_web-canary_80@kubernetescrd", true)]
+#[case::traefik_in_another_service("shop_be-split_wrr_1_shop_web-canary_80@kubernetescrd", true)]
+#[case::the_primary("shop-web-primary-80@kubernetescrd", false)]
+#[case::the_primary_with_safe_naming("shop_web_wrr_0_shop_web-primary_80@kubernetescrd", false)]
+#[case::the_whole("shop-web@kubernetescrd", false)]
+#[case::another_release("shop_web_wrr_0_shop_other-web-canary_80@kubernetescrd", false)]
+#[case::another_namespace("live_web_wrr_0_live_web-canary_80@kubernetescrd", false)]
+#[case::the_target("shop-frontend-canary-80@kubernetescrd", false)]
+fn traefik_calls_the_canary_by_either_name(#[case] service: &str, #[case] expected: bool) {
+    let mut release = testing::release();
+    release.apex = "web".into();
+    for check in [Builtin::SuccessRate, Builtin::Duration] {
+        let query = traefik::MESH.checks.query(check, &release, "1m");
+        assert_eq!(selects(&query, "service", service), expected, "{query}");
+    }
+}
+
+#[rstest]
+#[case("kube_shop__skipper_ingress_canary__shop_example_com____web_canary", true)]
+#[case("kube_shop__skipper_ingress_canary__shop_example_com____web_canary_1", true)]
+#[case("kubeew_shop__skipper_ingress_canary__shop_example_com____web_canary", true)]
+#[case("kube_shop__skipper_ingress_canary__shop_example_com____web_primary", false)]
+#[case("kube_shop__skipper_ingress__shop_example_com____web", false)]
+fn skipper_calls_the_canary_without_dashes(#[case] route: &str, #[case] expected: bool) {
+    // spec: 04/OB-13
+    let mut release = testing::release();
+    release.apex = "web".into();
+    release.ingress = Some(named("skipper-ingress"));
+    for check in [Builtin::SuccessRate, Builtin::Duration] {
+        let query = skipper::MESH.checks.query(check, &release, "1m");
+        assert_eq!(selects(&query, "route", route), expected, "{query}");
+    }
+}
+
+/// Whether the pattern that the query has for the label matches all of the value, as Prometheus compares.
+fn selects(query: &str, label: &str, value: &str) -> bool {
+    let pattern = query.split_once(&format!("{label}=~\"")).and_then(|(_, rest)| rest.split_once('"'));
+    let pattern = pattern.expect("a pattern").0.replace("\\\\", "\\");
+    regex::Regex::new(&format!("^(?:{pattern})$")).expect("an expression").is_match(value)
 }

@@ -78,10 +78,13 @@ fn of(folder: &Path, name: &str) -> Case {
     let title = format!("{}/{name}", folder.file_name().unwrap_or_default().to_string_lossy());
     let text = std::fs::read_to_string(folder.join(format!("{name}.in.yaml"))).expect("a case");
     let input: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{title}: {error}"));
-    let settings = Settings {
+    let mut settings = Settings {
         ingress_class: input["ingressClass"].as_str().unwrap_or_default().to_owned(),
         ..Settings::default()
     };
+    if let Some(prefix) = input["ingressAnnotationsPrefix"].as_str() {
+        prefix.clone_into(&mut settings.ingress_annotations_prefix);
+    }
     let mut canary = input["canary"].clone();
     json_patch::merge(&mut canary, &json!({"metadata": {"uid": "u-1", "generation": 1}}));
     let facts = |release: &Release| registry::facts(release, &settings);

@@ -72,10 +72,11 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
         "spec": {
             "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "frontend"},
             "service": {"port": 80},
+            "ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "frontend"},
             "analysis": analysis,
         },
     });
-    for object in [deployment(), canary] {
+    for object in surroundings(provider).into_iter().chain([deployment(), canary]) {
         world
             .apply(&serde_json::to_string(&object).expect("JSON"))
             .expect("a manifest that the cluster takes");
@@ -98,6 +99,22 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
         }
     }
     controller.stop().await;
+}
+
+/// What the users of a mesh bring, without which there is no route.
+fn surroundings(provider: Provider) -> Option<Value> {
+    let has_ingress = [Provider::Nginx, Provider::Skipper].contains(&provider);
+    has_ingress.then(|| {
+        let backend = json!({"service": {"name": "frontend", "port": {"number": 80}}});
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": "frontend", "namespace": "shop"},
+            "spec": {"rules": [{
+                "host": "shop.example.com",
+                "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+            }]},
+        })
+    })
 }
 
 fn deployment() -> Value {
