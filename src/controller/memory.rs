@@ -30,6 +30,8 @@ pub struct Memory {
     pub published_events: Vec<Event>,
     /// The time when they were published: others for the same wait follow at the earliest an interval later.
     pub events_published_at: Option<DateTime<Utc>>,
+    /// Plans in a row of which the API refused a write.
+    pub refused_plans: u32,
     /// The release as it was last read from a manifest that could be used.
     pub usable: Option<Box<Release>>,
     /// The primary as it was last seen.

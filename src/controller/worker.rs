@@ -122,6 +122,7 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
         }
         Ok(_) => {
             memory.step_done();
+            memory.refused_plans = 0;
             let moved = plan.status.phase != snapshot.status.phase || plan.outcome.is_some();
             let rank = if moved { Rank::Transition } else { Rank::Progress };
             announce(shared, scene, &plan.status, rank, &plan.events);
@@ -145,6 +146,12 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
             if memory.published_events.first() != Some(&event) {
                 announce(shared, scene, &snapshot.status, Rank::Progress, std::slice::from_ref(&event));
                 memory.published_events = vec![event];
+            }
+            memory.refused_plans = memory.refused_plans.saturating_add(1);
+            if memory.refused_plans >= LASTING {
+                let wanted = status::write_refused(snapshot, &error.to_string());
+                // Where the status itself is refused, the event has to do.
+                let _ = writer.status(&scene.canary, &snapshot.status, &wanted, memory, snapshot.now).await;
             }
             Err(Next::Retry)
         }
@@ -335,6 +342,9 @@ pub(super) fn typed(kind: EventKind) -> (super::events::EventType, super::events
         EventKind::Error => (EventType::Warning, LogAs::Error),
     }
 }
+
+/// After so many plans in a row whose writes are refused, it is not taken for a passing trouble of the API.
+const LASTING: u32 = 4;
 
 /// The first pause after a failure, and the longest.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(200);

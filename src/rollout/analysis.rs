@@ -117,9 +117,13 @@ pub fn judge_one(release: &Release, check: &MetricCheck, measured: &Measured) ->
             None => (Judgement::Passed, None),
         },
         Measured::NoData(why) => (no_data, Some(warning(phase, no_values(release, check, why)))),
-        Measured::NotANumber => {
-            (no_data, Some(warning(phase, no_values(release, check, "no values found: the result is NaN"))))
-        }
+        Measured::NotANumber => (
+            no_data,
+            Some(warning(
+                phase,
+                no_values(release, check, "running query failed: no values found (the result is NaN)"),
+            )),
+        ),
         Measured::Failed(why) => {
             let judgement = match release.analysis.on_metric_error {
                 OnMetricError::Fail => Judgement::Failed,

@@ -108,10 +108,11 @@ fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -
         status.applied_target = None;
     }
     status.last_promoted_spec = status.last_applied_spec.clone();
-    let park = [Effect::PauseScaler, Effect::ScaleToZero];
+    // A scaler that idles at zero has to be paused as well, or it would run the next revision unanalysed.
+    let park = [Some(Effect::PauseScaler), (target.replicas > 0).then_some(Effect::ScaleToZero)];
     Flow::Continue(
         Plan::status(status::checked(status, world))
-            .effects(park.into_iter().filter(|_| target.replicas > 0))
+            .effects(park.into_iter().flatten())
             .events(events)
             .events([messages::normal(Phase::Initialized, messages::initialized(&world.release))])
             .alert(messages::alert_with_fields(Severity::Info, messages::initialized_alert(&world.release)))

@@ -182,6 +182,11 @@ pub fn weight_restored(release: &Release, earned: u32, found: u32) -> String {
     )
 }
 
+/// The event when a revision that failed is taken back.
+pub fn taken_back(release: &Release) -> String {
+    format!("{} is back at the promoted revision, nothing is left to release", release.title())
+}
+
 /// What is said when users meet a canary for too long that cannot be checked.
 pub fn unchecked(release: &Release, weight: u32, why: &str) -> String {
     format!("Halt {} advancement canary weight {weight} goes unchecked: {why}", release.title())

@@ -20,6 +20,7 @@ pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     match change(&world.status, target, Some(primary)) {
         Change::None | Change::Promoted if world.status.phase == Phase::Waiting => withdrawn(world, target),
         Change::None => unchanged(world, target),
+        Change::Promoted if world.status.phase == Phase::Failed => taken_back(world, target),
         Change::Adopt | Change::Promoted => {
             // The fence: the record follows, no run starts (spec 02 E3.1).
             let mut status = world.status.clone();
@@ -54,6 +55,15 @@ fn close(world: &Snapshot) -> Flow<()> {
         Some((event, alert)) => plan.events([event]).alert(alert),
         None => plan,
     })
+}
+
+/// The revision that failed was taken back: what the target asks for runs on the primary, and nothing is left to do.
+fn taken_back(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
+    let mut status = status::phase(world, Phase::Succeeded);
+    status::record(&mut status, target);
+    status.last_promoted_spec = status.last_applied_spec.clone();
+    let event = messages::normal(status.phase, messages::taken_back(&world.release));
+    Flow::Continue(Plan::status(status).events([event]).into())
 }
 
 /// Clears a `Stalled` that is over. It also records the target's generation, which our own scaling has raised: so the

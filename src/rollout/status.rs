@@ -210,6 +210,14 @@ pub fn refused(
     status
 }
 
+/// The status of a Canary whose writes the API refuses again and again: it says so instead of promising the next check.
+pub fn write_refused(world: &Snapshot, message: &str) -> CanaryStatus {
+    let mut status = blocked(world, "WriteRefused", message);
+    let blocker = blockers::blocker(&Reason::Blocked(message.to_owned()), None);
+    status.blockers = blockers::since(&world.status.blockers, blocker, world.now);
+    status
+}
+
 /// The problems of a manifest as one sentence.
 pub fn problem_text(problems: &[Problem]) -> String {
     let list: Vec<String> = problems

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kubesim::{PodBehaviour, PodRules};
+use kubesim::{ApiStatus, Fate, PodBehaviour, PodRules};
 use rstest::rstest;
 use serde_json::{Value, json};
 use vexil::sim::{Running, TrafficWatch, Version, World};
@@ -435,6 +435,66 @@ async fn a_rollback_by_hand_does_not_wait_for_more_pods_than_one() {
     let met = world.until(SOON, |world| world.weights("shop", "frontend") == Some((100, 0))).await;
     assert!(met, "{:#?}", world.events("shop", "frontend"));
     reaches(&world, "Failed").await;
+    assert_eq!(watch.broken(), [""; 0]);
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_refused_for_hours_stands_in_the_status_with_the_words_of_the_api() {
+    let (world, controller, _watch) = initialized(QUARTERS).await;
+    let words =
+        "admission webhook \"policy.example.com\" denied the request: weights may not change on Fridays";
+    world.kube.intercept(move |request| {
+        if request.is_write() && request.is_kind("virtualservices") {
+            let mut status = ApiStatus::unauthorized();
+            status.code = 403;
+            status.message = words.into();
+            return Fate::Fail(status);
+        }
+        Fate::Pass
+    });
+    world.set_image("shop", "frontend", NEXT);
+    let stalled = |world: &World| {
+        let status = world.status("shop", "frontend");
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let stalled = conditions.into_iter().find(|condition| condition["type"] == "Stalled");
+        stalled.map(|condition| (condition["message"].to_string(), status["blockers"].to_string()))
+    };
+    assert!(
+        world.until(HOUR, |world| stalled(world).is_some()).await,
+        "{:#}",
+        world.status("shop", "frontend")
+    );
+    let (message, blockers) = stalled(&world).expect("a condition");
+    assert!(message.contains("may not change on Fridays"), "{message}");
+    assert!(blockers.contains("may not change on Fridays") && !blockers.contains("NextCheck"), "{blockers}");
+    let before = world.status("shop", "frontend")["conditions"].clone();
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(world.status("shop", "frontend")["conditions"], before, "it is written once");
+    world.kube.stop_intercepting();
+    reaches(&world, "Succeeded").await;
+    assert_eq!(stalled(&world), None);
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn taking_back_a_revision_that_failed_ends_in_success_without_a_rollout() {
+    let (world, controller, watch) = initialized(QUARTERS).await;
+    world.backend.version("2.0.0", Version { success_rate: 50.0, ..Version::default() });
+    world.set_image("shop", "frontend", NEXT);
+    reaches(&world, "Failed").await;
+    world.set_image("shop", "frontend", "registry.example.com/shop/frontend:1.0.0");
+    reaches(&world, "Succeeded").await;
+    let told = world.events("shop", "frontend");
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("frontend.shop is back at the promoted revision, nothing is left to release")
+    );
+    let ready = world.status("shop", "frontend")["conditions"].clone();
+    assert!(
+        ready.as_array().is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")),
+        "{ready:#}"
+    );
     assert_eq!(watch.broken(), [""; 0]);
     controller.stop().await;
 }
