@@ -203,7 +203,7 @@ impl Store {
 async fn watch(shared: Arc<Store>, kind: Kind) {
     let resource = resource(kind);
     let client = shared.client(kind).clone();
-    let api: Api<DynamicObject> = if shared.namespace.is_empty() {
+    let api: Api<DynamicObject> = if shared.namespace.is_empty() || kind.cluster_wide {
         Api::all_with(client, &resource)
     } else {
         Api::namespaced_with(client, &shared.namespace, &resource)
