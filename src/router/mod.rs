@@ -31,6 +31,7 @@ mod desired;
 mod istio;
 mod knative;
 mod kubernetes;
+mod kuma;
 mod live;
 mod marks;
 mod overlay;
@@ -39,8 +40,10 @@ pub mod plan;
 mod promql;
 pub mod registry;
 pub mod services;
+mod smi;
 #[cfg(test)]
 mod testing;
+mod weights;
 
 pub use checks::Checks;
 pub use desired::Desired;
@@ -105,6 +108,12 @@ pub trait Router: Send + Sync {
     /// What it cannot do with this manifest, with field and remedy. A Canary with such a problem is refused before
     /// anything happens.
     fn problems(&self, _release: &Release, _settings: &Settings) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What of this manifest it leaves out, with field and remedy, beside the fields that the mesh does not honour at
+    /// all. The release goes on.
+    fn warnings(&self, _release: &Release) -> Vec<Problem> {
         Vec::new()
     }
 

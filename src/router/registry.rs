@@ -4,10 +4,19 @@ use crate::api::{Provider, ServiceField};
 use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
-use super::{Mesh, Router, contour, istio, knative, kubernetes};
+use super::{Mesh, Router, contour, istio, knative, kubernetes, kuma, smi};
 
 /// Every mesh that can be used, in the order of their names.
-pub const MESHES: &[&Mesh] = &[&contour::MESH, &istio::MESH, &knative::MESH, &kubernetes::MESH];
+pub const MESHES: &[&Mesh] = &[
+    &contour::MESH,
+    &istio::MESH,
+    &knative::MESH,
+    &kubernetes::MESH,
+    &kuma::MESH,
+    &smi::LINKERD,
+    &smi::OSM,
+    &smi::SMI,
+];
 
 /// The mesh of a provider; `None` while nobody has built it.
 pub fn mesh(provider: Provider) -> Option<&'static Mesh> {
@@ -44,6 +53,7 @@ pub fn facts(release: &Release, settings: &Settings) -> Option<ProviderFacts> {
     Some(ProviderFacts {
         capabilities: mesh.router.capabilities(release),
         problems,
+        warnings: mesh.router.warnings(release),
         ignored: ServiceField::ALL
             .into_iter()
             .filter(|field| field.is_set(&release.service) && !mesh.honours.contains(field))

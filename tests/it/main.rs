@@ -12,6 +12,7 @@ mod examples;
 mod hooks;
 mod house;
 mod kubectl;
+mod kuma;
 mod lifecycle;
 mod metric_templates;
 mod promises;
