@@ -101,8 +101,8 @@ impl Provider {
     }
 
     /// The provider that `name` means. The flag takes more than the CRD: a version of the Gateway API that is not in
-    /// the list means v1, and SMI may name the mesh behind it (`smi:v1alpha1:istio`). A name that means nothing is
-    /// not taken for Istio, as the reference does.
+    /// the list means v1, and SMI may name the mesh behind it (`smi:v1alpha1:istio`). The colon is needed: the reference
+    /// takes `smi:v1alpha10` for v1alpha1. A name that means nothing is not taken for Istio, as the reference does.
     pub fn parse(name: &str) -> Option<Self> {
         let exact = Self::ALL.into_iter().find(|provider| provider.as_str() == name);
         // In this order: the longer prefix comes first.
@@ -160,6 +160,9 @@ mod tests {
     #[case("gatewayapi:v1alpha2", Provider::GatewayApiV1)]
     #[case("gatewayapi:v1beta1", Provider::GatewayApiV1Beta1)]
     #[case("smi:v1alpha1:istio", Provider::SmiV1Alpha1)]
+    #[case("smi:v1alpha2:linkerd", Provider::SmiV1Alpha2)]
+    #[case("smi:v1alpha3:a:b", Provider::SmiV1Alpha3)]
+    #[case("smi:v1alpha3:", Provider::SmiV1Alpha3)]
     #[case("appmesh:v1beta2", Provider::AppMeshV1Beta2)]
     fn a_version_of_its_own_is_understood(#[case] name: &str, #[case] expected: Provider) {
         assert_eq!(Provider::parse(name), Some(expected));
@@ -173,6 +176,13 @@ mod tests {
     #[case("istio:v1")]
     #[case("none")]
     #[case("gatewayapi")]
+    #[case::no_version("smi:istio")]
+    #[case::a_version_that_begins_like_another("smi:v1alpha10")]
+    #[case::a_mesh_without_a_colon("smi:v1alpha1istio")]
+    #[case::a_version_that_is_not_spoken("smi:v1alpha4")]
+    #[case("SMI:v1alpha1")]
+    #[case("linkerd:v1")]
+    #[case("osm ")]
     fn an_unknown_provider_is_not_taken_for_istio(#[case] name: &str) {
         assert_eq!(Provider::parse(name), None);
     }

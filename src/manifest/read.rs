@@ -50,7 +50,8 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
         // So that the rest of the manifest is judged all the same.
         ProviderFacts { capabilities: Capabilities::ALL, ..ProviderFacts::default() }
     });
-    let ProviderFacts { capabilities, problems, ignored } = facts;
+    let ProviderFacts { capabilities, problems, warnings, ignored } = facts;
+    notes.warnings.extend(warnings);
     for field in ignored {
         let message =
             format!("has no effect: provider {} does not know it, remove it", release.provider_name);

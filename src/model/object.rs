@@ -19,6 +19,8 @@ pub struct Kind {
     pub kind: &'static str,
     /// The plural as paths of the API write it, `deployments` for example.
     pub plural: &'static str,
+    /// Whether its objects belong to the whole cluster, and to no namespace.
+    pub cluster_wide: bool,
 }
 
 impl Kind {
@@ -47,14 +49,20 @@ impl Kind {
     /// Annotation of a Knative Service: the revision that is the primary.
     pub const PRIMARY_REVISION: &str = "flagger.app/primary-revision";
 
-    /// A kind by its group, version, name and plural.
+    /// A kind by its group, version, name and plural, whose objects live in namespaces.
     pub const fn new(
         group: &'static str,
         version: &'static str,
         kind: &'static str,
         plural: &'static str,
     ) -> Self {
-        Self { group, version, kind, plural }
+        Self { group, version, kind, plural, cluster_wide: false }
+    }
+
+    /// The same kind, but of objects that belong to no namespace.
+    #[must_use]
+    pub const fn cluster_wide(self) -> Self {
+        Self { cluster_wide: true, ..self }
     }
 
     /// `group/version`, or the version alone for the core group.

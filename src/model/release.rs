@@ -385,6 +385,8 @@ pub struct ProviderFacts {
     pub capabilities: Capabilities,
     /// What it cannot do with this manifest.
     pub problems: Vec<Problem>,
+    /// What of this manifest it leaves out.
+    pub warnings: Vec<Problem>,
     /// Fields of `spec.service` that are set and that it ignores.
     pub ignored: Vec<ServiceField>,
 }

@@ -33,6 +33,7 @@ mod ingress;
 mod istio;
 mod knative;
 mod kubernetes;
+mod kuma;
 mod live;
 mod marks;
 mod nginx;
@@ -43,9 +44,11 @@ mod promql;
 pub mod registry;
 pub mod services;
 mod skipper;
+mod smi;
 #[cfg(test)]
 mod testing;
 mod traefik;
+mod weights;
 
 pub use checks::Checks;
 pub use desired::Desired;
@@ -110,6 +113,12 @@ pub trait Router: Send + Sync {
     /// What it cannot do with this manifest, with field and remedy. A Canary with such a problem is refused before
     /// anything happens.
     fn problems(&self, _release: &Release, _settings: &Settings) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What of this manifest it leaves out, with field and remedy, beside the fields that the mesh does not honour at
+    /// all. The release goes on.
+    fn warnings(&self, _release: &Release) -> Vec<Problem> {
         Vec::new()
     }
 

@@ -4,7 +4,7 @@ use crate::api::{Provider, ServiceField};
 use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
-use super::{Mesh, Router, contour, istio, knative, kubernetes, nginx, skipper, traefik};
+use super::{Mesh, Router, contour, istio, knative, kubernetes, kuma, nginx, skipper, smi, traefik};
 
 /// Every mesh that can be used, in the order of their names.
 pub const MESHES: &[&Mesh] = &[
@@ -12,8 +12,12 @@ pub const MESHES: &[&Mesh] = &[
     &istio::MESH,
     &knative::MESH,
     &kubernetes::MESH,
+    &kuma::MESH,
+    &smi::LINKERD,
     &nginx::MESH,
+    &smi::OSM,
     &skipper::MESH,
+    &smi::SMI,
     &traefik::MESH,
 ];
 
@@ -52,6 +56,7 @@ pub fn facts(release: &Release, settings: &Settings) -> Option<ProviderFacts> {
     Some(ProviderFacts {
         capabilities: mesh.router.capabilities(release),
         problems,
+        warnings: mesh.router.warnings(release),
         ignored: ServiceField::ALL
             .into_iter()
             .filter(|field| field.is_set(&release.service) && !mesh.honours.contains(field))

@@ -5,26 +5,37 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::api::Provider;
+use crate::model::object::Kind;
 use crate::router::registry;
 
 /// The CRDs of the kinds that a mesh's router looks at, and of those that its users apply beside them.
 pub fn crds(provider: Provider) -> Vec<Value> {
     let rights = registry::mesh(provider).map_or(&[][..], |mesh| mesh.rights);
-    let mut kinds: BTreeSet<(&str, &str, &str, &str)> = rights
+    let mut kinds: Vec<Kind> = rights
         .iter()
-        .map(|right| (right.kind.group, right.kind.plural, right.kind.kind, right.kind.version))
+        .map(|right| right.kind)
         // The API server has its own kinds without our help.
-        .filter(|(group, ..)| group.contains('.') && !group.ends_with(".k8s.io"))
+        .filter(|kind| kind.group.contains('.') && !kind.group.ends_with(".k8s.io"))
         .collect();
     if provider == Provider::Istio {
-        kinds.insert((ISTIO, "gateways", "Gateway", "v1beta1"));
+        kinds.push(Kind::new(ISTIO, "v1beta1", "Gateway", "gateways"));
     }
-    kinds.into_iter().map(|(group, plural, kind, version)| crd(group, plural, kind, version)).collect()
+    // One for all versions of a kind.
+    let names: BTreeSet<(&str, &str)> = kinds.iter().map(|kind| (kind.group, kind.plural)).collect();
+    let versions = |name: (&str, &str)| {
+        let those = kinds.iter().copied().filter(|kind| (kind.group, kind.plural) == name);
+        crd(&those.collect::<Vec<Kind>>())
+    };
+    names.into_iter().map(versions).collect()
 }
 
-/// A kind that keeps any spec. Istio serves its kinds in three versions, the first of which is stored.
-fn crd(group: &str, plural: &str, kind: &str, version: &str) -> Value {
-    let versions = if group == ISTIO { vec!["v1", "v1beta1", "v1alpha3"] } else { vec![version] };
+/// A kind that keeps any spec, in its versions. Istio serves its kinds in three, the first of which is stored.
+fn crd(kinds: &[Kind]) -> Value {
+    let Kind { group, kind, plural, cluster_wide, .. } = kinds[0];
+    let versions: Vec<&str> = match group {
+        ISTIO => vec!["v1", "v1beta1", "v1alpha3"],
+        _ => kinds.iter().map(|kind| kind.version).collect(),
+    };
     let served = |name: &&str| {
         json!({
             "name": name,
@@ -34,6 +45,8 @@ fn crd(group: &str, plural: &str, kind: &str, version: &str) -> Value {
             "schema": {"openAPIV3Schema": {
                 "type": "object",
                 "properties": {
+                    // Kuma's kinds say their mesh beside the spec.
+                    "mesh": {"type": "string"},
                     "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
                     "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
                 },
@@ -52,7 +65,7 @@ fn crd(group: &str, plural: &str, kind: &str, version: &str) -> Value {
                 "plural": plural,
                 "singular": kind.to_lowercase(),
             },
-            "scope": "Namespaced",
+            "scope": if cluster_wide { "Cluster" } else { "Namespaced" },
             "versions": versions.iter().map(served).collect::<Vec<_>>(),
         },
     })

@@ -32,6 +32,7 @@ pub struct World {
     pub backend: Backend,
     clock: Clock,
     settings: Settings,
+    namespace: String,
     event_webhook: String,
 }
 
@@ -41,6 +42,7 @@ pub struct WorldBuilder {
     settings: Settings,
     mesh: Option<Provider>,
     older_crds: bool,
+    namespace: String,
     event_webhook: String,
     clock: Option<Clock>,
 }
@@ -63,6 +65,7 @@ impl World {
             settings: Settings::default(),
             mesh: Some(Provider::Istio),
             older_crds: false,
+            namespace: String::new(),
             event_webhook: String::new(),
             clock: None,
         }
@@ -79,7 +82,7 @@ impl World {
             client,
             http: http::Client::over(Arc::new(self.backend.clone()), http::Limits::default()),
             settings: self.settings.clone(),
-            namespace: String::new(),
+            namespace: self.namespace.clone(),
             event_webhook: self.event_webhook.clone(),
             alerts: crate::alert::Settings::default(),
             clock: self.clock,
@@ -206,6 +209,12 @@ impl WorldBuilder {
         self
     }
 
+    /// A controller that looks at one namespace alone.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self
+    }
+
     /// Where events go that no hook of their Canary takes.
     pub fn event_webhook(mut self, url: &str) -> Self {
         self.event_webhook = url.to_owned();
@@ -242,6 +251,7 @@ impl WorldBuilder {
             clock: self.clock.unwrap_or_else(|| Clock::starting_at(self.start)),
             kube,
             settings: self.settings,
+            namespace: self.namespace,
             event_webhook: self.event_webhook,
         }
     }

@@ -99,7 +99,12 @@ async fn every_example_comes_up() {
 /// A cluster with the CRDs that the project of the mesh publishes.
 fn world(mesh: Provider) -> World {
     let world = World::builder().mesh(mesh).build();
-    let crds = root().join("tests/data/crds").join(format!("{mesh}.yaml"));
+    // Linkerd and Open Service Mesh have the kinds of SMI.
+    let name = match mesh {
+        Provider::Linkerd | Provider::Osm => "smi",
+        _ => folder(mesh),
+    };
+    let crds = root().join("tests/data/crds").join(format!("{name}.yaml"));
     if crds.exists() {
         for crd in documents(&read_text(&crds)) {
             world.kube.put(crd);
@@ -153,9 +158,14 @@ fn examples(mesh: Provider) -> Vec<Example> {
     let read = |path: PathBuf| {
         let text = read_text(&path);
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        Example { path: format!("{mesh}/{file}"), objects: documents(&text), text }
+        Example { path: format!("{}/{file}", folder(mesh)), objects: documents(&text), text }
     };
-    list(&root().join("examples").join(mesh.as_str())).into_iter().map(read).collect()
+    list(&root().join("examples").join(folder(mesh))).into_iter().map(read).collect()
+}
+
+/// The provider without its version.
+fn folder(mesh: Provider) -> &'static str {
+    mesh.as_str().split(':').next().unwrap_or_default()
 }
 
 fn documents(text: &str) -> Vec<Value> {

@@ -14,6 +14,7 @@ mod hooks;
 mod house;
 mod ingresses;
 mod kubectl;
+mod kuma;
 mod lifecycle;
 mod metric_templates;
 mod promises;

@@ -80,7 +80,7 @@ pub(super) async fn watch(store: Arc<Store>, kind: Kind, doubted: Arc<Notify>) {
 fn begin(store: &Store, kind: Kind) -> Events {
     let resource = resource(kind);
     let client = store.client(kind).clone();
-    let api: Api<DynamicObject> = if store.namespace.is_empty() {
+    let api: Api<DynamicObject> = if store.namespace.is_empty() || kind.cluster_wide {
         Api::all_with(client, &resource)
     } else {
         Api::namespaced_with(client, &store.namespace, &resource)

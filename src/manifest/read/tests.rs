@@ -99,3 +99,17 @@ fn a_knative_service_is_a_target_of_its_own_kind() {
     manifest["spec"]["service"] = Value::Null;
     assert_eq!(accepted(&manifest).target.kind, TargetKind::Knative);
 }
+
+#[test]
+fn what_a_router_leaves_out_is_a_warning_and_the_release_goes_on() {
+    let left_out = Problem { field: "spec.service.hosts".into(), message: "only a is used".into() };
+    let facts = |_: &Release| {
+        let warnings = vec![left_out.clone()];
+        Some(ProviderFacts { capabilities: Capabilities::ALL, warnings, ..ProviderFacts::default() })
+    };
+    let providers = Providers { known: "istio", facts: &facts };
+    let reading =
+        release(&decode::canary(&frontend()).expect("can be decoded"), &Settings::default(), &providers);
+    assert!(reading.release.is_ok());
+    assert_eq!(lines(&reading.warnings), ["spec.service.hosts: only a is used"]);
+}

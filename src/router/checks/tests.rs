@@ -6,7 +6,7 @@ use super::*;
 use crate::model::release::Reference;
 use crate::router::promql::{literal, pattern};
 use crate::router::testing;
-use crate::router::{istio, knative, kubernetes, nginx, registry, skipper, traefik};
+use crate::router::{istio, knative, kubernetes, kuma, nginx, registry, skipper, smi, traefik};
 
 fn podinfo() -> Release {
     let mut release = testing::release();
@@ -150,8 +150,38 @@ fn the_canary_and_the_controller_choose_the_observer(
     Builtin::Duration,
     r#"histogram_quantile(0.99, sum(rate(traefik_service_request_duration_seconds_bucket{service=~"(test-podinfo-canary-[0-9a-zA-Z-]+|test_[0-9a-zA-Z.-]+_wrr_[0-9]+_test_podinfo-canary_[0-9a-zA-Z-]+)@kubernetescrd"}[1m])) by (le)) * 1000"#
 )]
+#[case::linkerd_success_rate(
+    smi::LINKERD.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(response_total{namespace="test",deployment=~"podinfo",direction="inbound",classification!="failure"}[1m])) or vector(0)) / sum(rate(response_total{namespace="test",deployment=~"podinfo",direction="inbound"}[1m])) * 100"#
+)]
+#[case::linkerd_duration(
+    smi::LINKERD.checks,
+    Builtin::Duration,
+    r#"histogram_quantile(0.99, sum(rate(response_latency_ms_bucket{namespace="test",deployment=~"podinfo",direction="inbound"}[1m])) by (le))"#
+)]
+#[case::osm_success_rate(
+    smi::OSM.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(osm_request_total{destination_namespace="test",destination_kind="Deployment",destination_name="podinfo",response_code!~"5.*"}[1m])) or vector(0)) / sum(rate(osm_request_total{destination_namespace="test",destination_kind="Deployment",destination_name="podinfo"}[1m])) * 100"#
+)]
+#[case::osm_duration(
+    smi::OSM.checks,
+    Builtin::Duration,
+    r#"histogram_quantile(0.99, sum(rate(osm_request_duration_ms_bucket{destination_namespace="test",destination_kind="Deployment",destination_name="podinfo"}[1m])) by (le))"#
+)]
+#[case::kuma_success_rate(
+    kuma::MESH.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(envoy_cluster_upstream_rq{service=~"podinfo-canary_test_svc_[0-9a-zA-Z-]+",envoy_response_code!~"5.*"}[1m])) or vector(0)) / sum(rate(envoy_cluster_upstream_rq{service=~"podinfo-canary_test_svc_[0-9a-zA-Z-]+"}[1m])) * 100"#
+)]
+#[case::kuma_duration(
+    kuma::MESH.checks,
+    Builtin::Duration,
+    r#"histogram_quantile(0.99, sum(rate(envoy_cluster_upstream_rq_time_bucket{service=~"podinfo-canary_test_svc_[0-9a-zA-Z-]+"}[1m])) by (le))"#
+)]
 fn the_queries_are_these(#[case] checks: &Checks, #[case] check: Builtin, #[case] expected: &str) {
-    // spec: 04/OB-06 04/OB-09 04/OB-12 04/OB-15 04/OB-17 04/TH-10
+    // spec: 04/OB-06 04/OB-07 04/OB-09 04/OB-12 04/OB-14 04/OB-15 04/OB-17 04/TH-10
     assert_eq!(expected, checks.query(check, &podinfo(), "1m"));
 }
 
@@ -166,7 +196,7 @@ fn names_cannot_change_the_meaning_of_a_query() {
     // spec: 04/OB-20
     let mut release = podinfo();
     release.target.name = "my.app".into();
-    for checks in [istio::MESH.checks, kubernetes::MESH.checks] {
+    for checks in [istio::MESH.checks, kubernetes::MESH.checks, smi::LINKERD.checks] {
         let query = checks.query(Builtin::SuccessRate, &release, "1m");
         assert!(query.contains(r#"=~"my\\.app"#), "{query}");
     }
@@ -180,6 +210,36 @@ fn the_pods_of_a_daemon_set_are_selected_without_those_of_its_primary() {
     let query = kubernetes::MESH.checks.query(Builtin::Duration, &canary(None, TargetKind::DaemonSet), "1m");
     // Anchored by Prometheus: `podinfo-x7k2p` matches, `podinfo-primary-x7k2p` has a dash too many.
     assert!(query.contains(r#"kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+"}"#), "{query}");
+}
+
+#[rstest]
+#[case::linkerd(smi::LINKERD.checks, r#"daemonset=~"podinfo","#)]
+#[case::osm(smi::OSM.checks, r#"destination_kind="DaemonSet","#)]
+fn the_metrics_of_a_daemon_set_bear_its_kind(#[case] checks: &Checks, #[case] part: &str) {
+    let query = checks.query(Builtin::Duration, &canary(None, TargetKind::DaemonSet), "1m");
+    assert!(query.contains(part), "{query}");
+}
+
+#[test]
+fn kuma_names_the_canary_after_the_service() {
+    let mut release = podinfo();
+    release.apex = "web".into();
+    for check in [Builtin::SuccessRate, Builtin::Duration] {
+        let query = kuma::MESH.checks.query(check, &release, "1m");
+        assert!(query.contains(r#"service=~"web-canary_test_svc_[0-9a-zA-Z-]+""#), "{query}");
+        assert!(!query.contains("podinfo"), "{query}");
+    }
+}
+
+#[rstest]
+#[case("smi:v1alpha1")]
+#[case("smi:v1alpha2:linkerd")]
+#[case("smi:v1alpha3:istio")]
+fn a_mesh_behind_smi_is_looked_for_in_istios_metrics(#[case] provider: &str) {
+    // spec: 04/OB-03
+    let checks = registry::checks(&canary(None, TargetKind::Deployment), &global(provider)).expect("Istio's");
+    let query = |checks: &Checks| checks.query(Builtin::SuccessRate, &podinfo(), "1m");
+    assert_eq!(query(checks), query(istio::MESH.checks));
 }
 
 #[test]

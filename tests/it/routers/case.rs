@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use vexil::api::Provider;
 use vexil::manifest::{decode, read};
-use vexil::model::object::{ObjectId, Objects, Write};
+use vexil::model::object::{Kind, ObjectId, Objects, Write};
 use vexil::model::release::{Release, Settings};
 use vexil::model::traffic::{Cookies, RouteWish, Split};
 use vexil::model::workload::TargetShape;
@@ -37,12 +37,14 @@ impl Case {
         self.looking(objects, |view| plan::routes(self.mesh.router, view, wish))
     }
 
-    /// What `look` finds when these objects are all there is.
+    /// What `look` finds when these objects are all there is. As in the controller, it sees no others than those that
+    /// the router says it reads.
     pub fn looking<T>(&self, objects: &[Value], look: impl Fn(&View<'_>) -> T) -> T {
         let target = self.release.target.name.clone();
         let shape = TargetShape { label_key: "app".into(), label_value: target, ..TargetShape::default() };
-        let seen: Objects =
-            objects.iter().map(|object| (self.id_of(object), Arc::new(object.clone()))).collect();
+        let reads = self.mesh.router.reads(&self.release);
+        let all = objects.iter().map(|object| (self.id_of(object), Arc::new(object.clone())));
+        let seen: Objects = all.filter(|(id, _)| reads.contains(id)).collect();
         look(&View { release: &self.release, shape: &shape, settings: &self.settings, seen: &seen })
     }
 
@@ -52,7 +54,8 @@ impl Case {
     }
 
     fn id_of(&self, object: &Value) -> ObjectId {
-        let right = self.mesh.rights.iter().find(|right| object["kind"] == right.kind.kind);
+        let is = |kind: Kind| object["kind"] == kind.kind && object["apiVersion"] == kind.api_version();
+        let right = self.mesh.rights.iter().find(|right| is(right.kind));
         let kind = right.unwrap_or_else(|| panic!("no right for {}", title(object))).kind;
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
         kind.at(&text("namespace"), &text("name"))
@@ -84,6 +87,9 @@ fn of(folder: &Path, name: &str) -> Case {
     };
     if let Some(prefix) = input["ingressAnnotationsPrefix"].as_str() {
         prefix.clone_into(&mut settings.ingress_annotations_prefix);
+    }
+    if let Some(provider) = input["meshProvider"].as_str() {
+        provider.clone_into(&mut settings.mesh_provider);
     }
     let mut canary = input["canary"].clone();
     json_patch::merge(&mut canary, &json!({"metadata": {"uid": "u-1", "generation": 1}}));

@@ -28,7 +28,9 @@ fn stored(kube: &KubeSim, case: &Case) -> Result<Vec<Value>, String> {
             metadata.remove("resourceVersion");
         }
         let applied = kube.apply("vexil", object.clone());
-        let kept = applied.map_err(|status| format!("{}: {}", title(&object), status))?;
+        let mut kept = applied.map_err(|status| format!("{}: {}", title(&object), status))?;
+        // A client gets the version that it asks for, whichever is stored.
+        kept["apiVersion"] = object["apiVersion"].clone();
         stored.push(kept);
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
         let kind = resource(case, &object);

@@ -50,33 +50,14 @@ fn analysis(strategy: &str, can: Capabilities) -> Option<Value> {
     }
 }
 
-async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
+/// Releases a good version and a bad one. Gives the messages of all events.
+pub async fn release(provider: Provider, strategy: &str, analysis: Value) -> Vec<String> {
     let title = format!("{provider}, {strategy}");
-    json_patch::merge(
-        &mut analysis,
-        &json!({
-            "interval": "30s", "threshold": 2,
-            "metrics": [
-                {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "1m"},
-                {"name": "request-duration", "thresholdRange": {"max": 500}, "interval": "1m"},
-            ],
-        }),
-    );
     let settings = Settings { mesh_provider: provider.to_string(), ..Settings::default() };
     let world = World::builder().mesh(provider).settings(settings).build();
     world.backend.version("broken", Version { success_rate: 80.0, p99_millis: 95.0 });
     let controller = world.start_controller();
-    let canary = json!({
-        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
-        "metadata": {"name": "frontend", "namespace": "shop"},
-        "spec": {
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "frontend"},
-            "service": {"port": 80},
-            "ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "frontend"},
-            "analysis": analysis,
-        },
-    });
-    for object in surroundings(provider).into_iter().chain([deployment(), canary]) {
+    for object in surroundings(provider).into_iter().chain([deployment(), canary(analysis)]) {
         world
             .apply(&serde_json::to_string(&object).expect("JSON"))
             .expect("a manifest that the cluster takes");
@@ -99,10 +80,11 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
         }
     }
     controller.stop().await;
+    world.events("shop", "frontend")
 }
 
 /// What the users of a mesh bring, without which there is no route.
-fn surroundings(provider: Provider) -> Option<Value> {
+pub fn surroundings(provider: Provider) -> Option<Value> {
     let has_ingress = [Provider::Nginx, Provider::Skipper].contains(&provider);
     has_ingress.then(|| {
         let backend = json!({"service": {"name": "frontend", "port": {"number": 80}}});
@@ -117,7 +99,32 @@ fn surroundings(provider: Provider) -> Option<Value> {
     })
 }
 
-fn deployment() -> Value {
+/// The Canary `frontend`, whose analysis is checked by the metrics of the mesh.
+pub fn canary(mut analysis: Value) -> Value {
+    json_patch::merge(
+        &mut analysis,
+        &json!({
+            "interval": "30s", "threshold": 2,
+            "metrics": [
+                {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "1m"},
+                {"name": "request-duration", "thresholdRange": {"max": 500}, "interval": "1m"},
+            ],
+        }),
+    );
+    json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": {"name": "frontend", "namespace": "shop"},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "frontend"},
+            "service": {"port": 80},
+            "ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "frontend"},
+            "analysis": analysis,
+        },
+    })
+}
+
+/// Its target, in version 1.0.0.
+pub fn deployment() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "frontend", "namespace": "shop"},

@@ -1,15 +1,19 @@
-//! Resource quantities: `1000m` and `1` are the same amount, `1Gi` and `1024Mi` as well.
+//! Quantities of Kubernetes: `1000m` and `1` are the same amount, `1Gi` and `1024Mi` as well.
 
 use serde_json::Value;
 
 /// The amount in billionths, as text; a value that is no quantity stays as it is.
-pub(super) fn canonical(value: &Value) -> Value {
-    let billionths = match value {
+pub fn canonical(value: &Value) -> Value {
+    billionths(value).map_or_else(|| value.clone(), |amount| Value::from(format!("{amount}n")))
+}
+
+/// The amount in billionths, of a text (`"900m"`) or a number; `None` if the value is no quantity.
+pub fn billionths(value: &Value) -> Option<i128> {
+    match value {
         Value::String(text) => parse(text),
         Value::Number(number) => parse(&number.to_string()),
         _ => None,
-    };
-    billionths.map_or_else(|| value.clone(), |amount| Value::from(format!("{amount}n")))
+    }
 }
 
 /// A quantity in billionths, rounded up as Kubernetes does.
