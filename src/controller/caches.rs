@@ -1,5 +1,5 @@
-//! What the watches have told us: objects by kind, as plain JSON. A kind is watched from the moment that somebody
-//! asks for it. Nobody reads the API but the watches.
+//! The caches hold what the watches have told: objects by kind, as plain JSON. A kind is watched as soon as it is asked
+//! for. Nothing but the watches reads the API.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,8 +33,9 @@ pub enum Noticed {
 pub enum State {
     /// The first list is still under way.
     Loading,
+    /// All objects of the kind are known.
     Ready,
-    /// The API refuses it: not installed, or not allowed. The text is the API's.
+    /// The API refuses the kind: it is not installed, or not allowed. The text is the API's.
     Unavailable(String),
 }
 
@@ -50,7 +51,7 @@ struct Store {
     client: kube::Client,
     /// Routes; another cluster's if a mesh kubeconfig is given.
     mesh: kube::Client,
-    /// Empty for all.
+    /// The one namespace that is watched; empty for all.
     namespace: String,
     kinds: Mutex<BTreeMap<Kind, Cache>>,
     noticed: mpsc::UnboundedSender<Noticed>,
@@ -92,6 +93,7 @@ impl Caches {
         State::Loading
     }
 
+    /// The object with this id, as it was last seen. `None` if there is none, or its kind is not watched.
     pub fn get(&self, id: &ObjectId) -> Option<Arc<Value>> {
         let key = (id.namespace.clone(), id.name.clone());
         self.shared.kinds().get(&id.kind)?.objects.get(&key).cloned()

@@ -1,4 +1,4 @@
-//! From the caches to a [`Snapshot`]: values, no handles. Nothing is read from the API here.
+//! Makes a [`Snapshot`] from the caches: values, no handles. It reads nothing from the API.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,11 +21,12 @@ use crate::workload::{self, Workload, config};
 use super::caches::{Caches, State};
 use super::memory::Memory;
 
-/// One look at a Canary.
+/// The result of one look at a Canary.
 pub enum Observation {
     /// It does not exist any more.
     Gone,
-    /// The caches are not ready, or have not seen our last writes. Look again when they change, at the latest then.
+    /// The caches are not ready, or have not seen our last writes. The next look is when they change, and at this time
+    /// at the latest.
     NotYet(Option<DateTime<Utc>>),
     /// Its manifest cannot be used.
     Unusable(Box<Unusable>),
@@ -35,25 +36,36 @@ pub enum Observation {
 
 /// A Canary whose manifest cannot be used, and why.
 pub struct Unusable {
+    /// The Canary as it is stored.
     pub object: Arc<Value>,
+    /// Its status, as far as it can be read.
     pub status: CanaryStatus,
+    /// What is wrong with it.
     pub problems: Vec<Problem>,
 }
 
 /// A snapshot together with the objects that it was made of: a plan is decided on the snapshot and carried out on the
 /// objects.
 pub struct Observed {
+    /// What a decision knows.
     pub snapshot: Snapshot,
+    /// What a plan is carried out on.
     pub scene: Scene,
 }
 
 /// The objects behind a snapshot.
 pub struct Scene {
+    /// The Canary as it is stored.
     pub canary: Arc<Value>,
+    /// Its manifest, read and with its defaults.
     pub release: Release,
+    /// How the target's pods are selected, and which ports they have.
     pub shape: TargetShape,
+    /// All objects that were looked at.
     pub objects: Objects,
+    /// What knows the kind of the target.
     pub workload: &'static dyn Workload,
+    /// What knows the mesh.
     pub router: &'static dyn Router,
 }
 
