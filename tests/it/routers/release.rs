@@ -18,7 +18,7 @@ const STRATEGIES: [&str; 6] =
 async fn every_strategy_of_a_mesh_works_from_start_to_end() {
     let mut tried = Vec::new();
     for mesh in MESHES {
-        for provider in mesh.providers.iter().filter(|provider| **provider != Provider::Knative) {
+        for provider in mesh.providers {
             for strategy in STRATEGIES {
                 let Some(analysis) = analysis(strategy, mesh.abilities) else { continue };
                 release(*provider, strategy, analysis).await;
@@ -26,8 +26,8 @@ async fn every_strategy_of_a_mesh_works_from_start_to_end() {
             }
         }
     }
-    // Knative's target is no Deployment: `targets.rs` releases it.
     assert!(tried.len() >= MESHES.len(), "{tried:?}");
+    assert!(tried.contains(&"knative weighted".to_owned()), "{tried:?}");
 }
 
 /// The part of `spec.analysis` that makes the strategy; `None` if the mesh cannot do it.
@@ -66,16 +66,17 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
     let world = World::builder().mesh(provider).settings(settings).build();
     world.backend.version("broken", Version { success_rate: 80.0, p99_millis: 95.0 });
     let controller = world.start_controller();
+    let target = if provider == Provider::Knative { knative_service() } else { deployment() };
     let canary = json!({
         "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
         "metadata": {"name": "frontend", "namespace": "shop"},
         "spec": {
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "frontend"},
+            "targetRef": {"apiVersion": target["apiVersion"], "kind": target["kind"], "name": "frontend"},
             "service": {"port": 80},
             "analysis": analysis,
         },
     });
-    for object in [deployment(), canary] {
+    for object in [target, canary] {
         world
             .apply(&serde_json::to_string(&object).expect("JSON"))
             .expect("a manifest that the cluster takes");
@@ -90,14 +91,32 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
         world.set_image("shop", "frontend", &format!("shop/frontend:{version}"));
         reaches("Progressing").await;
         reaches(phase).await;
-        let runs = world.kube.get("deployments.apps", "shop", "frontend-primary").unwrap_or_default();
-        let image = &runs["spec"]["template"]["spec"]["containers"][0]["image"];
-        assert_eq!(image, &format!("shop/frontend:{primary}"), "{title}");
+        assert_eq!(image_of_the_primary(&world, provider), format!("shop/frontend:{primary}"), "{title}");
         if let Some(weights) = world.weights("shop", "frontend") {
             assert_eq!(weights, (100, 0), "{title}: all traffic is on the primary");
         }
     }
     controller.stop().await;
+}
+
+fn image_of_the_primary(world: &World, provider: Provider) -> Value {
+    let get = |kind, name| world.kube.get(kind, "shop", name).unwrap_or_default();
+    let spec = if provider == Provider::Knative {
+        let service = get("serving.knative.dev/v1/Service", "frontend");
+        let name = service["metadata"]["annotations"]["flagger.app/primary-revision"].as_str();
+        get("serving.knative.dev/v1/Revision", name.unwrap_or_default())["spec"].clone()
+    } else {
+        get("apps/v1/Deployment", "frontend-primary")["spec"]["template"]["spec"].clone()
+    };
+    spec["containers"][0]["image"].clone()
+}
+
+fn knative_service() -> Value {
+    json!({
+        "apiVersion": "serving.knative.dev/v1", "kind": "Service",
+        "metadata": {"name": "frontend", "namespace": "shop"},
+        "spec": {"template": {"spec": {"containers": [{"image": "shop/frontend:1.0.0"}]}}},
+    })
 }
 
 fn deployment() -> Value {
