@@ -100,7 +100,7 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
 }
 
 fn image_of_the_primary(world: &World, provider: Provider) -> Value {
-    let get = |kind, name| world.kube.get(kind, "shop", name).unwrap_or_default();
+    let get = |kind: &str, name: &str| world.kube.get(kind, "shop", name).unwrap_or_default();
     let spec = if provider == Provider::Knative {
         let service = get("serving.knative.dev/v1/Service", "frontend");
         let name = service["metadata"]["annotations"]["flagger.app/primary-revision"].as_str();
