@@ -67,7 +67,7 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
     world.backend.version("broken", Version { success_rate: 80.0, p99_millis: 95.0 });
     let controller = world.start_controller();
     let target = if provider == Provider::Knative { knative_service() } else { deployment() };
-    let canary = json!({
+    let mut canary = json!({
         "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
         "metadata": {"name": "frontend", "namespace": "shop"},
         "spec": {
@@ -76,6 +76,10 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
             "analysis": analysis,
         },
     });
+    if provider == Provider::Knative {
+        // A Knative Service is only released if its Canary itself names the provider.
+        canary["spec"]["provider"] = json!("knative");
+    }
     for object in [target, canary] {
         world
             .apply(&serde_json::to_string(&object).expect("JSON"))
