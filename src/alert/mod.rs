@@ -56,8 +56,8 @@ pub trait Notifier: Send + Sync {
     /// Whether an answer to such a call means that it was taken.
     ///
     /// # Errors
-    /// Why it was not, for people.
-    fn delivered(&self, status: u16, body: &[u8]) -> Result<(), String> {
+    /// If it was not taken; the error says why, and whether another attempt can help.
+    fn delivered(&self, status: u16, body: &[u8]) -> Result<(), Refused> {
         accepted(status, body)
     }
 
@@ -74,9 +74,7 @@ pub trait Notifier: Send + Sync {
 /// What the last thing heard says of a call.
 fn heard_of<N: Notifier + ?Sized>(notifier: &N, heard: &Heard) -> Result<(), Refused> {
     match &heard.what {
-        What::Answer(answer) => notifier
-            .delivered(answer.status, &answer.body)
-            .map_err(|why| Refused { why, passing: answer.status == 429 || answer.status >= 500 }),
+        What::Answer(answer) => notifier.delivered(answer.status, &answer.body),
         What::Silence(silence) => Err(Refused {
             why: format!("sending notification failed to send: {}", silence.cause),
             passing: !silence.hopeless,
@@ -86,12 +84,20 @@ fn heard_of<N: Notifier + ?Sized>(notifier: &N, heard: &Heard) -> Result<(), Ref
 }
 
 /// Why a message has not arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{why}")]
 pub struct Refused {
     /// The reason, for the user.
     pub why: String,
-    /// It may arrive if it is sent again later.
+    /// Whether it may arrive if it is sent again later.
     pub passing: bool,
+}
+
+impl Refused {
+    /// The service has answered with this status, and that means that it does not take the message.
+    fn answered(status: u16, why: String) -> Self {
+        Self { why, passing: status == 429 || status >= 500 }
+    }
 }
 
 /// What a channel is told.
@@ -177,11 +183,12 @@ pub enum Error {
 }
 
 /// Any 2xx means that the message has arrived.
-fn accepted(status: u16, body: &[u8]) -> Result<(), String> {
+fn accepted(status: u16, body: &[u8]) -> Result<(), Refused> {
     if (200..300).contains(&status) {
         return Ok(());
     }
-    Err(format!("sending notification bad response {status}: {}", excerpt(body, SHOWN)))
+    let why = format!("sending notification bad response {status}: {}", excerpt(body, SHOWN));
+    Err(Refused::answered(status, why))
 }
 
 /// How long one attempt to deliver a message may take.

@@ -72,8 +72,9 @@ impl Notifier for Opsgenie {
         if message.good_end { self.close(message, CLOSED[0]) } else { self.open(message) }
     }
 
-    fn delivered(&self, status: u16, body: &[u8]) -> Result<(), String> {
-        accepted(status, body).map_err(|why| format!("{why} (opsgenie)"))
+    fn delivered(&self, status: u16, body: &[u8]) -> Result<(), Refused> {
+        accepted(status, body)
+            .map_err(|refused| Refused { why: format!("{} (opsgenie)", refused.why), ..refused })
     }
 
     fn next(&self, message: &Message, heard: &[Heard]) -> Next<Result<(), Refused>> {

@@ -1,7 +1,7 @@
 //! Whom an alert goes to (spec 02 §8.3).
 
-use crate::api::analysis::CrossRef;
 use crate::api::hooks::{AlertRef, Severity};
+use crate::api::reference::CrossRef;
 
 /// Whom an alert goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::call::{Auth, Secret};
 
 use super::endpoint::Endpoint;
-use super::{Call, Channel, Error, Field, Message, Notifier, accepted};
+use super::{Call, Channel, Error, Field, Message, Notifier, Refused, accepted};
 
 /// A Slack channel.
 pub(super) struct Slack {
@@ -39,11 +39,11 @@ impl Notifier for Slack {
         }
     }
 
-    fn delivered(&self, status: u16, body: &[u8]) -> Result<(), String> {
+    fn delivered(&self, status: u16, body: &[u8]) -> Result<(), Refused> {
         accepted(status, body)?;
         match serde_json::from_slice(body) {
             Ok(Answer { ok: false, error }) if self.is_web_api() => {
-                Err(format!("sending notification refused by Slack: {error}"))
+                Err(Refused::answered(status, format!("sending notification refused by Slack: {error}")))
             }
             _ => Ok(()),
         }
@@ -188,6 +188,7 @@ mod tests {
         #[case] expected: Result<(), &str>,
     ) {
         // spec: 04/AL-08
-        assert_eq!(expected.map_err(str::to_owned), slack(address).delivered(status, body.as_bytes()));
+        let delivered = slack(address).delivered(status, body.as_bytes());
+        assert_eq!(expected.map_err(str::to_owned), delivered.map_err(|refused| refused.why));
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hooks::{AlertRef, Webhook};
+use super::reference::CrossRef;
 use super::service::StringMatch;
 
 /// Steps, thresholds, metrics, hooks and alerts of a release.
@@ -160,16 +161,6 @@ pub struct ThresholdRange {
     /// Highest value that passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-}
-
-/// Name of an object that may live in another namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct CrossRef {
-    /// Name of the object.
-    pub name: String,
-    /// The Canary's namespace when unset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
 }
 
 /// Cookies that keep a client on its side.

@@ -17,7 +17,12 @@ pub enum DurationError {
     MissingUnit(String),
     /// Something else than ns, us, ms, s, m, h.
     #[error("time: unknown unit {} in duration {}", quoted(.unit), quoted(.text))]
-    UnknownUnit { unit: String, text: String },
+    UnknownUnit {
+        /// The unit as it is written.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// Well formed, but below zero where that makes no sense.
     #[error("duration {} is negative", quoted(.0))]
     Negative(String),

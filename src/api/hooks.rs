@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::analysis::CrossRef;
 use super::metric_template::SecretRef;
+use super::reference::CrossRef;
 
 /// An HTTP endpoint that is asked or told at a moment of the release.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +48,7 @@ pub struct Webhook {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeadersFrom {
+    #[expect(missing_docs, reason = "the CRD shows every sentence; the type says all there is to say")]
     pub secret_ref: SecretRef,
 }
 
@@ -55,6 +56,7 @@ pub struct HeadersFrom {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signature {
+    #[expect(missing_docs, reason = "the CRD shows every sentence; the type says all there is to say")]
     pub secret_ref: SecretKeyRef,
 }
 
@@ -73,16 +75,25 @@ pub struct SecretKeyRef {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HookType {
+    /// The empty string, which means `rollout`.
     #[serde(rename = "")]
     Unset,
+    /// A gate before a release starts.
     ConfirmRollout,
+    /// A check at the first step, before the canary gets traffic.
     PreRollout,
+    /// A check at every further step.
     #[default]
     Rollout,
+    /// A gate before the promotion.
     ConfirmPromotion,
+    /// A call after the end of a release; its answer changes nothing.
     PostRollout,
+    /// A call for every event of the Canary.
     Event,
+    /// A question at every step; an answer of success rolls the release back.
     Rollback,
+    /// A gate before the canary gets more traffic.
     ConfirmTrafficIncrease,
 }
 
@@ -103,10 +114,14 @@ pub struct AlertRef {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// The empty string, which means `info`.
     #[serde(rename = "")]
     Unset,
+    /// Something went as it should.
     #[default]
     Info,
+    /// Somebody is waited for, or has rolled back.
     Warn,
+    /// A release has failed.
     Error,
 }

@@ -1,5 +1,7 @@
 //! The types on the wire: the custom resources as users write them and as the API server stores them (spec 01), and
-//! their CRDs. No I/O, and nothing else of this project.
+//! their CRDs. It does no I/O and uses nothing else of this project.
+
+#![warn(missing_docs)]
 
 pub mod alert_provider;
 pub mod analysis;
@@ -10,6 +12,7 @@ pub mod hooks;
 pub mod metric_template;
 pub mod number;
 pub mod provider;
+pub mod reference;
 pub mod schema;
 pub mod service;
 pub mod service_field;

@@ -22,6 +22,7 @@ macro_rules! names {
             /// Their names in manifests.
             pub const NAMES: &[&str] = &[$($name),+];
 
+            /// The name in manifests.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
@@ -39,16 +40,27 @@ macro_rules! names {
 names! {
     /// Types of a MetricTemplate's provider (spec 01 §2.1).
     MetricBackend {
+        /// Prometheus, or what speaks its API.
         Prometheus = "prometheus",
+        /// InfluxDB.
         InfluxDb = "influxdb",
+        /// Datadog.
         Datadog = "datadog",
+        /// The cluster's external metrics API.
         ExternalMetrics = "externalmetrics",
+        /// Google Cloud Monitoring.
         Stackdriver = "stackdriver",
+        /// Amazon CloudWatch.
         CloudWatch = "cloudwatch",
+        /// New Relic.
         NewRelic = "newrelic",
+        /// Graphite.
         Graphite = "graphite",
+        /// Dynatrace.
         Dynatrace = "dynatrace",
+        /// Keptn.
         Keptn = "keptn",
+        /// Splunk Observability Cloud.
         Splunk = "splunk",
     }
 }
@@ -56,12 +68,19 @@ names! {
 names! {
     /// Types of an AlertProvider (spec 01 §2.2). `webhook` and `opsgenie` are additive.
     AlertService {
+        /// Slack.
         Slack = "slack",
+        /// Microsoft Teams.
         MsTeams = "msteams",
+        /// Discord.
         Discord = "discord",
+        /// Rocket.Chat.
         Rocket = "rocket",
+        /// Google Chat.
         GoogleChat = "gchat",
+        /// Any HTTP endpoint that takes JSON.
         Webhook = "webhook",
+        /// Opsgenie.
         Opsgenie = "opsgenie",
     }
 }

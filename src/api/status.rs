@@ -152,6 +152,7 @@ pub struct Measurement {
     /// The bounds that it is held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
+    #[expect(missing_docs, reason = "the CRD shows every sentence; that of `min` is about both")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
     /// Why there is no value.
@@ -224,19 +225,31 @@ pub struct AppliedTarget {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum Phase {
+    /// The empty string: the controller has not written the status yet.
     #[default]
     #[serde(rename = "")]
     Unset,
+    /// Primary, Services and routes are being made.
     Initializing,
+    /// The primary serves, and nothing was released yet.
     Initialized,
+    /// A new revision waits for approval.
     Waiting,
+    /// A new revision is analysed.
     Progressing,
+    /// A new revision has passed its analysis and waits for approval.
     WaitingPromotion,
+    /// The primary gets the new revision, and then the traffic.
     Promoting,
+    /// All traffic is on the primary, and the canary's pods go.
     Finalising,
+    /// The last release was promoted.
     Succeeded,
+    /// The last release failed.
     Failed,
+    /// The Canary is being deleted, and what it changed is reverted.
     Terminating,
+    /// Everything is reverted.
     Terminated,
 }
 

@@ -15,47 +15,77 @@ use crate::router::registry;
 
 mod catalogue;
 
-/// What the controller was told, each value checked as far as that goes without touching the world.
+/// The values of the controller's flags. Each is checked as far as that is possible without a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControllerFlags {
+    /// The kubeconfig of the cluster, as a path; the cluster that the process runs in if empty.
     pub kubeconfig: String,
+    /// The address of the API server; empty if another flag names it.
     pub master: String,
+    /// Requests to the API per second; 0 for no limit.
     pub kubeconfig_qps: i64,
+    /// Requests to the API that may be made at once.
     pub kubeconfig_burst: i64,
-    /// Where routing objects live; empty: in the same cluster.
+    /// The kubeconfig of the cluster that holds the routing objects, as a path; the same cluster if empty.
     pub kubeconfig_service_mesh: String,
+    /// The address of the Prometheus for built-in checks.
     pub metrics_server: String,
+    /// The longest time before a new Canary is looked at.
     pub control_loop_interval: Duration,
+    /// The least serious lines of the log.
     pub log_level: Verbosity,
+    /// The form of the log.
     pub log_encoding: Encoding,
-    /// Has no effect: a log of ours is always the process's.
+    /// Has no effect, as there is only one log.
     pub zap_replace_globals: bool,
+    /// The port for health checks and metrics.
     pub port: u16,
+    /// The incoming webhook of Slack; empty for none.
     pub slack_url: Secret,
+    /// The token for Slack's API.
     pub slack_token: Secret,
+    /// The proxy for Slack.
     pub slack_proxy_url: Secret,
+    /// The name that Slack messages come from.
     pub slack_user: String,
+    /// The Slack channel.
     pub slack_channel: String,
+    /// The incoming webhook of Microsoft Teams; empty for none.
     pub msteams_url: Secret,
+    /// The proxy for Microsoft Teams.
     pub msteams_proxy_url: Secret,
+    /// The address that every event is sent to; empty for none.
     pub event_webhook: Secret,
+    /// The prefixes of the labels that are copied from targets to primaries.
     pub include_label_prefixes: Vec<String>,
+    /// How many Canaries are prepared at the same time.
     pub threadiness: usize,
-    /// Empty: all namespaces.
+    /// The one namespace to work in; all if empty.
     pub namespace: String,
+    /// The mesh or ingress of Canaries that name none.
     pub mesh_provider: String,
+    /// The labels that may select a target's pods, the preferred one first.
     pub selector_labels: Vec<String>,
+    /// The prefix of the annotations of NGINX ingresses.
     pub ingress_annotations_prefix: String,
+    /// The class of ingresses that are created; empty for none.
     pub ingress_class: String,
+    /// Whether one of several instances works, and the others wait.
     pub enable_leader_election: bool,
+    /// The namespace of the lease.
     pub leader_election_namespace: String,
+    /// Whether a change of a ConfigMap or Secret that a target refers to is released.
     pub enable_config_tracking: bool,
+    /// The name of the cluster that alerts show; empty for none.
     pub cluster_name: String,
     /// In percent.
     pub min_serving_capacity: i64,
+    /// Whether references to objects of other namespaces are refused.
     pub no_cross_namespace_refs: bool,
+    /// Whether the version is printed instead.
     pub version: bool,
-    /// To be logged once there is a log: what was understood another way than it may have been meant.
+    /// Warnings that are logged once there is a log: values that were read in another way than they may have been
+    /// meant.
     pub warnings: Vec<String>,
 }
 
@@ -80,11 +110,13 @@ pub enum Asked {
     Version,
 }
 
-/// A command line that cannot be followed: print it to standard error.
+/// The error for a command line that cannot be followed. It is printed to standard error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", if *with_usage { format!("\n{}", usage()) } else { String::new() })]
 pub struct Refused {
+    /// What was wrong, and what to write instead.
     pub message: String,
+    /// The exit code of the process.
     pub exit_code: u8,
     with_usage: bool,
 }

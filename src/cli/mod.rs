@@ -1,4 +1,6 @@
-//! The command line: one file a subcommand. The only room that talks to people.
+//! The command line: one file a subcommand. Only this room talks to people.
+
+#![warn(missing_docs)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -26,10 +26,10 @@ use super::observe::{FINALIZER, Scene};
 /// Why a plan was not carried out to its end.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Somebody else wrote first: look again.
+    /// Somebody else has written the object since it was observed.
     #[error("{0} has changed meanwhile")]
     Conflict(ObjectId),
-    /// We do not lead any more.
+    /// This process does not lead any more.
     #[error(transparent)]
     NotLeading(#[from] super::fence::NotLeading),
     /// The manifest or an object stands in the way; the text is for the user.
@@ -40,10 +40,13 @@ pub enum Error {
     Api(String),
 }
 
-/// What carries out plans.
+/// Carries out plans.
 pub struct Writer<'a> {
+    /// The objects as they were last seen.
     pub caches: &'a Caches,
+    /// What the flags say about releases.
     pub settings: &'a Settings,
+    /// The source of ids for promotions.
     pub ids: &'a Ids,
 }
 

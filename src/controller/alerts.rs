@@ -20,8 +20,9 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use crate::alert::{self, Message, Notifier, RETRIES, Route, SecretData};
-use crate::api::analysis::{Analysis, CrossRef};
+use crate::api::analysis::Analysis;
 use crate::api::hooks::Severity;
+use crate::api::reference::CrossRef;
 use crate::http;
 use crate::manifest::decode;
 use crate::model::object::{Kind, ObjectId};
@@ -176,7 +177,7 @@ impl Outbox {
         lock(&self.0.waiting).owed.contains_key(canary)
     }
 
-    /// One letter less is owed.
+    /// Counts one undelivered message of a Canary less.
     fn settle(&self, canary: &ObjectId) {
         let mut waiting = lock(&self.0.waiting);
         let Some(owed) = waiting.owed.get_mut(canary) else { return };
@@ -337,7 +338,7 @@ impl Carrier {
         }
     }
 
-    /// In the words of spec 01 §2.2.
+    /// The notifier of an AlertProvider; `None` if it is switched off. Errors are in the words of spec 01 §2.2.
     async fn look_up(&self, provider: &ObjectId) -> Result<Option<Box<dyn Notifier>>, Trouble> {
         let lasting = |why: &str| Trouble::Lasting(format!("error: {why}"));
         let Some(object) = self.caches.get(provider) else {
@@ -362,7 +363,7 @@ impl Carrier {
         })
     }
 
-    /// Read when it is needed and never kept.
+    /// Reads a Secret. It is read when it is needed and never kept.
     async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, Trouble> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = api.get(name).await.map_err(|error| match error {

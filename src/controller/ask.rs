@@ -1,5 +1,5 @@
-//! Finding out what the core asks: metrics, hooks, whether the metric providers are there. Every answer has a
-//! deadline, and a question that fails is an answer as well.
+//! Finds the answers to the core's questions: metrics, hooks, whether the metric providers answer. Every question has a
+//! deadline, and one that fails is answered as well.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,7 +33,60 @@ use super::clock::Clock;
 /// The kind that templated checks come from.
 pub const METRIC_TEMPLATE: Kind = Kind::new("flagger.app", "v1beta1", "MetricTemplate", "metrictemplates");
 
-/// Asks. Clones are the same.
+/// Why a check or a hook could not be asked at all. The texts are those of spec 02 §7.4.
+#[derive(Debug, thiserror::Error)]
+enum Unasked {
+    #[error("Error fetching Knative service {namespace}/{name} it has no revision")]
+    NoRevision { namespace: String, name: String },
+    #[error("Error building Prometheus client for {address} {source}")]
+    Server { address: String, source: metrics::Error },
+    #[error("Metric template {reference} {trouble}")]
+    Template { reference: String, trouble: Trouble },
+    #[error("{0}")]
+    NoChecks(String),
+    #[error(transparent)]
+    Query(#[from] metrics::TemplateError),
+    #[error("no usable metrics template and query were configured")]
+    NoQuery,
+    #[error("secret {name} error: {source}")]
+    Secret { name: String, source: SecretError },
+    #[error("{0}")]
+    Hook(String),
+}
+
+/// What is wrong with a MetricTemplate.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// It is not there, or cannot be read.
+    #[error("error: {0}")]
+    Object(String),
+    #[error("secret {name} error: {source}")]
+    Secret { name: String, source: SecretError },
+    #[error("provider {kind} error: {source}")]
+    Provider { kind: String, source: metrics::Error },
+    #[error("query render error: {0}")]
+    Query(metrics::TemplateError),
+}
+
+/// The backend of a metric that does not answer. The texts are those of spec 01 §8.4, as they are written there.
+#[derive(Debug, thiserror::Error)]
+enum Offline {
+    #[error("error building Prometheus client for {address} {source}")]
+    Server { address: String, source: metrics::Error },
+    #[error("prometheus not avaiable: {0}")]
+    Prometheus(String),
+    #[error("metric template {reference} {trouble}")]
+    Template { reference: String, trouble: Trouble },
+    #[error("{kind} in metric template {reference} not avaiable: {why}")]
+    Provider { kind: String, reference: String, why: String },
+}
+
+/// Why a Secret cannot be read. The text is the API's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct SecretError(String);
+
+/// Finds answers. Clones share all they have.
 #[derive(Clone)]
 pub struct Inquirer(Arc<Sources>);
 
@@ -54,6 +107,7 @@ struct Checkable {
 }
 
 impl Inquirer {
+    /// Answers from these clients and caches.
     pub fn new(
         client: kube::Client,
         http: http::Client,
@@ -70,7 +124,10 @@ impl Inquirer {
         let shared = Arc::clone(&self.0);
         let release = world.release.clone();
         match &question.ask {
-            Ask::Providers => async move { Answer::Providers(shared.probe(&release).await) }.boxed(),
+            Ask::Providers => async move {
+                Answer::Providers(shared.probe(&release).await.map_err(|offline| offline.to_string()))
+            }
+            .boxed(),
             Ask::Metric { index } => {
                 let check = release.analysis.metrics.get(*index).cloned();
                 async move {
@@ -104,7 +161,7 @@ impl Sources {
     }
 
     /// The release with the route that its metrics are found under: for Knative the latest revision.
-    fn routed<'a>(&self, release: &'a Release) -> Result<Cow<'a, Release>, String> {
+    fn routed<'a>(&self, release: &'a Release) -> Result<Cow<'a, Release>, Unasked> {
         if release.target.kind != TargetKind::Knative {
             return Ok(Cow::Borrowed(release));
         }
@@ -122,22 +179,22 @@ impl Sources {
                 };
                 Ok(Cow::Owned(Release { route: Some(route), ..release.clone() }))
             }
-            None => Err(format!(
-                "Error fetching Knative service {}/{} it has no revision",
-                release.namespace, release.target.name
-            )),
+            None => Err(Unasked::NoRevision {
+                namespace: release.namespace.clone(),
+                name: release.target.name.clone(),
+            }),
         }
     }
 
     async fn measure(&self, release: &Release, check: &MetricCheck) -> Measured {
         let routed = match self.routed(release) {
             Ok(routed) => routed,
-            Err(why) => return Measured::Failed(why),
+            Err(why) => return Measured::Failed(why.to_string()),
         };
         let release = routed.as_ref();
         let checkable = match self.checkable(release, check).await {
             Ok(checkable) => checkable,
-            Err(why) => return Measured::Failed(why),
+            Err(why) => return Measured::Failed(why.to_string()),
         };
         let interval = duration::parse(&check.interval).unwrap_or(Duration::from_secs(60));
         let asked = Asked { query: checkable.query, interval, now: self.clock.now() };
@@ -148,14 +205,14 @@ impl Sources {
         }
     }
 
-    async fn checkable(&self, release: &Release, check: &MetricCheck) -> Result<Checkable, String> {
+    async fn checkable(&self, release: &Release, check: &MetricCheck) -> Result<Checkable, Unasked> {
         let server = || {
-            Prometheus::server(&release.metrics_server).map_err(|error| {
-                format!("Error building Prometheus client for {} {error}", release.metrics_server)
-            })
+            Prometheus::server(&release.metrics_server)
+                .map_err(|source| Unasked::Server { address: release.metrics_server.clone(), source })
         };
         if let Some(builtin) = Builtin::of(&check.source) {
-            let checks = registry::checks(release, &self.settings).map_err(|error| error.to_string())?;
+            let checks = registry::checks(release, &self.settings)
+                .map_err(|error| Unasked::NoChecks(error.to_string()))?;
             let query = checks.query(builtin, release, &check.interval);
             return Ok(Checkable { provider: Box::new(server()?), query, builtin: Some((checks, builtin)) });
         }
@@ -165,65 +222,68 @@ impl Sources {
                 Ok(Checkable { provider: Box::new(server()?), query, builtin: None })
             }
             MetricSource::Template { name, namespace } => {
-                let title = format!("Metric template {name}.{namespace}");
-                let (template, provider) = self.template(name, namespace).await?;
+                let unasked =
+                    |trouble| Unasked::Template { reference: format!("{name}.{namespace}"), trouble };
+                let (template, provider) = self.template(name, namespace).await.map_err(unasked)?;
                 let query = render(&template.spec.query, release, check)
-                    .map_err(|error| format!("{title} query render error: {error}"))?;
+                    .map_err(|error| unasked(Trouble::Query(error)))?;
                 Ok(Checkable { provider, query, builtin: None })
             }
             MetricSource::SuccessRate | MetricSource::Duration | MetricSource::Unusable => {
-                Err("no usable metrics template and query were configured".to_owned())
+                Err(Unasked::NoQuery)
             }
         }
     }
 
-    /// A MetricTemplate and its backend; errors in the words of spec 02 §7.4.
+    /// A MetricTemplate and its backend.
     async fn template(
         &self,
         name: &str,
         namespace: &str,
-    ) -> Result<(MetricTemplate, Box<dyn Provider>), String> {
-        let title = format!("Metric template {name}.{namespace}");
+    ) -> Result<(MetricTemplate, Box<dyn Provider>), Trouble> {
         let object = self.caches.get(&METRIC_TEMPLATE.at(namespace, name)).ok_or_else(|| {
-            let why = match self.caches.state(METRIC_TEMPLATE) {
+            Trouble::Object(match self.caches.state(METRIC_TEMPLATE) {
                 State::Unavailable(refusal) => refusal.why,
                 State::Loading => "metric templates are still being listed".to_owned(),
                 State::Ready => format!("metrictemplate.flagger.app \"{name}\" not found"),
-            };
-            format!("{title} error: {why}")
+            })
         })?;
-        let template = decode::metric_template(&object).map_err(|error| format!("{title} error: {error}"))?;
+        let template =
+            decode::metric_template(&object).map_err(|error| Trouble::Object(error.to_string()))?;
         let secret = match &template.spec.provider.secret_ref {
             Some(reference) => Some(
                 secret(&self.client, namespace, &reference.name)
                     .await
-                    .map_err(|error| format!("{title} secret {} error: {error}", reference.name))?,
+                    .map_err(|source| Trouble::Secret { name: reference.name.clone(), source })?,
             ),
             None => None,
         };
         let provider = metrics::provider(&template.spec.provider, secret.as_ref())
-            .map_err(|error| format!("{title} provider {} error: {error}", template.spec.provider.kind))?;
+            .map_err(|source| Trouble::Provider { kind: template.spec.provider.kind.clone(), source })?;
         Ok((template, provider))
     }
 
-    /// Whether the backends of all metrics answer; the first that does not, in the words of spec 01 §8.4.
-    async fn probe(&self, release: &Release) -> Result<(), String> {
+    /// Asks the backends of all metrics whether they are there, until one does not answer.
+    async fn probe(&self, release: &Release) -> Result<(), Offline> {
         for check in &release.analysis.metrics {
             match &check.source {
                 MetricSource::SuccessRate | MetricSource::Duration => {
-                    let server = Prometheus::server(&release.metrics_server).map_err(|error| {
-                        format!("error building Prometheus client for {} {error}", release.metrics_server)
+                    let server = Prometheus::server(&release.metrics_server).map_err(|source| {
+                        Offline::Server { address: release.metrics_server.clone(), source }
                     })?;
-                    self.online(&server)
-                        .await
-                        .map_err(|error| format!("prometheus not avaiable: {error}"))?;
+                    self.online(&server).await.map_err(Offline::Prometheus)?;
                 }
                 MetricSource::Template { name, namespace } => {
-                    let (template, provider) =
-                        self.template(name, namespace).await.map_err(|text| text.replacen('M', "m", 1))?;
-                    let kind = &template.spec.provider.kind;
-                    self.online(provider.as_ref()).await.map_err(|error| {
-                        format!("{kind} in metric template {name}.{namespace} not avaiable: {error}")
+                    let reference = format!("{name}.{namespace}");
+                    let (template, provider) = self
+                        .template(name, namespace)
+                        .await
+                        .map_err(|trouble| Offline::Template { reference: reference.clone(), trouble })?;
+                    let kind = template.spec.provider.kind;
+                    self.online(provider.as_ref()).await.map_err(|why| Offline::Provider {
+                        kind,
+                        reference,
+                        why,
                     })?;
                 }
                 MetricSource::Inline(_) | MetricSource::Unusable => {}
@@ -238,10 +298,8 @@ impl Sources {
     }
 }
 
-fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<String, String> {
-    Template::parse(text)
-        .and_then(|template| template.render(&variables(release, check)))
-        .map_err(|error| error.to_string())
+fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<String, metrics::TemplateError> {
+    Template::parse(text).and_then(|template| template.render(&variables(release, check)))
 }
 
 /// Calls hooks, with the secrets that they need: those are read when they are needed and never kept.
@@ -261,7 +319,7 @@ impl Caller {
             Err(why) => {
                 // Events of gates have no room for the reason.
                 warn!(hook = shown, "not called: {why}");
-                return Verdict::Failed(why);
+                return Verdict::Failed(why.to_string());
             }
         };
         let verdict = match self.calls.send(&call).await {
@@ -274,7 +332,7 @@ impl Caller {
         }
     }
 
-    async fn finished(&self, draft: &Draft) -> Result<Call, String> {
+    async fn finished(&self, draft: &Draft) -> Result<Call, Unasked> {
         let credentials = &draft.credentials;
         let signing = credentials.signing.as_ref().map(|(secret, _)| secret);
         let mut secrets = BTreeMap::new();
@@ -284,19 +342,21 @@ impl Caller {
             }
             let data = secret(&self.client, &draft.namespace, name)
                 .await
-                .map_err(|why| format!("secret {name}.{} error: {why}", draft.namespace))?;
+                .map_err(|source| Unasked::Secret { name: format!("{name}.{}", draft.namespace), source })?;
             secrets.insert(name.clone(), data);
         }
-        draft.finish(&secrets, self.clock.now())
+        draft.finish(&secrets, self.clock.now()).map_err(Unasked::Hook)
     }
 }
 
-/// Read when it is needed and never kept.
-async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<SecretData, String> {
+/// Reads a Secret. It is read when it is needed and never kept.
+async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<SecretData, SecretError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = api.get(name).await.map_err(|error| match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
+    let secret = api.get(name).await.map_err(|error| {
+        SecretError(match error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        })
     })?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
 }

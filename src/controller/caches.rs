@@ -1,5 +1,5 @@
-//! What the watches have told us: objects by kind, as plain JSON. A kind is watched from the moment that somebody
-//! asks for it. Nobody reads the API but the watches.
+//! The caches hold what the watches have told: objects by kind, as plain JSON. A kind is watched as soon as it is asked
+//! for. Nothing but the watches reads the API.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,7 @@ pub enum Noticed {
 pub enum State {
     /// The first list is still under way.
     Loading,
+    /// All objects of the kind are known.
     Ready,
     /// The API does not show it. What was known before stays, unless the kind itself is gone.
     Unavailable(Refusal),
@@ -113,7 +114,7 @@ struct Store {
     client: kube::Client,
     /// Routes; another cluster's if a mesh kubeconfig is given.
     mesh: kube::Client,
-    /// Empty for all.
+    /// The one namespace that is watched; empty for all.
     namespace: String,
     kinds: Mutex<BTreeMap<Kind, Cache>>,
     noticed: mpsc::UnboundedSender<Noticed>,
@@ -173,6 +174,7 @@ impl Caches {
         cache.anew.notify_one();
     }
 
+    /// The object with this id, as it was last seen. `None` if there is none, or its kind is not watched.
     pub fn get(&self, id: &ObjectId) -> Option<Arc<Value>> {
         let key = (id.namespace.clone(), id.name.clone());
         self.shared.kinds().get(&id.kind)?.objects.get(&key).cloned()

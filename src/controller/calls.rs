@@ -1,4 +1,4 @@
-//! The one place that sends calls: metrics, hooks and alerts only say what to send, and hear what came back.
+//! Sends all calls to the outside. Metrics, hooks and alerts only say what to send, and are told what came back.
 //!
 //! ```text
 //! next(heard) ──▶ Send ──▶ HTTP client or the cluster's API ──▶ Heard ─┐
@@ -21,7 +21,7 @@ use crate::metrics::{Asked, Provider};
 use crate::model::answer::Measured;
 use crate::model::call::{Address, Answer, Auth, Call, Heard, Method, Next, Silence, What, redact};
 
-/// Sends calls and leads conversations. Clones are the same.
+/// Sends calls, and leads conversations of several calls. Clones share all they have.
 #[derive(Clone)]
 pub struct Calls {
     /// For calls of the cluster's own API; none before there is a cluster.
@@ -31,6 +31,7 @@ pub struct Calls {
 
 /// The end of a conversation.
 pub struct Ended<T> {
+    /// The result, or why there is none.
     pub outcome: Result<T, Endless>,
     calls: Vec<Call>,
 }
@@ -38,18 +39,21 @@ pub struct Ended<T> {
 /// Why a conversation was broken off.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Endless {
+    /// It took longer than this.
     #[error("no result within {0:?}")]
     TooLong(Duration),
+    /// It did not end after so many calls and waits.
     #[error("no result after {0} steps")]
     TooMany(usize),
 }
 
 impl Calls {
+    /// Calls to the network and to the cluster's own API.
     pub fn new(client: kube::Client, http: http::Client) -> Self {
         Self { client: Some(client), http }
     }
 
-    /// Calls of the network alone.
+    /// Calls to the network only.
     pub fn outside(http: http::Client) -> Self {
         Self { client: None, http }
     }

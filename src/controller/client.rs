@@ -42,15 +42,20 @@ mod transport;
 /// What requests go through.
 #[derive(Clone)]
 pub struct Layers {
+    /// Stops writes while this process does not lead.
     pub fence: Fence,
+    /// Counts the requests.
     pub telemetry: Arc<Telemetry>,
+    /// The rate limit; `None` for none.
     pub limit: Option<Limit>,
 }
 
-/// How many requests we allow ourselves: so many at once, so many a second after that.
+/// The rate limit of the requests to the API: so many at once, and after that so many per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
+    /// Requests per second.
     pub per_second: u32,
+    /// Requests at once.
     pub burst: u32,
 }
 
@@ -60,15 +65,29 @@ impl Default for Limit {
     }
 }
 
-/// Why there is no client.
+/// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No flag names a cluster, and the process does not run in one.
     #[error("neither -kubeconfig nor -master is given, and this process is not in a pod: {0}")]
     InCluster(#[source] InClusterError),
+    /// The kubeconfig cannot be read or used.
     #[error("-kubeconfig {path}: {source}")]
-    Kubeconfig { path: String, source: KubeconfigError },
+    Kubeconfig {
+        /// The file that the flag names.
+        path: String,
+        /// What is wrong with it.
+        source: KubeconfigError,
+    },
+    /// The address of the API server is no URL.
     #[error("-master {value:?} is not an address of an API server (use https://host:port): {source}")]
-    Master { value: String, source: http::uri::InvalidUri },
+    Master {
+        /// The value of the flag.
+        value: String,
+        /// What is wrong with it.
+        source: http::uri::InvalidUri,
+    },
+    /// No client can be made from the settings of the cluster, such as its certificates.
     #[error("the settings of the cluster's API cannot be used: {0}")]
     Settings(#[source] kube::Error),
 }
@@ -76,10 +95,19 @@ pub enum Error {
 /// Why a request of ours did not get an answer, where it is not the API's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
+    /// The fence has stopped a write, as this process does not lead.
     #[error(transparent)]
     NotLeading(#[from] NotLeading),
+    /// The API did not answer in time.
     #[error("no answer to {verb} {resource} within {} s", .after.as_secs())]
-    TimedOut { verb: &'static str, resource: String, after: Duration },
+    TimedOut {
+        /// The verb, in the words of RBAC.
+        verb: &'static str,
+        /// The resource, in the words of RBAC.
+        resource: String,
+        /// How long the request was waited for.
+        after: Duration,
+    },
 }
 
 impl CallError {

@@ -34,22 +34,31 @@ mod outbox;
 /// The object that an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
+    /// Its `apiVersion`.
     pub api_version: String,
+    /// Its kind.
     pub kind: String,
+    /// Its namespace.
     pub namespace: String,
+    /// Its name.
     pub name: String,
+    /// Its uid.
     pub uid: String,
+    /// Its version when the event happened.
     pub resource_version: String,
 }
 
 /// The `type` of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventType {
+    /// Something went as it should.
     Normal,
+    /// Something is wrong or waits for somebody.
     Warning,
 }
 
 impl EventType {
+    /// The value of the event's field `type`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Normal => "Normal",
@@ -61,16 +70,22 @@ impl EventType {
 /// The level at which an event is logged. Many warnings are logged at info, as in the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogAs {
+    /// As information.
     Info,
+    /// As an error.
     Error,
 }
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
+    /// The object that it happened to.
     pub about: Subject,
+    /// The event's type.
     pub kind: EventType,
+    /// The text for users.
     pub message: String,
+    /// When it happened.
     pub at: DateTime<Utc>,
     /// Tells this notice from all others: its time in nanoseconds, moved on where two have the same.
     stamp: i64,

@@ -1,23 +1,24 @@
-//! Who may write, and until when. The leader publishes its claim here; every writer asks before each write.
+//! The fence knows whether this process may write, and until when. The leader publishes its claim here, and every
+//! writer asks before each write.
 //!
-//! A claim carries its own end, and whoever asks compares it with the time: a leader that hangs, is cut off or sleeps
-//! stops writing even if nobody is left to tell it (P7). The figures fit together so that a deposed leader's last
-//! write is over before another can lead: the claim ends 15 s after the last renewal that succeeded, a write takes 30 s
-//! at most, and the lease that others wait for lasts 60 s.
+//! A claim carries its own end, which is compared with the time at each write. So a leader that hangs, is cut off or
+//! sleeps stops writing even if nobody can tell it (promise 7). The figures fit together so that a deposed leader's
+//! last write is over before another can lead: the claim ends 15 s after the last renewal that succeeded, a write
+//! takes 30 s at most, and the lease that others wait for lasts 60 s.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// What we are told about our right to write.
+/// The right of this process to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Another leads, or nobody.
+    /// It may not write: another process leads, or none does.
     None,
-    /// We lead until then, unless the claim is renewed before.
+    /// It leads, and may write until this time, unless the claim is renewed before.
     Until(Instant),
-    /// There is no leader election: nobody to share with.
+    /// It may always write, as there is no leader election.
     Always,
 }
 
@@ -32,12 +33,12 @@ impl Claim {
     }
 }
 
-/// A write was refused because we do not lead, or no longer.
+/// The error for a write of a process that does not lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this instance does not lead: writes are left to the holder of the lease")]
 pub struct NotLeading;
 
-/// The gate before all writes. Clones are the same gate.
+/// The gate that all writes pass. Clones are the same gate.
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<Gate>);
 

@@ -1,5 +1,5 @@
-//! The rule of leader election, without the loop around it: what was seen of the lease, when, and the time now give
-//! the next move. Pure.
+//! The rule of leader election, without the loop around it. What was seen of the lease, and when, decides with the
+//! present time on the next move. It is pure.
 //!
 //! The rule is that of the Go clients, so that a mixed pair elects correctly: a lease has run out when its record has
 //! not changed for its duration *on our own clock, counted from when we saw it change*. Times that others wrote into
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 /// Name of the lease.
 pub const NAME: &str = "flagger-leader-election";
 
-/// How long things last.
+/// The times of an election.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// A lease that is not renewed for so long may be taken.
+    /// A lease that nobody has renewed for so long may be taken.
     pub lease: Duration,
-    /// A leader that could not renew for so long gives up.
+    /// A leader that could not renew its lease for so long stops leading.
     pub renew_deadline: Duration,
-    /// Between two tries.
+    /// The pause between two tries.
     pub retry: Duration,
 }
 
@@ -38,11 +38,15 @@ impl Default for Timing {
 /// What a lease says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Empty when the lease was given back.
+    /// The process that leads; empty when the lease was given back.
     pub holder: String,
+    /// How long the lease is valid after it was renewed, in seconds.
     pub seconds: Option<i64>,
+    /// When the holder got it, on the holder's clock (RFC 3339).
     pub acquired: Option<String>,
+    /// When the holder renewed it last, on the holder's clock (RFC 3339).
     pub renewed: Option<String>,
+    /// How often the holder has changed.
     pub transitions: i64,
 }
 
@@ -86,10 +90,12 @@ impl Record {
     }
 }
 
-/// A record, and since when we know it.
+/// A record, and since when this process knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
+    /// What the lease says.
     pub record: Record,
+    /// When it was first seen to say that.
     pub since: Instant,
 }
 
@@ -111,7 +117,12 @@ pub enum Move {
     /// Put this record in its place: we hold it, or may take it.
     Replace(Record),
     /// Somebody else leads, at least until then.
-    Follow { holder: String, until: Instant },
+    Follow {
+        /// The process that leads.
+        holder: String,
+        /// The time until which it leads at least.
+        until: Instant,
+    },
 }
 
 /// The next move of `me`.

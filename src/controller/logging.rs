@@ -18,14 +18,17 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::clock::Clock;
 
-/// From which level on lines are written.
+/// The least serious level whose lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verbosity {
+    /// Every line.
     Debug,
+    /// Lines about what happens, and worse.
     #[default]
     Info,
+    /// Lines about what is wrong, and worse.
     Warn,
-    /// Also for `fatal` and `panic`, which we do not have.
+    /// Lines about errors. The flag's values `fatal` and `panic` mean this level as well, as Vexil has no worse ones.
     Error,
 }
 
@@ -43,7 +46,7 @@ impl FromStr for Verbosity {
     }
 }
 
-/// A level that nobody knows.
+/// The error for a level that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown log level {0:?} (use debug, info, warn or error)")]
 pub struct UnknownLevel(pub String);

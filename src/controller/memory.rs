@@ -1,4 +1,4 @@
-//! What is remembered of a Canary between two looks, beside its status: nothing that must survive a restart.
+//! What this process remembers of a Canary between two looks, in addition to its status. A restart may lose all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +26,8 @@ pub struct Memory {
     pub alerts_sent: Option<String>,
     /// The time when the reason of a wait was last written into the blockers of the status.
     pub wait_recorded_at: Option<DateTime<Utc>>,
-    /// The Kubernetes events that were published for the present wait or failure: the same ones are not published again.
+    /// The Kubernetes events that were published for the present wait or failure: the same ones are not published
+    /// again.
     pub published_events: Vec<Event>,
     /// The time when they were published: others for the same wait follow at the earliest an interval later.
     pub events_published_at: Option<DateTime<Utc>>,
@@ -124,7 +125,8 @@ fn version(object: &Value) -> Option<u64> {
     object["metadata"]["resourceVersion"].as_str()?.parse().ok()
 }
 
-/// After this a watch that has not delivered is not waited for: the write is under its version anyway.
+/// How long a watch that has not shown our write is waited for. After that it is safe to go on: the next write names
+/// the version that it replaces, and is refused if that is old.
 const PATIENCE: TimeDelta = TimeDelta::seconds(10);
 /// One conflict or two are somebody else's edits.
 const TOO_LATE: u32 = 3;

@@ -1,4 +1,4 @@
-//! The runtime: it feeds the decision core and does what that says.
+//! The runtime: it gives the decision core what it needs to know, and does what the core says.
 //!
 //! ```text
 //!  watches ──▶ caches ──noticed──▶ queue ──due──▶ worker (one a Canary at a time)
@@ -7,8 +7,10 @@
 //!                                    └───────────── look again at … ◀───┘
 //! ```
 //!
-//! This room alone does I/O on its own account. Reads come from the watches; timers run only to the instants that
-//! the core names; while we do not lead nothing but the watches goes on.
+//! Only this room does I/O by itself. It reads from the watches, and its timers run to the times that the core names.
+//! While this process does not lead, only the watches go on.
+
+#![warn(missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -63,24 +65,29 @@ use self::memory::Memory;
 use self::telemetry::Telemetry;
 use self::turns::{Next, Turns};
 
-/// What a controller is made of.
+/// The parts that a controller is made of.
 pub struct Parts {
-    /// Workloads, Services and our own kinds.
+    /// The client for workloads, Services and our own kinds.
     pub client: kube::Client,
-    /// Routes: another cluster's with `-kubeconfig-service-mesh`.
+    /// The client for routes: that of another cluster with `-kubeconfig-service-mesh`.
     pub mesh: kube::Client,
+    /// The client of all calls to the network: metrics, hooks, alerts.
     pub http: crate::http::Client,
+    /// What the flags say about releases.
     pub settings: Settings,
-    /// `-namespace`; empty for all.
+    /// The value of `-namespace`: the one namespace to work in, or empty for all.
     pub namespace: String,
-    /// `-event-webhook`; empty for none.
+    /// The value of `-event-webhook`: the address that every event is sent to, or empty for none.
     pub event_webhook: String,
-    /// `-slack-url`, `-msteams-url` and their companions.
+    /// The controller's own notifier: the values of `-slack-url`, `-msteams-url` and the flags that go with them.
     pub alerts: crate::alert::Settings,
+    /// The source of the time.
     pub clock: Clock,
+    /// The source of ids and cookies.
     pub ids: Ids,
-    /// Open while we lead.
+    /// Open while this process leads.
     pub fence: Fence,
+    /// The metrics of the controller.
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -204,7 +211,7 @@ impl Controller {
     }
 }
 
-/// Who is due, who is at work, and who depends on what.
+/// Which Canaries are due, which are worked on, and which objects each depends on.
 struct Work {
     shared: Arc<Runtime>,
     turns: Turns<ObjectId>,
@@ -234,7 +241,7 @@ impl Work {
         self.leads().then(|| self.turns.next_due()).flatten()
     }
 
-    /// A claim that was only renewed changes nothing; a new one means that everybody has to be looked at.
+    /// Looks at all Canaries after this process has become the leader. A claim that was only renewed changes nothing.
     fn take_over(&mut self) {
         let leads = self.leads();
         let before = std::mem::replace(&mut self.leading, leads);
@@ -326,7 +333,7 @@ impl Work {
         self.index(&id);
     }
 
-    /// Remembers whom to wake when an object changes.
+    /// Remembers which Canaries to look at when an object changes.
     fn index(&mut self, canary: &ObjectId) {
         let reads =
             lock(&self.shared.memories).get(canary).map(|memory| memory.reads.clone()).unwrap_or_default();
@@ -378,12 +385,12 @@ impl Runtime {
         self.recorder.publish(worker::subject(canary), kind, log_as, rank, event.message.clone());
     }
 
-    /// Event hooks get every event, in order, without anybody waiting for them.
+    /// Sends an event to the event hooks, in order, without waiting for them.
     fn tell_hooks(&self, release: &Release, status: &CanaryStatus, event: &Event) {
         self.hooks.tell(release, status, event);
     }
 
-    /// Nobody waits for an alert either.
+    /// Puts an alert into the outbox, without waiting for its delivery.
     fn alert(&self, release: &Release, alert: &Alert) {
         self.alerts.tell(release, alert);
     }

@@ -1,4 +1,4 @@
-//! From the caches to a [`Snapshot`]: values, no handles. Nothing is read from the API here.
+//! Makes a [`Snapshot`] from the caches: values, no handles. It reads nothing from the API.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -24,11 +24,12 @@ use crate::workload::{self, Workload, config};
 use super::caches::{Caches, Refusal, State};
 use super::memory::Memory;
 
-/// One look at a Canary.
+/// The result of one look at a Canary.
 pub enum Observation {
     /// It does not exist any more.
     Gone,
-    /// The caches are not ready, or have not seen our last writes. Look again when they change, at the latest then.
+    /// The caches are not ready, or have not seen our last writes. The next look is when they change, and at this time
+    /// at the latest.
     NotYet(Option<DateTime<Utc>>),
     /// Its manifest cannot be used.
     Unusable(Box<Unusable>),
@@ -40,8 +41,11 @@ pub enum Observation {
 
 /// A Canary whose manifest cannot be used, and why.
 pub struct Unusable {
+    /// The Canary as it is stored.
     pub object: Arc<Value>,
+    /// Its status, as far as it can be read.
     pub status: CanaryStatus,
+    /// What is wrong with it.
     pub problems: Vec<Problem>,
     /// What can be seen of it all the same: its traffic has to be kept safe. `None` for one that has none of its own.
     pub seen: Option<Box<Observed>>,
@@ -49,6 +53,7 @@ pub struct Unusable {
 
 /// A Canary with a status that another controller wrote, most likely a newer one of ours.
 pub struct Foreign {
+    /// The Canary as the caches hold it.
     pub object: Arc<Value>,
     error: DecodeError,
 }
@@ -72,7 +77,9 @@ impl fmt::Display for Foreign {
 /// A snapshot together with the objects that it was made of: a plan is decided on the snapshot and carried out on the
 /// objects.
 pub struct Observed {
+    /// What a decision knows.
     pub snapshot: Snapshot,
+    /// What a plan is carried out on.
     pub scene: Scene,
     /// Why there may be objects that we cannot see. What is to be undone might be among them.
     pub hidden: Option<String>,
@@ -80,11 +87,17 @@ pub struct Observed {
 
 /// The objects behind a snapshot.
 pub struct Scene {
+    /// The Canary as it is stored.
     pub canary: Arc<Value>,
+    /// Its manifest, read and with its defaults.
     pub release: Release,
+    /// How the target's pods are selected, and which ports they have.
     pub shape: TargetShape,
+    /// All objects that were looked at.
     pub objects: Objects,
+    /// What knows the kind of the target.
     pub workload: &'static dyn Workload,
+    /// What knows the mesh.
     pub router: &'static dyn Router,
     /// The primary as it was when it was last seen, if it is gone.
     pub lost_primary: Option<(ObjectId, Arc<Value>)>,

@@ -1,5 +1,5 @@
-//! Alerts that are owed: written into the status together with what they announce, and struck out once they are
-//! delivered. Whoever starts later finds what a crash left undelivered, and sends it (P5).
+//! Alerts that are not delivered yet. They stand in the status together with what they announce, and are taken out once
+//! they are delivered. A process that starts later finds what a crash left undelivered, and sends it (promise 5).
 
 use crate::api::status::{ALERTS, CanaryStatus};
 use crate::model::object::ObjectId;
@@ -9,7 +9,7 @@ use super::Runtime;
 use super::memory::Memory;
 use super::observe::Observed;
 
-/// `plan` with those of its alerts that somebody is to hear on record.
+/// `plan`, whose status also records those of its alerts that have a recipient.
 pub(super) fn recorded(shared: &Runtime, plan: &Plan, world: &Observed) -> Plan {
     let mut plan = plan.clone();
     let heard = |alert: &&Alert| shared.alerts.has_recipient(&world.scene.release, alert);
@@ -18,7 +18,7 @@ pub(super) fn recorded(shared: &Runtime, plan: &Plan, world: &Observed) -> Plan 
     plan
 }
 
-/// The status of `plan` is written: its alerts go out.
+/// Sends the alerts of `plan`, whose status is written.
 pub(super) fn tell(shared: &Runtime, plan: &Plan, world: &Observed, memory: &mut Memory) {
     memory.alerts_sent = record(&plan.status);
     for alert in &plan.alerts {
@@ -26,8 +26,8 @@ pub(super) fn tell(shared: &Runtime, plan: &Plan, world: &Observed, memory: &mut
     }
 }
 
-/// Sends what an earlier life left on record, and takes from the snapshot what is delivered. Gives the status as it
-/// stands in the cluster if that has to follow.
+/// Sends the alerts that an earlier process left on record, and takes the delivered ones from the snapshot. The
+/// answer is the status as it stands in the cluster, if that has to be written as well.
 pub(super) fn review(
     shared: &Runtime,
     id: &ObjectId,

@@ -1,21 +1,26 @@
-//! What the operating system says of this process: the `process_*` series that dashboards expect.
+//! The figures of this process from the operating system, for the `process_*` series that dashboards expect.
 
 use std::fs;
 
-/// One look at the process. What cannot be read is zero, as where there is no `/proc`.
+/// The figures of the process at one moment. A figure that cannot be read is 0; without `/proc` all of them are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Process {
+    /// The CPU time that it has used, in seconds.
     pub cpu_seconds: f64,
+    /// The memory that it has in RAM, in bytes.
     pub resident_bytes: f64,
+    /// Its address space, in bytes.
     pub virtual_bytes: f64,
+    /// How many files and sockets are open.
     pub open_fds: f64,
+    /// How many files and sockets may be open.
     pub max_fds: f64,
-    /// Since the epoch.
+    /// When it started, in seconds since 1970-01-01T00:00:00Z.
     pub start_seconds: f64,
 }
 
 impl Process {
-    /// Looks at this process.
+    /// Reads the figures of this process.
     pub fn look() -> Self {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let open_fds = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);

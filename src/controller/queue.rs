@@ -1,4 +1,4 @@
-//! What is due when. Pure: it knows neither clock nor tasks, only an order.
+//! The queue knows what is due when. It is pure: it has no clock and no tasks, only an order.
 //!
 //! ```text
 //! add ──▶ waiting (by due time, then by age) ──pop──▶ in flight ──done──▶ gone
@@ -6,8 +6,8 @@
 //!            └──────────── added meanwhile ◀─────────────┘
 //! ```
 //!
-//! One run of a key at a time. Wishes for the same key become one run that knows all their reasons, at the earliest
-//! of their times; a wish that comes while the key is in flight waits until that run is done.
+//! A key has one run at a time. Several wishes for a key become one run, at the earliest of their times, which knows
+//! all their reasons. A wish that comes while the key is in flight waits until that run is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -36,6 +36,7 @@ struct Wish<T, R> {
 }
 
 impl<K: Ord + Clone, T: Ord + Copy, R: Ord> Queue<K, T, R> {
+    /// An empty queue.
     pub fn new() -> Self {
         Self { entries: BTreeMap::new(), ready: BTreeMap::new(), age: 0 }
     }

@@ -36,10 +36,11 @@ struct Pages {
     ready: watch::Receiver<bool>,
 }
 
-/// Why there is no server.
+/// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("HTTP server crashed: port {port} cannot be listened on: {source} (choose another with -port)")]
 pub struct Error {
+    /// The port that was asked for.
     pub port: u16,
     source: std::io::Error,
 }

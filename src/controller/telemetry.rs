@@ -60,8 +60,11 @@ struct Known {
 /// The label `deployment_strategy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strategy {
+    /// `canary`: the canary's weight rises step by step.
     Canary,
+    /// `blue-green`: all traffic moves at once.
     BlueGreen,
+    /// `ab-testing`: requests that match go to the canary.
     AbTesting,
 }
 
@@ -78,7 +81,9 @@ impl Strategy {
 /// The label `analysis_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Analysis {
+    /// The checks were made to their end.
     Completed,
+    /// The checks were skipped or cut short.
     Skipped,
 }
 
@@ -94,10 +99,11 @@ impl Analysis {
 /// What became of an event.
 #[derive(Clone, Copy, Debug)]
 pub enum EventFate {
+    /// It is an object in the cluster.
     Written,
-    /// The same as one before: counted there.
+    /// It says the same as one before, which counts it.
     Repeated,
-    /// Too many at once.
+    /// There were too many at once, and it is not written.
     Dropped,
     /// The API did not take it.
     Failed,
@@ -211,6 +217,7 @@ impl Telemetry {
         self.api_duration.with_label_values(&[verb]).observe(took.as_secs_f64());
     }
 
+    /// Counts an event of a Canary by what became of it.
     pub fn event(&self, fate: EventFate) {
         let label = match fate {
             EventFate::Written => "written",
@@ -238,6 +245,7 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// Shows the phase: 0 while a release is under way, 2 if the last one failed, 1 otherwise.
     pub fn phase(&self, phase: Phase) {
         let state = match phase {
             Phase::Progressing => 0.0,
@@ -247,6 +255,7 @@ impl Target<'_> {
         self.telemetry.status.with_label_values(&[self.name, self.namespace]).set(state);
     }
 
+    /// Shows the shares of the traffic, in percent.
     pub fn weights(&self, primary: f64, canary: f64) {
         let weight = &self.telemetry.weight;
         weight.with_label_values(&[&self.primary(), self.namespace]).set(primary);
@@ -264,12 +273,14 @@ impl Target<'_> {
         self.know(|known| known.metrics.insert(metric.to_owned()));
     }
 
+    /// Counts a release that ended with a promotion.
     pub fn succeeded(&self, strategy: Strategy, analysis: Analysis) {
         let labels = [self.name, self.namespace, strategy.label(), analysis.label()];
         self.telemetry.successes.with_label_values(&labels).inc();
         self.know(|known| known.ends.insert((strategy, analysis)));
     }
 
+    /// Counts a release that failed.
     pub fn failed(&self, strategy: Strategy) {
         let labels = [self.name, self.namespace, strategy.label(), Analysis::Completed.label()];
         self.telemetry.failures.with_label_values(&labels).inc();

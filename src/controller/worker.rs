@@ -1,5 +1,5 @@
-//! One look at one Canary: observe, decide, then ask, act or wait. While questions are under way it keeps looking:
-//! a new revision does not wait for a slow hook.
+//! One look at one Canary: observe, decide, then ask, act or wait. While it waits for answers it goes on looking, so
+//! that a new revision does not wait for a slow hook.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use url::Url;
@@ -13,14 +12,7 @@ use super::redact::origin;
 use super::request::{Oversize, Request};
 use super::response::Response;
 use super::slots::{Limits, Slots};
-use super::transport::ReqwestTransport;
-
-/// Carries one attempt of a call. It may leave time limit, retries and counting to the [`Client`]; of the body it
-/// should read `max_bytes` and one more byte at most, the client then deals with what is too long.
-pub trait Transport: Send + Sync {
-    /// Makes one attempt of `request`. An answer of any status is `Ok`.
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>>;
-}
+use super::transport::{ReqwestTransport, Transport};
 
 /// The one client of a process. Clones share their connections and limits.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Transport};
+pub use client::Client;
 pub use error::{Cause, Error};
 pub use redact::shown_url;
 pub use request::{Auth, Oversize, Request};
@@ -29,4 +29,4 @@ pub use reqwest::Method;
 pub use reqwest::header::HeaderMap;
 pub use response::Response;
 pub use slots::Limits;
-pub use transport::{ReqwestTransport, install_tls_provider};
+pub use transport::{ReqwestTransport, Transport, install_tls_provider};

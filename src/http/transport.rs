@@ -1,4 +1,4 @@
-//! The real network, through reqwest and rustls.
+//! What carries a call: the real network, through reqwest and rustls, or something that stands for it.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -14,11 +14,17 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use url::Url;
 
-use super::client::Transport;
 use super::error::Cause;
 use super::redact::shown_url;
 use super::request::{Auth, Request};
 use super::response::Response;
+
+/// Carries one attempt of a call. It may leave time limit, retries and counting to the [`Client`]; of the body it
+/// should read `max_bytes` and one more byte at most, the client then deals with what is too long.
+pub trait Transport: Send + Sync {
+    /// Makes one attempt of `request`. An answer of any status is `Ok`.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>>;
+}
 
 /// Makes ring the TLS implementation of the process; done once, however often it is called. Building a client of
 /// reqwest or kube without it panics.

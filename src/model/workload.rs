@@ -235,7 +235,7 @@ impl fmt::Display for Lack {
     }
 }
 
-/// Printed as the sentence: whoever reads a snapshot wants that.
+/// It is printed as a sentence, which is what a reader of a snapshot needs.
 impl Serialize for Unready {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

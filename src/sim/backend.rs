@@ -9,11 +9,13 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::http::{Cause, Request, Response, Transport};
-use crate::model::release::{MetricCheck, Release, Settings, Strategy};
+use crate::model::object::Kind;
+use crate::model::release::{MetricCheck, Reference, Release, Settings, Strategy, TargetKind};
 use crate::router::checks::{Builtin, Checks, Unit};
 use crate::router::registry;
 use kubesim::KubeSim;
 
+use super::knative;
 use super::routes::Routes;
 
 /// How a version of an application behaves under traffic.
@@ -212,6 +214,7 @@ impl Backend {
     /// The release that a built-in query asks about: the one whose checks ask just that.
     fn subject(&self, query: &str) -> Option<(Release, &'static Checks, Builtin)> {
         self.routes.releases().into_iter().find_map(|release| {
+            let release = self.routed(release);
             let checks = registry::checks(&release, &self.settings).ok()?;
             let asks = |check: &MetricCheck| {
                 let builtin = Builtin::of(&check.source)?;
@@ -222,10 +225,40 @@ impl Backend {
         })
     }
 
-    /// The behaviour of what the target runs, if it has pods and gets requests.
-    fn running(&self, release: &Release) -> Option<Version> {
-        let deployment = self.kube.get("deployments.apps", &release.namespace, &release.target.name)?;
+    /// The release with the route that its metrics are found under: for Knative the latest revision.
+    fn routed(&self, release: Release) -> Release {
+        if release.target.kind != TargetKind::Knative {
+            return release;
+        }
+        let service = self.kube.get(knative::SERVICE, &release.namespace, &release.target.name);
+        let route =
+            service.as_ref().and_then(|service| service["status"]["latestCreatedRevisionName"].as_str());
+        let route = route.map(|name| Reference {
+            api_version: Kind::KNATIVE_REVISION.api_version(),
+            kind: Kind::KNATIVE_REVISION.kind.to_owned(),
+            name: name.to_owned(),
+            namespace: release.namespace.clone(),
+        });
+        Release { route, ..release }
+    }
+
+    /// What the canary runs, if it can serve: the target, or for Knative the latest revision.
+    fn serving(&self, release: &Release) -> Option<Value> {
+        let (namespace, name) = (&release.namespace, &release.target.name);
+        if release.target.kind == TargetKind::Knative {
+            let service = self.kube.get(knative::SERVICE, namespace, name)?;
+            let latest = service["status"]["latestCreatedRevisionName"].as_str()?;
+            let revision = self.kube.get(knative::REVISION, namespace, latest)?;
+            return (knative::ready(&revision).0 == "True").then_some(service);
+        }
+        let deployment = self.kube.get("deployments.apps", namespace, name)?;
         deployment["status"]["readyReplicas"].as_i64().filter(|ready| *ready > 0)?;
+        Some(deployment)
+    }
+
+    /// The behaviour of what the canary runs, if it can serve and gets requests.
+    fn running(&self, release: &Release) -> Option<Version> {
+        let target = self.serving(release)?;
         // Without routes a load test sends requests, and to a green side that nobody else calls.
         let plan = &release.analysis;
         let load_tested = matches!(plan.strategy, Strategy::BlueGreen { .. }) && !plan.mirror;
@@ -234,7 +267,7 @@ impl Backend {
         if !routed {
             return None;
         }
-        let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?.to_owned();
+        let image = target["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?.to_owned();
         let state = self.state();
         let known = state.versions.iter().find(|(part, _)| image.contains(part.as_str()));
         Some(known.map(|(_, version)| *version).unwrap_or_default())

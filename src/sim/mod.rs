@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod backend;
+mod knative;
 mod mesh;
 mod routes;
 mod traffic_watch;

@@ -20,6 +20,7 @@ use crate::model::release::Settings;
 use kubesim::KubeSim;
 
 use super::backend::Backend;
+use super::knative::{self, Serving};
 use super::mesh;
 use super::routes::Routes;
 
@@ -112,9 +113,12 @@ impl World {
         Ok(())
     }
 
-    /// Gives the first container of a Deployment another image, as `kubectl set image` would.
-    pub fn set_image(&self, namespace: &str, deployment: &str, image: &str) {
-        let Some(mut object) = self.kube.get("deployments.apps", namespace, deployment) else { return };
+    /// Gives the first container of a Deployment, or of a Knative Service, another image, as `kubectl set image` would.
+    pub fn set_image(&self, namespace: &str, workload: &str, image: &str) {
+        let found = ["apps/v1/Deployment", knative::SERVICE]
+            .into_iter()
+            .find_map(|kind| self.kube.get(kind, namespace, workload));
+        let Some(mut object) = found else { return };
         object["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
         self.kube.put(object);
     }
@@ -246,6 +250,8 @@ impl WorldBuilder {
         for crd in self.mesh.map(mesh::crds).unwrap_or_default() {
             kube.put(crd);
         }
+        // It has nothing to do where its kinds are not installed.
+        kube.add_controller(Serving);
         World {
             backend: Backend::new(kube.clone(), self.settings.clone()),
             clock: self.clock.unwrap_or_else(|| Clock::starting_at(self.start)),

@@ -6,6 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use super::config::{self, Copies, MARK, Occasion, Tracked};
+use super::inherited::{included, is_flux};
+use super::selectors::{items, own_selectors};
 use super::shape::{SelectorLabel, selector_label};
 use super::{Error, revision};
 use crate::model::object::{ObjectId, Objects, merge_patch, owner_references};
@@ -239,69 +241,6 @@ impl<'a> Twin<'a> {
     }
 }
 
-/// The label selectors by which pods of one workload keep away from each other: pod anti-affinity and topology
-/// spread. Affinity to other pods is not among them.
-pub(super) fn own_selectors(template: &mut Value) -> Vec<&mut Value> {
-    let mut selectors = Vec::new();
-    let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) else {
-        return selectors;
-    };
-    for (key, value) in spec {
-        match key.as_str() {
-            "topologySpreadConstraints" => {
-                selectors
-                    .extend(items(value, "").filter_map(|constraint| constraint.get_mut("labelSelector")));
-            }
-            "affinity" => {
-                let Some(rules) = value.get_mut("podAntiAffinity").and_then(Value::as_object_mut) else {
-                    continue;
-                };
-                for (name, rule) in rules {
-                    let place = match name.as_str() {
-                        "preferredDuringSchedulingIgnoredDuringExecution" => "/podAffinityTerm/labelSelector",
-                        "requiredDuringSchedulingIgnoredDuringExecution" => "/labelSelector",
-                        _ => continue,
-                    };
-                    selectors.extend(items(rule, "").filter_map(|term| term.pointer_mut(place)));
-                }
-            }
-            _ => {}
-        }
-    }
-    selectors
-}
-
-/// The items of the list at a place, none if there is no list.
-pub(super) fn items<'a>(value: &'a mut Value, place: &str) -> impl Iterator<Item = &'a mut Value> + use<'a> {
-    value.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten()
-}
-
-/// The labels or annotations of `map` that go from an object to its copy.
-pub(super) fn included(settings: &Settings, map: &Value) -> Map<String, Value> {
-    let entries = map.as_object().into_iter().flatten();
-    entries
-        .filter(|(key, _)| is_included(key, &settings.include_label_prefixes))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
-}
-
-/// Whether a label or annotation of an object goes to its copy.
-fn is_included(key: &str, prefixes: &[String]) -> bool {
-    let by_prefix =
-        |prefix: &String| prefix == "*" || (!prefix.is_empty() && key.starts_with(prefix.as_str()));
-    !is_flux(key) && is_copyable(key) && prefixes.iter().any(by_prefix)
-}
-
-/// Whether a label or annotation may be copied to another object.
-pub(super) fn is_copyable(key: &str) -> bool {
-    !OF_ONE_OBJECT.contains(&key)
-}
-
-/// Whether Flux marks its objects with this label or annotation; a copy is not Flux's.
-pub(super) fn is_flux(key: &str) -> bool {
-    key.contains("toolkit.fluxcd.io")
-}
-
 fn primary_of(value: &Value) -> Value {
     Value::from(format!("{}-primary", value.as_str().unwrap_or_default()))
 }
@@ -313,10 +252,3 @@ fn with_id(mut template: Value, id: &str) -> Value {
 
 /// Annotation of the primary's pods with the id of the promotion that made them.
 const FLAGGER_ID: &str = "flagger-id";
-
-/// Annotations that describe the very object that has them, and would be untrue on a copy.
-const OF_ONE_OBJECT: [&str; 3] = [
-    "kubectl.kubernetes.io/last-applied-configuration",
-    "deployment.kubernetes.io/revision",
-    "deprecated.daemonset.template.generation",
-];

@@ -1,4 +1,4 @@
-//! The change fence (DESIGN §4): the identity of a pod template, and whether a primary runs what a target asks.
+//! The change fence: the identity of a pod template, and whether a primary runs what a target asks.
 //!
 //! Both work on the *meaning* of a template. The API server writes the same template in more than one way: with
 //! or without its defaults, `1` or `1000m`, an empty list or none; and a newer server may know more defaults.
@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::config;
-use super::primary::{items, own_selectors};
+use super::selectors::{items, own_selectors};
 use crate::model::workload::REVISION_PREFIX;
 
 mod normal;

@@ -4,8 +4,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::inherited::{is_copyable, is_flux};
 use super::live::find;
-use super::primary::{is_copyable, is_flux};
 use super::{Error, Workload, owner, revision};
 use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};

@@ -136,12 +136,25 @@ fn collect(folder: &Path, shown: &mut BTreeMap<String, BTreeSet<String>>) {
         if path.is_dir() {
             collect(&path, shown);
         } else if path.extension().is_some_and(|kind| kind == "rs") {
-            let text = std::fs::read_to_string(&path).expect("a source file");
-            for (row, test) in tagged(&text) {
+            for (row, test) in tagged(&read(&path)) {
                 shown.entry(row).or_default().insert(test);
+            }
+        } else if let Some(case) = name(&path).strip_suffix(".in.yaml") {
+            for row in tagged_case(&read(&path)) {
+                shown.entry(row).or_default().insert(format!("{}/{case}", name(folder)));
             }
         }
     }
+}
+
+/// The rows that the comments of a router's case name: `# spec: 03/IST-01`.
+fn tagged_case(text: &str) -> Vec<String> {
+    text.lines().filter_map(|line| line.strip_prefix("# spec: ")).flat_map(ids).map(str::to_owned).collect()
+}
+
+/// The rows of a tag.
+fn ids(tags: &str) -> impl Iterator<Item = &str> {
+    tags.split_whitespace().filter(|tag| tag.split_once('/').is_some_and(|(_, id)| is_id(id)))
 }
 
 /// Rows and the tests that name them. A tag stands above its test, or inside of it.
@@ -157,8 +170,7 @@ fn tagged(text: &str) -> Vec<(String, String)> {
             None => lines[index..].iter().find_map(|line| function(line)),
         };
         let Some(test) = test else { continue };
-        let rows = tags.split_whitespace().filter(|tag| tag.split_once('/').is_some_and(|(_, id)| is_id(id)));
-        found.extend(rows.map(|row| (row.to_owned(), test.to_owned())));
+        found.extend(ids(tags).map(|row| (row.to_owned(), test.to_owned())));
     }
     found
 }
@@ -178,6 +190,12 @@ fn depth(lines: &[&str]) -> usize {
     let Some(start) = lines.first() else { return 0 };
     let closed = lines[1..].iter().any(|line| line.trim() == "}" && indent(line) == indent(start));
     usize::from(!closed)
+}
+
+#[test]
+fn a_case_names_rows_in_its_comments() {
+    let text = "# Ten per cent.\n# spec: 03/IST-01 03/OWN-01 and\ncanary: {spec: 03/IST-02}\n";
+    assert_eq!(tagged_case(text), ["03/IST-01", "03/OWN-01"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The promises, seen from outside: in the request log and in the objects (DESIGN §3).
+//! The promises of ARCHITECTURE.md, seen from outside: in the request log and in the objects.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

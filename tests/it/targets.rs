@@ -1,10 +1,7 @@
 //! Targets that have no pods of their own: a Kubernetes Service, and a Knative Service.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kubesim::KubeSim;
 use serde_json::{Value, json};
 use vexil::api::Provider;
 use vexil::sim::{Running, World, crds};
@@ -114,36 +111,6 @@ async fn a_service_is_released_by_its_copies() {
     controller.stop().await;
 }
 
-/// What Knative does: a revision for each template, ready after a while, and the traffic as asked.
-fn serve(kube: &KubeSim, healthy: &Arc<AtomicBool>) {
-    let (kube, healthy) = (kube.clone(), Arc::clone(healthy));
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let Some(service) = kube.get("services.serving.knative.dev", "shop", "frontend") else {
-                continue;
-            };
-            let image =
-                service["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
-            let name = format!("frontend-0000{}", image.rsplit(':').next().unwrap_or_default());
-            if service["status"]["latestCreatedRevisionName"] == name.as_str() {
-                continue;
-            }
-            let ready = if healthy.load(Ordering::SeqCst) { "True" } else { "False" };
-            kube.put(json!({
-                "apiVersion": "serving.knative.dev/v1",
-                "kind": "Revision",
-                "metadata": {"name": name, "namespace": "shop"},
-                "spec": {},
-                "status": {"conditions": [{"type": "Ready", "status": ready, "message": "no such image"}]},
-            }));
-            let status = json!({"status": {"latestCreatedRevisionName": name}});
-            kube.patch_status("knative", "services.serving.knative.dev", "shop", "frontend", status)
-                .expect("the Knative Service");
-        }
-    });
-}
-
 fn deploy(world: &World, image: &str) {
     edit(world, json!({"spec": {"template": {"spec": {"containers": [{"image": image}]}}}}));
 }
@@ -161,24 +128,22 @@ fn traffic(world: &World) -> (Value, Value) {
 }
 
 /// A Knative Service that is initialised.
-async fn knative() -> (World, Running, Arc<AtomicBool>) {
+async fn knative() -> (World, Running) {
     let world = World::builder().build();
     for crd in crds(Provider::Knative) {
         world.kube.put(crd);
     }
-    let healthy = Arc::new(AtomicBool::new(true));
-    serve(&world.kube, &healthy);
     world.backend.query("errors", 0.0);
     let controller = world.start_controller();
     world.apply(&format!("{KNATIVE}{ANALYSIS}")).expect("a manifest that the cluster takes");
     reaches(&world, "Initialized").await;
-    (world, controller, healthy)
+    (world, controller)
 }
 
 // spec: 02/C76 03/KN-02 03/KN-03 03/KN-05
 #[tokio::test(start_paused = true)]
 async fn a_knative_service_is_released_revision_by_revision() {
-    let (world, controller, healthy) = knative().await;
+    let (world, controller) = knative().await;
     assert_eq!(traffic(&world), (json!(0), json!("frontend-00001")));
     assert!(world.kube.get("services", "shop", "frontend-primary").is_none(), "no Services of ours");
 
@@ -195,12 +160,9 @@ async fn a_knative_service_is_released_revision_by_revision() {
     reaches(&world, "Failed").await;
     assert_eq!(traffic(&world), (json!(0), json!("frontend-00002")));
 
-    healthy.store(false, Ordering::SeqCst);
-    deploy(&world, "frontend:4");
-    let waits = |world: &World| {
-        let status = world.status("shop", "frontend");
-        status["blockers"][0]["message"] == "Knative Revision frontend-00004.shop is not ready: no such image"
-    };
+    deploy(&world, "frontend:bad-image");
+    let why = "Knative Revision frontend-00004.shop is not ready: Unable to fetch image \"frontend:bad-image\": not found";
+    let waits = |world: &World| world.status("shop", "frontend")["blockers"][0]["message"] == why;
     assert!(world.until(HOUR, waits).await, "{:#}", world.status("shop", "frontend"));
     assert_eq!(traffic(&world), (json!(0), json!("frontend-00002")));
     controller.stop().await;
@@ -209,7 +171,7 @@ async fn a_knative_service_is_released_revision_by_revision() {
 // spec: 02/C76
 #[tokio::test(start_paused = true)]
 async fn traffic_that_somebody_gives_to_the_latest_revision_goes_back_to_what_it_has_earned() {
-    let (world, controller, _) = knative().await;
+    let (world, controller) = knative().await;
     let everything = json!({"spec": {"traffic": [{"latestRevision": true, "percent": 100}]}});
     deploy(&world, "frontend:2");
     assert!(world.until(HOUR, |world| traffic(world).0 == json!(25)).await);
@@ -232,7 +194,7 @@ async fn traffic_that_somebody_gives_to_the_latest_revision_goes_back_to_what_it
 // spec: 03/KN-06
 #[tokio::test(start_paused = true)]
 async fn a_knative_service_whose_canary_is_deleted_serves_its_latest_revision() {
-    let (world, controller, _) = knative().await;
+    let (world, controller) = knative().await;
     let revert = json!({"spec": {"revertOnDeletion": true}});
     world.kube.patch("kubectl", "canaries.flagger.app", "shop", "frontend", revert).expect("the Canary");
     let canary = |world: &World| world.kube.get("canaries.flagger.app", "shop", "frontend");

@@ -49,7 +49,7 @@ pub enum ApplyError {
     Malformed(String),
 }
 
-/// One field of somebody else's.
+/// A field that another manager owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The other manager as messages name it: `"kubectl-edit" using apps/v1`.

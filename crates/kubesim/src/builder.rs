@@ -71,7 +71,7 @@ impl Builder {
         self
     }
 
-    /// More of them.
+    /// Objects that are there from the start, in addition to those so far.
     pub fn with_objects(mut self, objects: impl IntoIterator<Item = Value>) -> Self {
         self.objects.extend(objects);
         self

@@ -7,9 +7,9 @@ use super::kinds::ResourceKind;
 /// How the objects of a served version differ from the stored ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conversion {
-    /// Not at all.
+    /// They do not differ.
     None,
-    /// Only in `apiVersion`: the stored one is kept here.
+    /// They differ only in `apiVersion`, which is this in stored objects.
     ApiVersion { served: String, stored: String },
     /// `events.k8s.io/v1` out of core events.
     Event,
@@ -18,7 +18,7 @@ pub enum Conversion {
 }
 
 impl Conversion {
-    /// Of a built-in kind.
+    /// How the objects of a built-in kind differ from the stored ones.
     pub fn builtin(kind: &ResourceKind) -> Self {
         match (kind.group.as_str(), kind.version.as_str(), kind.kind.as_str()) {
             ("events.k8s.io", _, "Event") => Self::Event,

@@ -1,4 +1,4 @@
-//! What the API answers when it says no: the `Status` object of `meta/v1`, worded as a real API server words it.
+//! The errors of the API: the `Status` object of `meta/v1`, in the words of a real API server.
 //!
 //! Clients match on `reason` and `code`, people read `message`; both are part of the API's contract, so the
 //! texts stand here in one list.
@@ -9,17 +9,17 @@ use serde_json::{Map, Value, json};
 
 use super::kinds::ResourceKind;
 
-/// An answer other than the object that was asked for.
+/// An error of the API: the `Status` that a client gets in place of the object that it asked for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiStatus {
-    /// HTTP status, also in the body: clients look at the body's.
+    /// The HTTP status. It is also in the body, where clients look for it.
     pub code: u16,
     /// The machine-readable word, e.g. `NotFound`.
     pub reason: &'static str,
     /// The sentence that kubectl prints.
     pub message: String,
-    /// What it is about, if it is about one object.
+    /// The object that the error is about, if it is about one.
     pub details: Option<Box<Details>>,
 }
 
@@ -36,16 +36,16 @@ pub struct Details {
     pub uid: String,
     /// One entry for each field or reason.
     pub causes: Vec<Cause>,
-    /// How long a client should wait, in seconds; 0 for nothing said.
+    /// How long a client should wait before it tries again, in seconds; 0 if it is not told.
     pub retry_after_seconds: u32,
 }
 
-/// One of several reasons for a refusal.
+/// One of the reasons for a refusal: a field, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cause {
-    /// e.g. `FieldValueInvalid`, `FieldManagerConflict`.
+    /// The machine-readable word, e.g. `FieldValueInvalid` or `FieldManagerConflict`.
     pub reason: String,
-    /// Without the field's path.
+    /// The sentence for people, without the field's path.
     pub message: String,
     /// The field's path, empty if none.
     pub field: String,
@@ -169,17 +169,17 @@ impl ApiStatus {
         )
     }
 
-    /// 400.
+    /// 400: the request cannot be understood; the message says why.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::plain(400, "BadRequest", message)
     }
 
-    /// 401.
+    /// 401: the request does not say who sends it.
     pub fn unauthorized() -> Self {
         Self::plain(401, "Unauthorized", "Unauthorized")
     }
 
-    /// 403.
+    /// 403: the request is understood and not allowed.
     pub fn forbidden(kind: &ResourceKind, name: &str, why: &str) -> Self {
         let resource = kind.resource();
         let message = if name.is_empty() {
@@ -219,7 +219,7 @@ impl ApiStatus {
         Self::plain(406, "NotAcceptable", format!("only the following media types are accepted: {list}"))
     }
 
-    /// 413.
+    /// 413: the body of the request is too large.
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::plain(413, "RequestEntityTooLarge", message)
     }
@@ -243,7 +243,7 @@ impl ApiStatus {
         status
     }
 
-    /// 500.
+    /// 500: the server itself has failed.
     pub fn internal(why: impl fmt::Display) -> Self {
         let cause = Cause { message: why.to_string(), ..Cause::default() };
         let mut status = Self::plain(500, "InternalError", format!("Internal error occurred: {why}"));
@@ -251,12 +251,12 @@ impl ApiStatus {
         status
     }
 
-    /// 503.
+    /// 503: the server cannot answer now.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::plain(503, "ServiceUnavailable", message)
     }
 
-    /// 504.
+    /// 504: the server did not answer in time.
     pub fn timeout(message: &str) -> Self {
         Self::plain(504, "Timeout", format!("Timeout: {message}"))
     }

@@ -252,7 +252,7 @@ impl KubeSim {
         self.shared.lock().watches.resume();
     }
 
-    /// Forgets the history up to `revision`: whoever asks for it is answered 410.
+    /// Forgets the history up to `revision`. A watch from there gets the answer 410.
     pub fn expire(&self, revision: u64) {
         self.shared.lock().store.forget(revision);
     }

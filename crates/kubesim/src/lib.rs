@@ -77,7 +77,7 @@ pub use self::log::{Request, RequestInfo};
 pub use self::route::Verb;
 pub use self::service::{ApiService, Body};
 pub use self::store::{Change, ChangeKind, Key, Object, ObjectId};
-pub use self::workloads::{Api, Controller, PodBehaviour, PodFacts, PodRules};
+pub use self::workloads::{Controller, ControllerApi, PodBehaviour, PodFacts, PodRules};
 
 #[cfg(test)]
 mod tests;

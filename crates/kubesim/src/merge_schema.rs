@@ -73,7 +73,7 @@ pub struct Node {
 /// What a list is to server-side apply.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ListType {
-    /// One value: whoever writes it owns all of it.
+    /// One value: the manager that writes it owns all of it.
     #[default]
     Atomic,
     /// Each value is owned by itself.

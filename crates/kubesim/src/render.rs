@@ -18,7 +18,7 @@ use super::table::{self, IncludeObject};
 pub struct View {
     pub served: Arc<Served>,
     pub shape: Shape,
-    /// Of a table: what each row carries besides its cells.
+    /// What each row of a table carries besides its cells.
     pub include: IncludeObject,
 }
 

@@ -1,4 +1,4 @@
-//! A build without tables: whoever asks for one is answered with objects.
+//! The build without tables: a client that asks for a table gets objects.
 
 use std::borrow::Borrow;
 
@@ -18,7 +18,7 @@ impl IncludeObject {
     }
 }
 
-/// Never asked for: no request has the shape of a table here.
+/// Is never called, as no request has the shape of a table in this build.
 pub fn table<V: Borrow<Value>>(
     _: &ResourceKind,
     _: Option<&[PrinterColumn]>,

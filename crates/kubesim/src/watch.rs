@@ -23,7 +23,7 @@ use super::store::{BucketId, Change, ChangeKind, Key, Object, Store, to_json};
 /// How often a watch that asked for it is told the current resourceVersion.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
-/// How long before its end it is told once more.
+/// How long before its end a watch gets a last bookmark.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 /// Which objects of a bucket are asked for.

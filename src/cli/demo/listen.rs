@@ -13,18 +13,24 @@ use kubesim::Listening;
 use super::shop::{APP, BROKEN, GOOD, NAMESPACE, SLOW, STUCK, image};
 
 /// Reads `127.0.0.1:8001`, and what people write for it: `localhost:8001`, `:8001`, `8001`.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+///
+/// # Errors
+/// If it is no address of this machine with a port.
+pub(super) fn address(text: &str) -> Result<SocketAddr, NotAnAddress> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
     let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
     match port.parse() {
         Ok(port) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        Err(_) => {
-            Err("write an address and a port, as in 127.0.0.1:8001 (port 0 picks a free one)".to_owned())
-        }
+        Err(_) => Err(NotAnAddress),
     }
 }
+
+/// The error for a text that is no address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write an address and a port, as in 127.0.0.1:8001 (port 0 picks a free one)")]
+pub(super) struct NotAnAddress;
 
 /// A kubeconfig in a folder of its own, until this is dropped.
 pub(super) struct Kubeconfig {
@@ -109,6 +115,6 @@ mod tests {
     #[case("shop.example.com:80")]
     #[case("70000")]
     fn what_is_no_address_is_refused_with_an_example(#[case] text: &str) {
-        assert!(address(text).is_err_and(|why| why.contains("127.0.0.1:8001")));
+        assert!(address(text).is_err_and(|why| why.to_string().contains("127.0.0.1:8001")));
     }
 }

@@ -14,8 +14,8 @@ use tracing::subscriber::DefaultGuard;
 
 use super::*;
 use crate::alert::Channel;
-use crate::api::analysis::CrossRef;
 use crate::api::hooks::AlertRef;
+use crate::api::reference::CrossRef;
 use crate::controller::clock::Clock;
 use crate::controller::logging;
 use crate::http::{Auth, Cause, Limits, Request, Response, Transport};

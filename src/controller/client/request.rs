@@ -5,14 +5,17 @@ use http::{Method, Request, Uri};
 /// A request in the words of RBAC rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Described {
+    /// The verb: `get`, `list`, `watch`, `create`, …
     pub verb: &'static str,
     /// Plural, with the subresource: `canaries/status`. `api` for what is not about objects.
     pub resource: String,
+    /// The path of the URL.
     pub path: String,
     group: String,
 }
 
 impl Described {
+    /// Reads a request.
     pub fn new<B>(request: &Request<B>) -> Self {
         Self::read(request.method(), request.uri())
     }
@@ -46,14 +49,17 @@ impl Described {
         Self { verb, resource, path: uri.path().to_owned(), group: group.to_owned() }
     }
 
+    /// Whether it opens a watch.
     pub fn is_watch(&self) -> bool {
         self.verb == "watch"
     }
 
+    /// Whether it changes something.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb, "get" | "list" | "watch")
     }
 
+    /// Whether it is about a Lease.
     pub fn is_lease(&self) -> bool {
         self.group == "coordination.k8s.io" && self.resource == "leases"
     }

@@ -1,4 +1,5 @@
-//! What was written about which object lately: tells new messages from repetitions, and stops a flood. Pure.
+//! The ledger knows what was written about which object lately. It tells new messages from repetitions, and stops a
+//! flood. It is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,15 +28,18 @@ struct Line {
 /// An event object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Gives the object its name.
+    /// The number from which the object gets its name.
     pub stamp: i64,
+    /// How often the message was sent.
     pub count: u32,
+    /// When it was sent first.
     pub first: DateTime<Utc>,
 }
 
 /// What to write.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Writing {
+    /// An event object is created.
     New(Entry),
     /// The event exists: only its count and time change.
     Again(Entry),
@@ -46,6 +50,7 @@ pub(super) enum Writing {
 }
 
 impl Ledger {
+    /// Enters a notice, and says what to write about it.
     pub fn enter(&mut self, notice: &Notice, now: Instant) -> Writing {
         let object = object(&notice.about);
         self.forget_old(now);

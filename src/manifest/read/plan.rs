@@ -5,9 +5,10 @@ use std::time::Duration;
 use url::Url;
 
 use super::checks;
-use crate::api::analysis::{Analysis, CrossRef, OnMetricError, OnNoData, SessionAffinity};
+use crate::api::analysis::{Analysis, OnMetricError, OnNoData, SessionAffinity};
 use crate::api::duration;
 use crate::api::hooks::{AlertRef, HookType, Severity, Webhook};
+use crate::api::reference::CrossRef;
 use crate::manifest::defaults;
 use crate::manifest::notes::{Notes, shown};
 use crate::manifest::validate::EMPTY;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{Tracked, checksum, digest};
 use crate::model::object::{ObjectId, Objects, Write, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};
-use crate::workload::primary::included;
+use crate::workload::inherited::included;
 use crate::workload::{Error, owner};
 
 /// The occasion on which copies are made.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Kindred, override_bounds};
 use crate::model::object::Kind;
 use crate::model::release::{Autoscaler, Release, Settings};
-use crate::workload::primary::included;
+use crate::workload::inherited::included;
 
 pub(super) struct Hpa;
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::inherited::is_flux;
 use super::live::missing;
-use super::primary::is_flux;
 use super::{Error, owner};
 use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
 use crate::model::release::{Autoscaler, Release, ScalerKind, Settings, TargetKind};

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{Kindred, override_bounds};
 use crate::model::object::Kind;
 use crate::model::release::{Autoscaler, Release, Settings};
-use crate::workload::primary::{is_copyable, is_flux, items};
+use crate::workload::inherited::{is_copyable, is_flux};
+use crate::workload::selectors::items;
 
 pub(super) struct ScaledObject;
 

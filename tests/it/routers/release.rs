@@ -18,7 +18,7 @@ const STRATEGIES: [&str; 6] =
 async fn every_strategy_of_a_mesh_works_from_start_to_end() {
     let mut tried = Vec::new();
     for mesh in MESHES {
-        for provider in mesh.providers.iter().filter(|provider| **provider != Provider::Knative) {
+        for provider in mesh.providers {
             for strategy in STRATEGIES {
                 let Some(analysis) = analysis(strategy, mesh.abilities) else { continue };
                 release(*provider, strategy, analysis).await;
@@ -26,8 +26,8 @@ async fn every_strategy_of_a_mesh_works_from_start_to_end() {
             }
         }
     }
-    // Knative's target is no Deployment: `targets.rs` releases it.
     assert!(tried.len() >= MESHES.len(), "{tried:?}");
+    assert!(tried.contains(&"knative weighted".to_owned()), "{tried:?}");
 }
 
 /// The part of `spec.analysis` that makes the strategy; `None` if the mesh cannot do it.
@@ -57,7 +57,15 @@ pub async fn release(provider: Provider, strategy: &str, analysis: Value) -> Vec
     let world = World::builder().mesh(provider).settings(settings).build();
     world.backend.version("broken", Version { success_rate: 80.0, p99_millis: 95.0 });
     let controller = world.start_controller();
-    for object in surroundings(provider).into_iter().chain([deployment(), canary(analysis)]) {
+    let target = if provider == Provider::Knative { knative_service() } else { deployment() };
+    let mut canary = canary(analysis);
+    canary["spec"]["targetRef"]["apiVersion"] = target["apiVersion"].clone();
+    canary["spec"]["targetRef"]["kind"] = target["kind"].clone();
+    if provider == Provider::Knative {
+        // A Knative Service is only released if its Canary itself names the provider.
+        canary["spec"]["provider"] = json!("knative");
+    }
+    for object in surroundings(provider).into_iter().chain([target, canary]) {
         world
             .apply(&serde_json::to_string(&object).expect("JSON"))
             .expect("a manifest that the cluster takes");
@@ -72,9 +80,7 @@ pub async fn release(provider: Provider, strategy: &str, analysis: Value) -> Vec
         world.set_image("shop", "frontend", &format!("shop/frontend:{version}"));
         reaches("Progressing").await;
         reaches(phase).await;
-        let runs = world.kube.get("deployments.apps", "shop", "frontend-primary").unwrap_or_default();
-        let image = &runs["spec"]["template"]["spec"]["containers"][0]["image"];
-        assert_eq!(image, &format!("shop/frontend:{primary}"), "{title}");
+        assert_eq!(image_of_the_primary(&world, provider), format!("shop/frontend:{primary}"), "{title}");
         if let Some(weights) = world.weights("shop", "frontend") {
             assert_eq!(weights, (100, 0), "{title}: all traffic is on the primary");
         }
@@ -120,6 +126,26 @@ pub fn canary(mut analysis: Value) -> Value {
             "ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "frontend"},
             "analysis": analysis,
         },
+    })
+}
+
+fn image_of_the_primary(world: &World, provider: Provider) -> Value {
+    let get = |kind: &str, name: &str| world.kube.get(kind, "shop", name).unwrap_or_default();
+    let spec = if provider == Provider::Knative {
+        let service = get("serving.knative.dev/v1/Service", "frontend");
+        let name = service["metadata"]["annotations"]["flagger.app/primary-revision"].as_str();
+        get("serving.knative.dev/v1/Revision", name.unwrap_or_default())["spec"].clone()
+    } else {
+        get("apps/v1/Deployment", "frontend-primary")["spec"]["template"]["spec"].clone()
+    };
+    spec["containers"][0]["image"].clone()
+}
+
+fn knative_service() -> Value {
+    json!({
+        "apiVersion": "serving.knative.dev/v1", "kind": "Service",
+        "metadata": {"name": "frontend", "namespace": "shop"},
+        "spec": {"template": {"spec": {"containers": [{"image": "shop/frontend:1.0.0"}]}}},
     })
 }
 

@@ -16,7 +16,7 @@ pub struct FieldSet {
 }
 
 impl FieldSet {
-    /// Only the place itself.
+    /// A set that holds only the place where it stands.
     pub fn leaf() -> Self {
         Self { member: true, children: BTreeMap::new() }
     }

@@ -128,7 +128,7 @@ impl Owners {
         self.0.insert(id, Owner { set, api_version, time });
     }
 
-    /// Everybody but `me` loses what was written, and what is gone.
+    /// Takes from every manager but `me` the fields that were written, and those that are gone.
     pub fn lose(&mut self, me: &Identity, diff: &Diff) {
         let lost = diff.written().union(&diff.removed);
         for (_, owner) in self.0.iter_mut().filter(|(id, _)| *id != me) {

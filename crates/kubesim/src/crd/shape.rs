@@ -104,7 +104,7 @@ pub(super) fn default(schema: &Schema, value: &mut Value) {
     }
 }
 
-/// A place without any say on its type takes a null as it takes anything.
+/// Whether a null may stand here. It may where the schema says nothing about the type.
 fn takes_null(schema: &Schema) -> bool {
     schema.type_.is_empty() && schema.preserve && !schema.int_or_string
 }

@@ -1,6 +1,7 @@
 //! The embedded cluster through kube's own client, on a paused clock.
 
 mod builtin;
+mod controllers;
 mod nonsense;
 mod objects;
 mod rollouts;

@@ -11,15 +11,15 @@ use crate::write::{DeleteOptions, Part, Propagation, Target, Writer};
 
 /// A view of the cluster and a small writer, for a controller that runs inside it.
 ///
-/// The writes are those of a trusted component: they pass no admission and do not show in the request log. None of them
-/// fails: an object that is gone or that the cluster refuses is left as it is, and the next change brings the controller
-/// back to it.
-pub struct Api<'a> {
+/// The writes are those of a trusted component: they pass no admission and do not show in the request log. None of
+/// them fails: an object that is gone or that the cluster refuses is left as it is, and the next change brings the
+/// controller back to it.
+pub struct ControllerApi<'a> {
     cluster: &'a mut Cluster,
 }
 
 /// What a controller can see.
-impl<'a> Api<'a> {
+impl<'a> ControllerApi<'a> {
     pub(crate) fn of(cluster: &'a mut Cluster) -> Self {
         Self { cluster }
     }
@@ -37,6 +37,13 @@ impl<'a> Api<'a> {
     /// The object of a kind (`apps/v1/Deployment`, or a word that kubectl knows) with this name.
     pub fn find(&self, kind: &str, namespace: &str, name: &str) -> Option<&Arc<Object>> {
         self.cluster.find(kind, namespace, name)
+    }
+
+    /// The id of the object of a kind with this name, whether or not there is one. `None` if there is no such kind.
+    pub fn id(&self, kind: &str, namespace: &str, name: &str) -> Option<ObjectId> {
+        let served = self.cluster.registry.named(kind)?;
+        let namespace = if served.kind.namespaced { namespace } else { "" };
+        Some(ObjectId { bucket: served.bucket, key: Key::new(namespace, name) })
     }
 
     /// The object with this id.
@@ -90,7 +97,7 @@ impl<'a> Api<'a> {
 }
 
 /// What a controller can do.
-impl Api<'_> {
+impl ControllerApi<'_> {
     /// Creates an object of this kind (`apps/v1/ReplicaSet`), status included. `None` if the cluster refuses it, for
     /// instance because one of that name is there already.
     pub fn create(&mut self, kind: &str, namespace: &str, object: Value) -> Option<Arc<Object>> {

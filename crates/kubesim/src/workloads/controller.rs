@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::api::Api;
+use super::api::ControllerApi;
 use crate::store::{Object, ObjectId};
 
 /// A controller that runs inside the cluster beside the built-in ones; see
@@ -14,5 +14,5 @@ pub trait Controller: Send {
     /// Brings an object one step further, after it has changed. It may be gone by now.
     ///
     /// The answer is the time until the controller looks at the object again; with `None` it waits for a change.
-    fn sync(&mut self, api: &mut Api<'_>, id: &ObjectId) -> Option<Duration>;
+    fn sync(&mut self, api: &mut ControllerApi<'_>, id: &ObjectId) -> Option<Duration>;
 }

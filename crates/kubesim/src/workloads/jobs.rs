@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::api::Api;
+use super::api::ControllerApi;
 use super::slots::Slots;
 use crate::store::{Key, ObjectId};
 
@@ -68,7 +68,7 @@ impl Jobs {
 
 /// What a controller works with: the cluster, the list of jobs, and where the built-in objects are kept.
 pub struct Context<'a> {
-    pub api: Api<'a>,
+    pub api: ControllerApi<'a>,
     pub jobs: &'a mut Jobs,
     pub slots: Slots,
 }

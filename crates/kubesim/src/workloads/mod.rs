@@ -6,8 +6,9 @@
 //! ```
 //!
 //! One task runs them all. They react to committed changes and to their own timers, and never poll. They see the
-//! cluster and write to it through [`Api`]; the API server does not know them. Before each pass over the list of jobs
-//! comes a short pause ([`DEFAULT_LATENCY`]), so that others see the states in between, as in a real cluster.
+//! cluster and write to it through [`ControllerApi`]; the API server does not know them. Before each pass over the
+//! list of jobs comes a short pause ([`DEFAULT_LATENCY`]), so that others see the states in between, as in a real
+//! cluster.
 
 mod api;
 mod controller;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use self::api::Api;
+pub use self::api::ControllerApi;
 pub use self::controller::Controller;
 use self::endpoints::Endpoints;
 use self::hpa::Autoscalers;
@@ -197,7 +198,7 @@ impl Workloads {
     }
 
     fn at_work<'a>(&'a mut self, cluster: &'a mut Cluster) -> (&'a mut All, Context<'a>) {
-        let context = Context { api: Api::of(cluster), jobs: &mut self.jobs, slots: self.slots };
+        let context = Context { api: ControllerApi::of(cluster), jobs: &mut self.jobs, slots: self.slots };
         (&mut self.all, context)
     }
 }

@@ -106,7 +106,7 @@ pub fn spec_differs(old: &Value, new: &Value, without_status: bool) -> bool {
     keys(old) != keys(new) || old.keys().filter(counts).any(|key| old.get(key) != new.get(key))
 }
 
-/// One more generation.
+/// Adds one to `metadata.generation`.
 pub fn bump_generation(object: &mut Value) {
     let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
     object["metadata"]["generation"] = json!(generation + 1);
