@@ -25,9 +25,13 @@ use crate::model::traffic::{Acceptance, Capabilities, RouteState, RouteWish};
 use crate::model::workload::TargetShape;
 
 mod affinity;
+mod apisix;
+mod appmesh;
 pub mod checks;
+mod conditions;
 mod contour;
 mod desired;
+mod gloo;
 mod istio;
 mod knative;
 mod kubernetes;
@@ -36,9 +40,11 @@ mod marks;
 mod overlay;
 mod owner;
 pub mod plan;
+mod predicates;
 mod promql;
 pub mod registry;
 pub mod services;
+mod shares;
 #[cfg(test)]
 mod testing;
 

@@ -19,6 +19,9 @@ pub fn crds(provider: Provider) -> Vec<Value> {
     if provider == Provider::Istio {
         kinds.insert((ISTIO, "gateways", "Gateway", "v1beta1"));
     }
+    if provider == Provider::Gloo {
+        kinds.insert(("gateway.solo.io", "virtualservices", "VirtualService", "v1"));
+    }
     kinds.into_iter().map(|(group, plural, kind, version)| crd(group, plural, kind, version)).collect()
 }
 

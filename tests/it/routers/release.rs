@@ -10,6 +10,8 @@ use vexil::model::traffic::Capabilities;
 use vexil::router::registry::MESHES;
 use vexil::sim::{Version, World};
 
+use super::case::cases;
+
 const HOUR: Duration = Duration::from_secs(3600);
 const STRATEGIES: [&str; 6] =
     ["weighted", "blue/green", "A/B", "mirroring", "mirroring blue/green", "session affinity"];
@@ -66,16 +68,8 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
     let world = World::builder().mesh(provider).settings(settings).build();
     world.backend.version("broken", Version { success_rate: 80.0, p99_millis: 95.0 });
     let controller = world.start_controller();
-    let canary = json!({
-        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
-        "metadata": {"name": "frontend", "namespace": "shop"},
-        "spec": {
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "frontend"},
-            "service": {"port": 80},
-            "analysis": analysis,
-        },
-    });
-    for object in [deployment(), canary] {
+    let (canary, brought) = manifest(provider, analysis);
+    for object in brought.into_iter().chain([deployment(), canary]) {
         world
             .apply(&serde_json::to_string(&object).expect("JSON"))
             .expect("a manifest that the cluster takes");
@@ -98,6 +92,26 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
         }
     }
     controller.stop().await;
+}
+
+/// A Canary with this analysis, and what users of the mesh bring beside it: both are those of its weighted case.
+fn manifest(provider: Provider, analysis: Value) -> (Value, Vec<Value>) {
+    let mut cases = cases().into_iter();
+    let case = cases.find(|case| case.release.provider == provider && case.title.ends_with("weighted"));
+    let (mut spec, mut brought) =
+        case.map_or((json!({"service": {"port": 80}}), Vec::new()), |case| (case.canary["spec"].clone(), case.before));
+    for object in &mut brought {
+        // The server gives it a version of its own.
+        json_patch::merge(object, &json!({"metadata": {"resourceVersion": null}}));
+    }
+    spec["targetRef"] = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "frontend"});
+    spec["analysis"] = analysis;
+    let canary = json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": {"name": "frontend", "namespace": "shop"},
+        "spec": spec,
+    });
+    (canary, brought)
 }
 
 fn deployment() -> Value {
