@@ -63,9 +63,7 @@ impl Router for Apisix {
         // The first name is that of version 1 of APISIX's controller, the second that of version 2.
         let conditions = ["ResourcesAvailable", "Accepted"];
         let copy = view.seen.get(&ids.copy);
-        copy.map_or(Acceptance::Accepted, |live| {
-            conditions::accepted(&ids.copy, live, "APISIX", &conditions)
-        })
+        copy.map_or(Acceptance::Accepted, |live| conditions::accepted(&ids.copy, live, "APISIX", &conditions))
     }
 
     fn desired(&self, view: &View<'_>, wish: &RouteWish) -> Result<Vec<Desired>, Error> {
@@ -101,6 +99,20 @@ impl Router for Apisix {
     /// The user's route is only read, and the copy was never anybody else's.
     fn gives_back(&self, _release: &Release) -> Vec<ObjectId> {
         Vec::new()
+    }
+
+    /// As long as the copy is there it is preferred: it leads where the user's route does until it goes as well.
+    fn released(&self, view: &View<'_>) -> Result<Vec<Desired>, Error> {
+        let release = view.release;
+        let Ok(Ids { copy, .. }) = ids(release) else { return Ok(Vec::new()) };
+        let Some(live) = view.seen.get(&copy) else { return Ok(Vec::new()) };
+        let Some((rule, backend)) = copied(live, release) else { return Ok(Vec::new()) };
+        if matches!(Owner::of(release, live), Owner::Sibling(_)) {
+            return Ok(Vec::new());
+        }
+        let mut rule = rule.clone();
+        rule["backends"] = json!([side(backend, &release.apex, 100)]);
+        Ok(vec![Desired::new(copy, json!({"http": [rule]})).never_created()])
     }
 }
 
@@ -200,18 +212,20 @@ fn copied<'a>(live: &'a Value, release: &Release) -> Option<(&'a Value, &'a Valu
 
 /// The rule with its backend once for each side.
 fn divided(rule: &Value, backend: &Value, release: &Release, split: Split) -> Value {
-    let side = |service: String, weight: u32| {
-        let mut backend = backend.clone();
-        backend["serviceName"] = json!(service);
-        backend["weight"] = json!(weight);
-        backend
-    };
     let mut rule = rule.clone();
     rule["backends"] = json!([
-        side(release.primary_service(), split.primary()),
-        side(release.canary_service(), split.canary()),
+        side(backend, &release.primary_service(), split.primary()),
+        side(backend, &release.canary_service(), split.canary()),
     ]);
     rule
+}
+
+/// The backend as it leads to a Service.
+fn side(backend: &Value, service: &str, weight: u32) -> Value {
+    let mut backend = backend.clone();
+    backend["serviceName"] = json!(service);
+    backend["weight"] = json!(weight);
+    backend
 }
 
 fn backends(rule: &Value) -> &[Value] {

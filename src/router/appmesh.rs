@@ -138,7 +138,8 @@ fn attempts(release: &Release) -> Option<i64> {
 }
 
 fn time(text: &str, field: &str) -> Result<Duration, Problem> {
-    duration::parse(text).map_err(|error| problem(field, format!("{error}: write a time such as 15s or 500ms")))
+    duration::parse(text)
+        .map_err(|error| problem(field, format!("{error}: write a time such as 15s or 500ms")))
 }
 
 fn millis(time: Duration) -> u64 {

@@ -64,9 +64,10 @@ pub(super) fn texts<'a>(
 /// If the entry of `analysis.match` names labels of the source.
 pub(super) fn no_source_labels(entry: &AnalysisMatch, path: &str) -> Result<(), Problem> {
     match &entry.source_labels {
-        Some(labels) if !labels.is_empty() => {
-            Err(problem(format!("{path}.sourceLabels"), "are not known to this router: match a header instead"))
-        }
+        Some(labels) if !labels.is_empty() => Err(problem(
+            format!("{path}.sourceLabels"),
+            "are not known to this router: match a header instead",
+        )),
         _ => Ok(()),
     }
 }

@@ -37,9 +37,8 @@ fn every_mesh_has_examples_and_the_readme_links_to_each() {
     }
     let folders = list(&root().join("examples")).into_iter().filter(|path| path.is_dir());
     let files = folders.flat_map(|folder| list(&folder));
-    let untested: Vec<PathBuf> = files
-        .filter(|file| !tested.iter().any(|path| file.ends_with(path)))
-        .collect();
+    let untested: Vec<PathBuf> =
+        files.filter(|file| !tested.iter().any(|path| file.ends_with(path))).collect();
     assert!(untested.is_empty(), "of no mesh that is tested here: {untested:?}");
 }
 

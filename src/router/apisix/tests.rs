@@ -190,7 +190,10 @@ fn streams_are_not_copied_and_go_from_a_copy_that_has_them() {
     &[users(json!([{"name": "web", "backends": [{"serviceName": "frontend"}], "upstreams": [{"name": "x"}]}]))],
     "http route web only one http backend is supported"
 )]
-fn a_route_that_cannot_be_copied_is_told_with_name_and_remedy(#[case] before: &[Value], #[case] expected: &str) {
+fn a_route_that_cannot_be_copied_is_told_with_name_and_remedy(
+    #[case] before: &[Value],
+    #[case] expected: &str,
+) {
     let refused = testing::plan(&Apisix, &release(), &wish(0), before);
     let Err(Error::Object(why)) = &refused else { panic!("{refused:?}") };
     assert!(why.contains(expected), "{why}");
@@ -238,7 +241,8 @@ fn a_copy_that_does_not_divide_is_an_error_and_is_put_right(#[case] http: Value)
 #[test]
 fn a_route_of_the_users_that_has_the_name_of_the_copy_is_left_alone() {
     let mut objects = running(0);
-    objects[1] = with(&foreign(&objects[1]), json!({"spec": {"http": [{"backends": [{"serviceName": "x"}]}]}}));
+    objects[1] =
+        with(&foreign(&objects[1]), json!({"spec": {"http": [{"backends": [{"serviceName": "x"}]}]}}));
     let refused = testing::plan(&Apisix, &release(), &wish(10), &objects);
     let Err(Error::Object(why)) = &refused else { panic!("{refused:?}") };
     assert!(why.contains("ApisixRoute shop-frontend-canary.shop is in the way"), "{why}");
@@ -290,4 +294,21 @@ fn a_copy_counts_when_apisix_works_by_it(#[case] conditions: Value, #[case] expe
     objects[1]["status"] = json!({"conditions": conditions});
     let expected = expected.map_or(Acceptance::Accepted, |why| Acceptance::Pending(why.into()));
     assert_eq!(acceptance(&objects), expected);
+}
+
+#[test]
+fn a_copy_whose_canary_goes_leads_where_the_users_route_does() {
+    let objects = running(30);
+    let back = testing::finalize(&Apisix, &release(), &objects).expect("planned");
+    let after = applied(&objects, &back);
+    let backends = &after[1]["spec"]["http"][0]["backends"];
+    assert_eq!(*backends, json!([with(&backend("primary", 100), json!({"serviceName": "frontend"}))]));
+    assert_eq!(after[0], objects[0]);
+    assert_eq!(testing::finalize(&Apisix, &release(), &after), Ok(vec![]), "once is enough");
+
+    // What is gone, or another's, keeps no Canary from going.
+    assert_eq!(testing::finalize(&Apisix, &release(), &objects[..1]), Ok(vec![]));
+    let owner = json!([{"kind": "Canary", "name": "another", "controller": true}]);
+    let others = with(&objects[1], json!({"metadata": {"ownerReferences": owner}}));
+    assert_eq!(testing::finalize(&Apisix, &release(), &[others]), Ok(vec![]));
 }

@@ -60,7 +60,10 @@ fn the_first_version_has_to_be_told_its_mesh() {
     let release = shop(json!({"meshName": null}));
     let problem = problem_of(&First, &release);
     assert_eq!(problem.field, "spec.service.meshName");
-    assert!(problem.message.starts_with("mesh name cannot be empty: write the name of the Mesh"), "{problem}");
+    assert!(
+        problem.message.starts_with("mesh name cannot be empty: write the name of the Mesh"),
+        "{problem}"
+    );
     assert_eq!(Second.problems(&release, &Settings::default()), vec![]);
 }
 
@@ -89,14 +92,20 @@ fn the_first_version_has_three_nodes_and_two_names() {
     }
     let targets = |name: &str| {
         let spec = &named(&objects, "VirtualService", name)["spec"];
-        (spec["virtualRouter"]["name"].clone(), spec["routes"][0]["http"]["action"]["weightedTargets"].clone())
+        (
+            spec["virtualRouter"]["name"].clone(),
+            spec["routes"][0]["http"]["action"]["weightedTargets"].clone(),
+        )
     };
     let to = |name: &str, weight: u32| json!({"virtualNodeName": name, "weight": weight});
     assert_eq!(
         targets("frontend.shop"),
         (json!("frontend"), json!([to("frontend-canary", 10), to("frontend-primary", 90)]))
     );
-    assert_eq!(targets("frontend-canary.shop"), (json!("frontend-canary"), json!([to("frontend-canary", 100)])));
+    assert_eq!(
+        targets("frontend-canary.shop"),
+        (json!("frontend-canary"), json!([to("frontend-canary", 100)]))
+    );
 }
 
 // spec: 03/AM-04
@@ -137,7 +146,8 @@ fn requests_that_match_have_a_route_of_their_own_before_the_others() {
 fn many_entries_still_come_before_everybody_else() {
     let entry = json!({"headers": {"x-canary": {"exact": "insider"}}});
     let objects = fresh(&Second, &matching(json!(vec![entry; 12])), 100);
-    let routes = named(&objects, "VirtualRouter", "frontend")["spec"]["routes"].as_array().expect("routes").clone();
+    let routes =
+        named(&objects, "VirtualRouter", "frontend")["spec"]["routes"].as_array().expect("routes").clone();
     let priorities: Vec<i64> = routes.iter().filter_map(|route| route["priority"].as_i64()).collect();
     assert_eq!(priorities, (10..=22).collect::<Vec<i64>>());
 }
@@ -200,7 +210,8 @@ fn retries_have_defaults(#[case] retries: Value, #[case] expected: Value) {
     let route = &named(&objects, "VirtualService", "frontend.shop")["spec"]["routes"][0];
     assert_eq!(route["http"]["retryPolicy"], expected);
     let objects = fresh(&Second, &release, 0);
-    let policy = &named(&objects, "VirtualRouter", "frontend")["spec"]["routes"][0]["httpRoute"]["retryPolicy"];
+    let policy =
+        &named(&objects, "VirtualRouter", "frontend")["spec"]["routes"][0]["httpRoute"]["retryPolicy"];
     let time = json!({"unit": "ms", "value": expected["perRetryTimeoutMillis"]});
     assert_eq!(
         *policy,
@@ -211,7 +222,11 @@ fn retries_have_defaults(#[case] retries: Value, #[case] expected: Value) {
 #[rstest]
 #[case(json!({"retries": {"retryOn": "5xx"}}), "spec.service.retries.retryOn", "write some of server-error")]
 #[case(json!({"retries": {"perTryTimeout": "soon"}}), "spec.service.retries.perTryTimeout", "write a time")]
-fn what_app_mesh_would_not_take_is_refused(#[case] manifest: Value, #[case] field: &str, #[case] remedy: &str) {
+fn what_app_mesh_would_not_take_is_refused(
+    #[case] manifest: Value,
+    #[case] field: &str,
+    #[case] remedy: &str,
+) {
     for router in [&First as &dyn Router, &Second] {
         let problem = problem_of(router, &shop(manifest.clone()));
         assert_eq!(problem.field, field);
@@ -364,7 +379,10 @@ fn routes_that_do_not_divide_are_an_error_and_are_put_right(#[case] routes: Valu
         let mut objects = fresh(router, &release, 30);
         objects[index]["spec"]["routes"] = routes.clone();
         let state = testing::state(router, &release, &objects);
-        assert!(matches!(&state, Err(Error::Object(why)) if why.contains("does not divide 100")), "{state:?}");
+        assert!(
+            matches!(&state, Err(Error::Object(why)) if why.contains("does not divide 100")),
+            "{state:?}"
+        );
         let after = applied(&objects, &plan(router, &release, 30, &objects));
         let state = testing::state(router, &release, &after).expect("read").expect("routes");
         assert_eq!(state.split, Split::canary_gets(30));

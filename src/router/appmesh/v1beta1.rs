@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ABILITIES, CHECKS, Retries, Rule, gateway, kind, logging, millis, node, protocol, route, rule_of_canary, rules};
+use super::{
+    ABILITIES, CHECKS, Retries, Rule, gateway, kind, logging, millis, node, protocol, route, rule_of_canary,
+    rules,
+};
 use crate::api::{Provider, ServiceField};
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::{Problem, Release, Settings};
@@ -49,11 +52,8 @@ impl Router for AppMesh {
     }
 
     fn problems(&self, release: &Release, _settings: &Settings) -> Vec<Problem> {
-        let all = [
-            mesh(release).err(),
-            rules(release, super::Split::PRIMARY).err(),
-            Retries::of(release).err(),
-        ];
+        let all =
+            [mesh(release).err(), rules(release, super::Split::PRIMARY).err(), Retries::of(release).err()];
         all.into_iter().flatten().collect()
     }
 

@@ -4,7 +4,10 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
-use super::{ABILITIES, CHECKS, Retries, Rule, gateway, kind, logging, millis, node, protocol, route, rule_of_canary, rules, time};
+use super::{
+    ABILITIES, CHECKS, Retries, Rule, gateway, kind, logging, millis, node, protocol, route, rule_of_canary,
+    rules, time,
+};
 use crate::api::{Provider, ServiceField};
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::{Problem, Release, Settings};
@@ -60,11 +63,8 @@ impl Router for AppMesh {
     }
 
     fn problems(&self, release: &Release, _settings: &Settings) -> Vec<Problem> {
-        let all = [
-            rules(release, super::Split::PRIMARY).err(),
-            Retries::of(release).err(),
-            timeout(release).err(),
-        ];
+        let all =
+            [rules(release, super::Split::PRIMARY).err(), Retries::of(release).err(), timeout(release).err()];
         all.into_iter().flatten().collect()
     }
 

@@ -17,10 +17,9 @@ pub(super) fn all(release: &Release) -> Result<Vec<Value>, Problem> {
         let path = format!("spec.analysis.match[{index}]");
         no_source_labels(entry, &path)?;
         let mut matcher = json!({});
-        for (field, conditions, written) in [
-            ("headers", &entry.headers, "headers"),
-            ("queryParameters", &entry.query_params, "queryParams"),
-        ] {
+        for (field, conditions, written) in
+            [("headers", &entry.headers, "headers"), ("queryParameters", &entry.query_params, "queryParams")]
+        {
             let conditions = conditions.as_ref().filter(|conditions| !conditions.is_empty());
             if let Some(conditions) = conditions {
                 matcher[field] = translated(conditions, &format!("{path}.{written}"))?;

@@ -31,7 +31,12 @@ fn state(report: &Value) -> Option<&str> {
     match &report["state"] {
         Value::Number(number) => {
             let states = ["Pending", "Accepted", "Rejected", "Warning"];
-            Some(number.as_u64().and_then(|number| states.get(usize::try_from(number).ok()?)).unwrap_or(&"unknown"))
+            Some(
+                number
+                    .as_u64()
+                    .and_then(|number| states.get(usize::try_from(number).ok()?))
+                    .unwrap_or(&"unknown"),
+            )
         }
         state => state.as_str().filter(|state| !state.is_empty()),
     }

@@ -63,7 +63,10 @@ fn two_upstreams_and_a_table_divide_the_requests() {
         .iter()
         .map(|object| format!("{} {}", object["kind"], object["metadata"]["name"]).replace('"', ""))
         .collect();
-    assert_eq!(titles, [format!("Upstream {PRIMARY}"), format!("Upstream {CANARY}"), "RouteTable frontend".into()]);
+    assert_eq!(
+        titles,
+        [format!("Upstream {PRIMARY}"), format!("Upstream {CANARY}"), "RouteTable frontend".into()]
+    );
     for (name, service, pods) in
         [(PRIMARY, "frontend-primary", "frontend-primary"), (CANARY, "frontend-canary", "frontend")]
     {
@@ -72,9 +75,7 @@ fn two_upstreams_and_a_table_divide_the_requests() {
         });
         assert_eq!(named(&objects, name)["spec"], json!({"kube": kube}));
     }
-    let to = |name: &str, weight: u32| {
-        json!({"destination": {"upstream": {"name": name, "namespace": "shop"}}, "weight": weight})
-    };
+    let to = |name: &str, weight: u32| json!({"destination": {"upstream": {"name": name, "namespace": "shop"}}, "weight": weight});
     assert_eq!(
         named(&objects, "frontend")["spec"]["routes"],
         json!([{
@@ -97,7 +98,8 @@ fn the_settings_of_the_users_upstream_are_taken_and_nothing_else_of_it() {
         "initialConnectionWindowSize": 65_537,
         "httpProxyHostname": "proxy",
     });
-    let users = config(with(&taken, json!({"static": {"hosts": [{"addr": "x", "port": 1}]}, "failover": {"a": 1}})));
+    let users =
+        config(with(&taken, json!({"static": {"hosts": [{"addr": "x", "port": 1}]}, "failover": {"a": 1}})));
     let before = [users.clone()];
     let after = objects(&configured(), 0, &before);
     for name in [PRIMARY, CANARY] {
@@ -113,7 +115,8 @@ fn the_settings_of_the_users_upstream_are_taken_and_nothing_else_of_it() {
 // spec: 03/GLO-03
 #[test]
 fn an_edit_of_the_settings_reaches_the_upstreams_and_leaves_the_weights_alone() {
-    let before = config(json!({"loadBalancerConfig": {"leastRequest": {"choiceCount": 2}}, "useHttp2": true}));
+    let before =
+        config(json!({"loadBalancerConfig": {"leastRequest": {"choiceCount": 2}}, "useHttp2": true}));
     let mut running = objects(&configured(), 30, &[before]);
     let table = named(&running, "frontend").clone();
     for (edit, expected) in [

@@ -12,7 +12,11 @@ use super::holds;
 async fn the_crd_of_the_mesh_accepts_the_objects_and_drops_no_field() {
     let kube = with_every_crd();
     holds(|case| {
-        if case.after().iter().any(|object| UNPUBLISHED.iter().any(|version| object["apiVersion"] == *version)) {
+        if case
+            .after()
+            .iter()
+            .any(|object| UNPUBLISHED.iter().any(|version| object["apiVersion"] == *version))
+        {
             return Ok(());
         }
         let stored = stored(&kube, case)?;

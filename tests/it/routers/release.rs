@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use vexil::api::Provider;
 use vexil::model::release::Settings;
 use vexil::model::traffic::Capabilities;
+use vexil::router::Mesh;
 use vexil::router::registry::MESHES;
 use vexil::sim::{Version, World};
 
@@ -30,6 +31,42 @@ async fn every_strategy_of_a_mesh_works_from_start_to_end() {
     }
     // Knative's target is no Deployment: `targets.rs` releases it.
     assert!(tried.len() >= MESHES.len(), "{tried:?}");
+}
+
+// spec: 03/UNS-03 03/UNS-04
+#[tokio::test(start_paused = true)]
+async fn mirroring_where_the_mesh_cannot_is_a_warning_and_the_release_goes_on_without_it() {
+    let without = |mesh: &&&Mesh| mesh.abilities.weights && !mesh.abilities.mirror_weighted;
+    let mut tried = 0;
+    for mesh in MESHES.iter().filter(without).filter(|mesh| mesh.providers[0] != Provider::Knative) {
+        for strategy in [json!({"stepWeight": 20, "maxWeight": 40}), json!({"iterations": 2})] {
+            if strategy["iterations"].is_u64() && mesh.abilities.mirror_blue_green {
+                continue;
+            }
+            let mut analysis = json!({"interval": "30s", "threshold": 2, "mirror": true});
+            json_patch::merge(&mut analysis, &strategy);
+            let world = World::builder().mesh(mesh.providers[0]).build();
+            let controller = world.start_controller();
+            let (mut canary, brought) = manifest(mesh.providers[0], analysis);
+            canary["spec"]["provider"] = json!(mesh.providers[0].as_str());
+            for object in brought.into_iter().chain([deployment(), canary]) {
+                world.apply(&object.to_string()).expect("a manifest that the cluster takes");
+            }
+            let reaches = async |phase: &str| {
+                let met = world.until(HOUR, |world| world.phase("shop", "frontend") == phase).await;
+                assert!(met, "{}: {phase} never came: {:#?}", mesh.title, world.events("shop", "frontend"));
+            };
+            reaches("Initialized").await;
+            world.set_image("shop", "frontend", "shop/frontend:2.0.0");
+            reaches("Succeeded").await;
+            let events = world.events("shop", "frontend");
+            let warned = events.iter().any(|text| text.contains("spec.analysis.mirror: "));
+            assert!(warned, "{}: {events:#?}", mesh.title);
+            controller.stop().await;
+            tried += 1;
+        }
+    }
+    assert!(tried > 0, "every mesh mirrors");
 }
 
 /// The part of `spec.analysis` that makes the strategy; `None` if the mesh cannot do it.
@@ -98,8 +135,9 @@ async fn release(provider: Provider, strategy: &str, mut analysis: Value) {
 fn manifest(provider: Provider, analysis: Value) -> (Value, Vec<Value>) {
     let mut cases = cases().into_iter();
     let case = cases.find(|case| case.release.provider == provider && case.title.ends_with("weighted"));
-    let (mut spec, mut brought) =
-        case.map_or((json!({"service": {"port": 80}}), Vec::new()), |case| (case.canary["spec"].clone(), case.before));
+    let (mut spec, mut brought) = case.map_or((json!({"service": {"port": 80}}), Vec::new()), |case| {
+        (case.canary["spec"].clone(), case.before)
+    });
     for object in &mut brought {
         // The server gives it a version of its own.
         json_patch::merge(object, &json!({"metadata": {"resourceVersion": null}}));
