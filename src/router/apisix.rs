@@ -10,7 +10,7 @@ use super::marks::{LAST_APPLIED, flux};
 use super::owner::Owner;
 use super::promql::{p99, pattern, percentage};
 use super::shares::{self, Backends};
-use super::{Access, Checks, Desired, Error, Mesh, Router, View, problem, right};
+use super::{Access, Checks, Desired, Error, Items, Mesh, Router, View, problem, right};
 use crate::api::Provider;
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::{Problem, Release, Settings};
@@ -85,7 +85,7 @@ impl Router for Apisix {
             }
             (Err(why), None) => return Err(Error::Object(why)),
         };
-        let mut copy = Desired::new(ids.copy, spec);
+        let mut copy = Desired::new(ids.copy, spec).lists(&[("spec.http", Items::Verbatim)]);
         if let (None, Some(users)) = (live, view.seen.get(&ids.users)) {
             let of = |field: &str| users["metadata"][field].as_object().cloned().unwrap_or_default();
             copy.labels = of("labels");

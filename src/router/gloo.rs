@@ -51,14 +51,14 @@ const TAKEN: [&str; 9] = [
     "httpProxyHostname",
 ];
 
-/// What is taken is taken as it is: what goes there goes here.
+/// What is taken is taken to the letter: what goes there goes here.
 const SETTINGS: Lists = &[
     ("spec.kube.selector", Items::Whole),
-    ("spec.labels", Items::Whole),
-    ("spec.sslConfig", Items::Whole),
-    ("spec.circuitBreakers", Items::Whole),
-    ("spec.connectionConfig", Items::Whole),
-    ("spec.loadBalancerConfig", Items::Whole),
+    ("spec.labels", Items::Verbatim),
+    ("spec.sslConfig", Items::Verbatim),
+    ("spec.circuitBreakers", Items::Verbatim),
+    ("spec.connectionConfig", Items::Verbatim),
+    ("spec.loadBalancerConfig", Items::Verbatim),
 ];
 
 /// Gloo Edge's router.

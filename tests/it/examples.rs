@@ -58,6 +58,7 @@ fn the_controller_refuses_nothing_and_warns_of_nothing() {
             assert!(reading.warnings.is_empty(), "{}: {:#?}", example.path, reading.warnings);
             let release =
                 reading.release.unwrap_or_else(|problems| panic!("{}: {problems:#?}", example.path));
+            assert_eq!(release.provider, mesh, "{} is read for another mesh", example.path);
         }
     }
 }

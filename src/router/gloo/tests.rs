@@ -120,6 +120,7 @@ fn an_edit_of_the_settings_reaches_the_upstreams_and_leaves_the_weights_alone() 
     let mut running = objects(&configured(), 30, &[before]);
     let table = named(&running, "frontend").clone();
     for (edit, expected) in [
+        (json!({"loadBalancerConfig": {"random": {}}}), json!({"random": {}})),
         (json!({"loadBalancerConfig": {"roundRobin": {}}}), json!({"roundRobin": {}})),
         // What is taken out there goes here as well.
         (json!({"useHttp2": false}), Value::Null),
