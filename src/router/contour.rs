@@ -5,8 +5,9 @@ use prometheus_http_query::Selector;
 use serde_json::{Value, json};
 
 use super::checks::Unit;
-use super::owner::Owner;
+use super::predicates::prefix;
 use super::promql::{p99, pattern, percentage};
+use super::shares::{self, Backends};
 use super::{Access, Checks, Desired, Error, Items, Lists, Mesh, Router, View, problem, right};
 use crate::api::analysis::AnalysisMatch;
 use crate::api::{Provider, ServiceField};
@@ -64,38 +65,10 @@ impl Router for Contour {
 
     fn state(&self, view: &View<'_>) -> Result<Option<RouteState>, Error> {
         let release = view.release;
-        let Some(live) = view.seen.get(&id(release)) else { return Ok(None) };
+        let id = id(release);
+        let Some(live) = view.seen.get(&id) else { return Ok(None) };
         let (primary, canary) = (release.primary_service(), release.canary_service());
-        let routes = live["spec"]["routes"].as_array().map_or(&[][..], Vec::as_slice);
-        let weight = |route: &Value, name: &str| {
-            let services = route["services"].as_array()?.iter().filter(|service| service["name"] == name);
-            let weights = services.map(|service| service["weight"].as_u64().unwrap_or(0));
-            weights.reduce(u64::saturating_add)
-        };
-        let leads = |route: &&Value| weight(route, &primary).is_some() || weight(route, &canary).is_some();
-        let shares = |route: &Value| Some((weight(route, &primary)?, weight(route, &canary)?));
-        // A share of the requests that match is not a share of everybody's.
-        let both = if release.analysis.matches.is_empty() {
-            routes.iter().rev().find(leads).and_then(shares)
-        } else {
-            routes.iter().find_map(shares)
-        };
-        match both {
-            Some((primary, canary)) if primary + canary == 100 => Ok(Some(RouteState {
-                split: Split::canary_gets(u32::try_from(canary).unwrap_or(0)),
-                mirrored: false,
-            })),
-            // Not taken over yet.
-            None if Owner::of(release, live) == Owner::Foreign
-                && !routes.iter().any(|route| leads(&route)) =>
-            {
-                Ok(None)
-            }
-            _ => Err(Error::Object(format!(
-                "HTTPProxy {}.{} does not divide 100 between {primary} and {canary}",
-                release.apex, release.namespace
-            ))),
-        }
+        shares::state(view, &id, live, &live["spec"]["routes"], weight, &Backends { primary, canary })
     }
 
     /// Contour says of each HTTPProxy whether it is valid, and of which generation it speaks.
@@ -173,10 +146,8 @@ fn service(release: &Release, name: &str, weight: u32) -> Value {
     })
 }
 
-/// The path that all routes take.
-fn prefix(release: &Release) -> &str {
-    let first = release.service.matches.as_ref().and_then(|matches| matches.first());
-    first.and_then(|entry| entry["uri"]["prefix"].as_str()).filter(|text| !text.is_empty()).unwrap_or("/")
+fn weight(route: &Value, service: &str) -> Option<u64> {
+    shares::sum(&route["services"], |to| to["name"] == service)
 }
 
 fn timeout_policy(release: &Release) -> Value {

@@ -59,7 +59,7 @@ fn duration(release: &Release, interval: &str) -> String {
     p99("http_request_duration_seconds_bucket", &canary(&namespace, &pods), interval)
 }
 
-fn names(release: &Release) -> (String, String) {
+pub(super) fn names(release: &Release) -> (String, String) {
     let target = pattern(&release.target.name);
     let pods = match release.target.kind {
         // Named by their DaemonSet alone. The primary's pods have one part more, which the pattern does not allow.
@@ -72,7 +72,7 @@ fn names(release: &Release) -> (String, String) {
     (literal(&release.namespace), pods)
 }
 
-fn canary<'a>(namespace: &'a str, pods: &'a str) -> Selector<'a> {
+pub(super) fn canary<'a>(namespace: &'a str, pods: &'a str) -> Selector<'a> {
     Selector::new().eq("kubernetes_namespace", namespace).regex_eq("kubernetes_pod_name", pods)
 }
 

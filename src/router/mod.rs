@@ -25,10 +25,14 @@ use crate::model::traffic::{Acceptance, Capabilities, RouteState, RouteWish};
 use crate::model::workload::TargetShape;
 
 mod affinity;
+mod apisix;
+mod appmesh;
 pub mod checks;
+mod conditions;
 mod contour;
 mod desired;
 pub mod endpoints;
+mod gloo;
 mod ingress;
 mod istio;
 mod knative;
@@ -40,9 +44,11 @@ mod nginx;
 mod overlay;
 mod owner;
 pub mod plan;
+mod predicates;
 mod promql;
 pub mod registry;
 pub mod services;
+mod shares;
 mod skipper;
 mod smi;
 #[cfg(test)]

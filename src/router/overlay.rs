@@ -10,6 +10,9 @@ use super::live::{is_nothing, same};
 pub enum Items {
     /// The list is ours as a whole, and so is every field of its items. So it is with every list that is not named.
     Whole,
+    /// The value is a copy: ours as a whole and to the letter, since what is empty may say something there
+    /// (`roundRobin: {}`).
+    Verbatim,
     /// The items are ours by what stands in the field that tells which requests they are for; fields of theirs that
     /// we do not name stay. An item that we do not name goes, and one that is for other requests starts afresh.
     Matched(&'static str),
@@ -46,7 +49,11 @@ fn object(live: &Value, ours: &Map<String, Value>, lists: Lists, path: &str) -> 
     let mut result = live.as_object().cloned().unwrap_or_default();
     for (key, wanted) in ours {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let verbatim = how(lists, &path) == Some(Items::Verbatim);
         match result.get(key) {
+            _ if wanted.is_null() && verbatim => {
+                result.remove(key);
+            }
             _ if wanted.is_null() => {
                 // Absent, null and empty are one to a mesh.
                 if result.get(key).is_some_and(|present| !is_nothing(present)) {
@@ -57,7 +64,7 @@ fn object(live: &Value, ours: &Map<String, Value>, lists: Lists, path: &str) -> 
                 let value = value(present, wanted, lists, &path);
                 result.insert(key.clone(), value);
             }
-            None if is_nothing(wanted) => {}
+            None if is_nothing(wanted) && !verbatim => {}
             None => {
                 result.insert(key.clone(), fresh(wanted));
             }
@@ -69,9 +76,10 @@ fn object(live: &Value, ours: &Map<String, Value>, lists: Lists, path: &str) -> 
 fn value(live: &Value, ours: &Value, lists: Lists, path: &str) -> Value {
     match ours {
         _ if how(lists, path) == Some(Items::Whole) => whole(live, ours),
+        _ if how(lists, path) == Some(Items::Verbatim) => fresh(ours),
         Value::Object(fields) => object(live, fields, lists, path),
         Value::Array(items) => match how(lists, path) {
-            None | Some(Items::Whole) => whole(live, ours),
+            None | Some(Items::Whole | Items::Verbatim) => whole(live, ours),
             Some(Items::Matched(field)) => matched(live, items, field, lists, path),
             Some(Items::Keyed(key)) => keyed(live, items, key, lists, path),
         },
@@ -127,6 +135,7 @@ mod tests {
         ("spec.rules", Items::Matched("for")),
         ("spec.rules[].backends", Items::Keyed("name")),
         ("spec.policy", Items::Whole),
+        ("spec.copy", Items::Verbatim),
     ];
 
     #[rstest]
@@ -149,6 +158,21 @@ mod tests {
         json!({"spec": {"policy": {"a": 1, "b": 2}, "x": 1}}),
         json!({"spec": {"policy": {"a": 3}}}),
         json!({"spec": {"policy": {"a": 3}, "x": 1}})
+    )]
+    #[case::what_is_empty_is_copied(
+        json!({"spec": {"copy": {"random": {}}}}),
+        json!({"spec": {"copy": {"roundRobin": {}}}}),
+        json!({"spec": {"copy": {"roundRobin": {}}}})
+    )]
+    #[case::what_is_empty_is_copied_where_nothing_is(
+        json!({"spec": {}}),
+        json!({"spec": {"copy": {"roundRobin": {}}}}),
+        json!({"spec": {"copy": {"roundRobin": {}}}})
+    )]
+    #[case::what_is_empty_goes_with_its_original(
+        json!({"spec": {"copy": {"roundRobin": {}}}}),
+        json!({"spec": {"copy": null}}),
+        json!({"spec": {}})
     )]
     #[case::an_unnamed_list_is_ours_as_a_whole(
         json!({"spec": {"hosts": ["a", "b"]}}),

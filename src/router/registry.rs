@@ -4,11 +4,18 @@ use crate::api::{Provider, ServiceField};
 use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
-use super::{Mesh, Router, contour, istio, knative, kubernetes, kuma, nginx, skipper, smi, traefik};
+use super::{
+    Mesh, Router, apisix, appmesh, contour, gloo, istio, knative, kubernetes, kuma, nginx, skipper, smi,
+    traefik,
+};
 
 /// Every mesh that can be used, in the order of their names.
 pub const MESHES: &[&Mesh] = &[
+    &apisix::MESH,
+    &appmesh::v1beta1::MESH,
+    &appmesh::v1beta2::MESH,
     &contour::MESH,
+    &gloo::MESH,
     &istio::MESH,
     &knative::MESH,
     &kubernetes::MESH,

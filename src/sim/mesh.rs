@@ -20,6 +20,9 @@ pub fn crds(provider: Provider) -> Vec<Value> {
     if provider == Provider::Istio {
         kinds.push(Kind::new(ISTIO, "v1beta1", "Gateway", "gateways"));
     }
+    if provider == Provider::Gloo {
+        kinds.push(Kind::new("gateway.solo.io", "v1", "VirtualService", "virtualservices"));
+    }
     // One for all versions of a kind.
     let names: BTreeSet<(&str, &str)> = kinds.iter().map(|kind| (kind.group, kind.plural)).collect();
     let versions = |name: (&str, &str)| {

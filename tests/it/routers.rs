@@ -21,6 +21,7 @@ mod cluster;
 mod harm;
 mod marks;
 mod neighbours;
+mod references;
 mod release;
 mod unsupported;
 
@@ -197,7 +198,8 @@ fn what_is_not_ours_survives_also_inside_list_items() {
                         "spec": {"x-foreign": {"a": 1}},
                     }),
                 );
-                for (path, _) in wanted.lists.iter().filter(|(_, items)| *items != Items::Whole) {
+                let one_by_one = |items: Items| matches!(items, Items::Matched(_) | Items::Keyed(_));
+                for (path, _) in wanted.lists.iter().filter(|(_, items)| one_by_one(*items)) {
                     mark(object, &path.split('.').collect::<Vec<_>>());
                 }
             }

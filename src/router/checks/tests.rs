@@ -6,7 +6,9 @@ use super::*;
 use crate::model::release::Reference;
 use crate::router::promql::{literal, pattern};
 use crate::router::testing;
-use crate::router::{istio, knative, kubernetes, kuma, nginx, registry, skipper, smi, traefik};
+use crate::router::{
+    apisix, appmesh, gloo, istio, knative, kubernetes, kuma, nginx, registry, skipper, smi, traefik,
+};
 
 fn podinfo() -> Release {
     let mut release = testing::release();
@@ -357,4 +359,56 @@ fn selects(query: &str, label: &str, value: &str) -> bool {
     let pattern = query.split_once(&format!("{label}=~\"")).and_then(|(_, rest)| rest.split_once('"'));
     let pattern = pattern.expect("a pattern").0.replace("\\\\", "\\");
     regex::Regex::new(&format!("^(?:{pattern})$")).expect("an expression").is_match(value)
+}
+
+#[rstest]
+#[case::gloo(
+    gloo::MESH.checks,
+    "envoy_cluster_upstream_rq",
+    "envoy_cluster_upstream_rq_time_bucket",
+    r#"envoy_cluster_name=~"test-web-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+""#,
+    r#"envoy_response_code!~"5.*""#
+)]
+#[case::apisix(
+    apisix::MESH.checks,
+    "apisix_http_status",
+    "apisix_http_latency_bucket",
+    r#"route=~"test_shop-web-canary_.+""#,
+    r#"code!~"5..""#
+)]
+#[case::app_mesh(
+    appmesh::v1beta1::MESH.checks,
+    "envoy_cluster_upstream_rq",
+    "envoy_cluster_upstream_rq_time_bucket",
+    r#"kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)""#,
+    r#"envoy_response_code!~"5.*""#
+)]
+fn a_mesh_is_asked_by_the_names_that_its_router_gives(
+    #[case] checks: &Checks,
+    #[case] requests: &str,
+    #[case] latency: &str,
+    #[case] all: &str,
+    #[case] good: &str,
+) {
+    // spec: 04/OB-08 04/OB-15
+    let mut release = podinfo();
+    release.apex = "web".into();
+    release.route = Some(Reference {
+        api_version: String::new(),
+        kind: String::new(),
+        name: "shop".into(),
+        namespace: "test".into(),
+    });
+    assert_eq!(
+        checks.query(Builtin::SuccessRate, &release, "1m"),
+        format!(
+            "(sum(rate({requests}{{{all},{good}}}[1m])) or vector(0)) / sum(rate({requests}{{{all}}}[1m])) * 100"
+        )
+    );
+    let kind = if requests.starts_with("apisix") { r#"type=~"request","# } else { "" };
+    assert_eq!(
+        checks.query(Builtin::Duration, &release, "1m"),
+        format!("histogram_quantile(0.99, sum(rate({latency}{{{kind}{all}}}[1m])) by (le))")
+    );
+    assert_eq!(checks.read(Builtin::Duration, Measured::Value(0.5)), Measured::Value(0.5), "milliseconds");
 }

@@ -303,7 +303,7 @@ fn capabilities_follow_the_manifest(#[case] release: Release, #[case] expected: 
 #[test]
 fn nonsense_does_no_harm() {
     let live = json!({
-        "kind": "VirtualService",
+        "apiVersion": "networking.istio.io/v1beta1", "kind": "VirtualService",
         "metadata": {"name": "frontend", "namespace": "shop", "annotations": 7, "ownerReferences": [1]},
         "spec": {"http": {"a": 1}, "hosts": 3},
     });

@@ -17,6 +17,8 @@ use vexil::router::{Error, Mesh, View, plan, registry};
 pub struct Case {
     /// `istio/weighted`
     pub title: String,
+    /// The Canary as it is written.
+    pub canary: Value,
     pub mesh: &'static Mesh,
     pub release: Release,
     pub settings: Settings,
@@ -96,6 +98,7 @@ fn of(folder: &Path, name: &str) -> Case {
     let facts = |release: &Release| registry::facts(release, &settings);
     let known = registry::known_names();
     let providers = read::Providers { known: &known, facts: &facts };
+    let written = canary.clone();
     let canary =
         decode::canary(&canary).unwrap_or_else(|error| panic!("{title}: {} {}", error.field, error.message));
     let reading = read::release(&canary, &settings, &providers);
@@ -107,6 +110,7 @@ fn of(folder: &Path, name: &str) -> Case {
     let cookie = |side: &str| wish["cookies"][side].as_str().map(str::to_owned);
     let percent = u32::try_from(wish["canary"].as_u64().unwrap_or_default()).expect("a share");
     Case {
+        canary: written,
         mesh,
         release,
         settings: settings.clone(),

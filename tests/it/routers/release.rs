@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use vexil::api::Provider;
 use vexil::model::release::Settings;
 use vexil::model::traffic::Capabilities;
+use vexil::router::Mesh;
 use vexil::router::registry::MESHES;
 use vexil::sim::{Version, World};
+
+use super::case::{Case, cases};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const STRATEGIES: [&str; 6] =
@@ -28,6 +31,42 @@ async fn every_strategy_of_a_mesh_works_from_start_to_end() {
     }
     assert!(tried.len() >= MESHES.len(), "{tried:?}");
     assert!(tried.contains(&"knative weighted".to_owned()), "{tried:?}");
+}
+
+// spec: 03/UNS-03 03/UNS-04
+#[tokio::test(start_paused = true)]
+async fn mirroring_where_the_mesh_cannot_is_a_warning_and_the_release_goes_on_without_it() {
+    let without = |mesh: &&&Mesh| mesh.abilities.weights && !mesh.abilities.mirror_weighted;
+    let mut tried = 0;
+    for mesh in MESHES.iter().filter(without).filter(|mesh| mesh.providers[0] != Provider::Knative) {
+        for strategy in [json!({"stepWeight": 20, "maxWeight": 40}), json!({"iterations": 2})] {
+            if strategy["iterations"].is_u64() && mesh.abilities.mirror_blue_green {
+                continue;
+            }
+            let mut analysis = json!({"interval": "30s", "threshold": 2, "mirror": true});
+            json_patch::merge(&mut analysis, &strategy);
+            let world = World::builder().mesh(mesh.providers[0]).build();
+            let controller = world.start_controller();
+            let (target, mut canary, brought) = manifest(mesh.providers[0], analysis);
+            canary["spec"]["provider"] = json!(mesh.providers[0].as_str());
+            for object in brought.into_iter().chain([target, canary]) {
+                world.apply(&object.to_string()).expect("a manifest that the cluster takes");
+            }
+            let reaches = async |phase: &str| {
+                let met = world.until(HOUR, |world| world.phase("shop", "frontend") == phase).await;
+                assert!(met, "{}: {phase} never came: {:#?}", mesh.title, world.events("shop", "frontend"));
+            };
+            reaches("Initialized").await;
+            world.set_image("shop", "frontend", "shop/frontend:2.0.0");
+            reaches("Succeeded").await;
+            let events = world.events("shop", "frontend");
+            let warned = events.iter().any(|text| text.contains("spec.analysis.mirror: "));
+            assert!(warned, "{}: {events:#?}", mesh.title);
+            controller.stop().await;
+            tried += 1;
+        }
+    }
+    assert!(tried > 0, "every mesh mirrors");
 }
 
 /// The part of `spec.analysis` that makes the strategy; `None` if the mesh cannot do it.
@@ -57,15 +96,8 @@ pub async fn release(provider: Provider, strategy: &str, analysis: Value) -> Vec
     let world = World::builder().mesh(provider).settings(settings).build();
     world.backend.version("broken", Version { success_rate: 80.0, p99_millis: 95.0 });
     let controller = world.start_controller();
-    let target = if provider == Provider::Knative { knative_service() } else { deployment() };
-    let mut canary = canary(analysis);
-    canary["spec"]["targetRef"]["apiVersion"] = target["apiVersion"].clone();
-    canary["spec"]["targetRef"]["kind"] = target["kind"].clone();
-    if provider == Provider::Knative {
-        // A Knative Service is only released if its Canary itself names the provider.
-        canary["spec"]["provider"] = json!("knative");
-    }
-    for object in surroundings(provider).into_iter().chain([target, canary]) {
+    let (target, canary, brought) = manifest(provider, analysis);
+    for object in brought.into_iter().chain([target, canary]) {
         world
             .apply(&serde_json::to_string(&object).expect("JSON"))
             .expect("a manifest that the cluster takes");
@@ -89,8 +121,43 @@ pub async fn release(provider: Provider, strategy: &str, analysis: Value) -> Vec
     world.events("shop", "frontend")
 }
 
+/// The target, the Canary with this analysis, and what users of the mesh bring beside them: where that is more than an
+/// Ingress, it is that of the weighted case of the mesh.
+pub fn manifest(provider: Provider, analysis: Value) -> (Value, Value, Vec<Value>) {
+    let target = if provider == Provider::Knative { knative_service() } else { deployment() };
+    let mut canary = canary(analysis);
+    let mut brought: Vec<Value> = surroundings(provider).into_iter().collect();
+    let case = cases().into_iter().find(|case| {
+        case.release.provider == provider && case.title.ends_with("weighted") && brought.is_empty()
+    });
+    if let Some(case) = case.filter(|case| needs_more(case)) {
+        let mut spec = case.canary["spec"].clone();
+        spec["analysis"] = canary["spec"]["analysis"].take();
+        canary["spec"] = spec;
+        brought = case.before;
+    }
+    for object in &mut brought {
+        // The server gives it a version of its own.
+        json_patch::merge(object, &json!({"metadata": {"resourceVersion": null}}));
+    }
+    let kind = json!({"apiVersion": target["apiVersion"], "kind": target["kind"], "name": "frontend"});
+    canary["spec"]["targetRef"] = kind;
+    if provider == Provider::Knative {
+        // A Knative Service is only released if its Canary itself names the provider.
+        canary["spec"]["provider"] = json!("knative");
+    }
+    (target, canary, brought)
+}
+
+/// Whether the mesh releases nothing without what its users name in the Canary.
+fn needs_more(case: &Case) -> bool {
+    let spec = &case.canary["spec"];
+    let refers = ["routeRef", "upstreamRef"].iter().any(|field| spec[*field].is_object());
+    refers || spec["service"]["meshName"].is_string() || spec["service"]["gatewayRefs"].is_array()
+}
+
 /// What the users of a mesh bring, without which there is no route.
-pub fn surroundings(provider: Provider) -> Option<Value> {
+fn surroundings(provider: Provider) -> Option<Value> {
     let has_ingress = [Provider::Nginx, Provider::Skipper].contains(&provider);
     has_ingress.then(|| {
         let backend = json!({"service": {"name": "frontend", "port": {"number": 80}}});
@@ -106,7 +173,7 @@ pub fn surroundings(provider: Provider) -> Option<Value> {
 }
 
 /// The Canary `frontend`, whose analysis is checked by the metrics of the mesh.
-pub fn canary(mut analysis: Value) -> Value {
+fn canary(mut analysis: Value) -> Value {
     json_patch::merge(
         &mut analysis,
         &json!({

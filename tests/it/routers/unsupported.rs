@@ -9,7 +9,7 @@ use vexil::model::traffic::Capabilities;
 use vexil::router::registry::MESHES;
 use vexil::sim::World;
 
-use super::release::{canary, deployment, release, surroundings};
+use super::release::{manifest, release};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -42,17 +42,16 @@ async fn requests_that_cannot_be_told_apart_are_no_ab_test_and_the_primary_keeps
             );
             why.contains(&text)
         };
-        surroundings(provider).into_iter().for_each(&apply);
-        apply(deployment());
-        apply(canary(ab.clone()));
+        let (target, canary, brought) = manifest(provider, ab.clone());
+        brought.into_iter().chain([target, canary]).for_each(&apply);
         assert!(world.until(HOUR, is_refused).await, "{provider}: {:#}", world.status("shop", "frontend"));
         assert_eq!(world.weights("shop", "frontend"), None, "{provider}: nothing is written");
 
         // The same as an edit of a release that works.
-        apply(canary(json!({"stepWeight": 20, "maxWeight": 40})));
+        apply(manifest(provider, json!({"stepWeight": 20, "maxWeight": 40})).1);
         let initialized = |world: &World| world.phase("shop", "frontend") == "Initialized";
         assert!(world.until(HOUR, initialized).await, "{provider}: {:#}", world.status("shop", "frontend"));
-        apply(canary(ab.clone()));
+        apply(manifest(provider, ab.clone()).1);
         assert!(world.until(HOUR, is_refused).await, "{provider}: {:#}", world.status("shop", "frontend"));
         world.set_image("shop", "frontend", "shop/frontend:2.0.0");
         tokio::time::sleep(HOUR).await;
