@@ -69,6 +69,8 @@ fn no_release_is_promised_more_than_the_mesh_can() {
     });
 }
 
+// `nginx/prefix` has another prefix of annotations.
+// spec: 03/NGX-04
 #[test]
 fn the_objects_are_those_that_users_of_the_mesh_have_reviewed() {
     holds(|case| {

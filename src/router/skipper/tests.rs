@@ -37,6 +37,7 @@ fn refused(users: &Value) -> String {
     plan(&Skipper, &behind_ingress(), &canary_gets(0), &objects).expect_err("refused").to_string()
 }
 
+// Of SKP-01 all but the predicate at rest, which docs/differences.md tells of.
 // spec: 03/SKP-01 03/SKP-03 03/SKP-04
 #[test]
 fn the_copy_is_switched_off_at_rest_and_stands_first_otherwise() {
