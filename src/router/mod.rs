@@ -28,6 +28,7 @@ mod affinity;
 pub mod checks;
 mod contour;
 mod desired;
+mod gateway;
 mod istio;
 mod knative;
 mod kubernetes;

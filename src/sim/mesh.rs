@@ -14,7 +14,7 @@ pub fn crds(provider: Provider) -> Vec<Value> {
         .iter()
         .map(|right| (right.kind.group, right.kind.plural, right.kind.kind, right.kind.version))
         // The API server has its own kinds without our help.
-        .filter(|(group, ..)| group.contains('.') && !group.ends_with(".k8s.io"))
+        .filter(|(group, ..)| group.contains('.') && *group != "networking.k8s.io")
         .collect();
     if provider == Provider::Istio {
         kinds.insert((ISTIO, "gateways", "Gateway", "v1beta1"));
@@ -22,9 +22,14 @@ pub fn crds(provider: Provider) -> Vec<Value> {
     kinds.into_iter().map(|(group, plural, kind, version)| crd(group, plural, kind, version)).collect()
 }
 
-/// A kind that keeps any spec. Istio serves its kinds in three versions, the first of which is stored.
+/// A kind that keeps any spec. Istio and the Gateway API serve their kinds in several versions, the first of which is
+/// stored.
 fn crd(group: &str, plural: &str, kind: &str, version: &str) -> Value {
-    let versions = if group == ISTIO { vec!["v1", "v1beta1", "v1alpha3"] } else { vec![version] };
+    let versions = match group {
+        ISTIO => vec!["v1", "v1beta1", "v1alpha3"],
+        GATEWAY_API => vec!["v1", "v1beta1"],
+        _ => vec![version],
+    };
     let served = |name: &&str| {
         json!({
             "name": name,
@@ -59,3 +64,4 @@ fn crd(group: &str, plural: &str, kind: &str, version: &str) -> Value {
 }
 
 const ISTIO: &str = "networking.istio.io";
+const GATEWAY_API: &str = "gateway.networking.k8s.io";

@@ -20,6 +20,7 @@ use crate::model::release::Settings;
 use kubesim::KubeSim;
 
 use super::backend::Backend;
+use super::gateways;
 use super::mesh;
 use super::routes::Routes;
 
@@ -228,6 +229,9 @@ impl WorldBuilder {
         }
         for crd in self.mesh.map(mesh::crds).unwrap_or_default() {
             kube.put(crd);
+        }
+        if matches!(self.mesh, Some(Provider::GatewayApiV1 | Provider::GatewayApiV1Beta1)) {
+            gateways::start(&kube);
         }
         World {
             backend: Backend::new(kube.clone(), self.settings.clone()),
