@@ -16,6 +16,7 @@ use self::case::{Case, applied, cases, title};
 
 mod case;
 mod cluster;
+mod gateway;
 mod release;
 
 /// Runs `law` over all cases, and reports all that break it.

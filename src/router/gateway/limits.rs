@@ -29,7 +29,7 @@ pub(super) fn exceeded(spec: &Value) -> Option<String> {
     let each = rules.iter().flat_map(of_rule);
     let mut all = whole.into_iter().chain(each);
     all.find(|(found, most, _)| found > most)
-        .map(|(found, most, what)| format!("makes {found} {what}, and the Gateway API takes {most}"))
+        .map(|(found, most, what)| format!("{found} {what}, and the Gateway API takes {most}"))
 }
 
 fn of_rule(rule: &Value) -> Vec<(usize, usize, &'static str)> {

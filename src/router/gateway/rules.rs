@@ -22,7 +22,7 @@ pub(super) fn problems(version: Version, release: &Release) -> Vec<Problem> {
     if let (true, Ok(manifest)) = (found.is_empty(), Manifest::read(version, release)) {
         found.extend(manifest.misfit());
         let too_large = widest(release).iter().find_map(|wish| limits::exceeded(&manifest.spec(wish, None)));
-        found.extend(too_large.map(|numbers| problem("spec.service", numbers)));
+        found.extend(too_large.map(|numbers| problem("spec.service", format!("makes {numbers}"))));
     }
     found
 }
@@ -42,9 +42,11 @@ pub(super) fn spec(
     let Some(live) = live else { return Ok(manifest.spec(wish, None)) };
     let present = Present::of(release, live);
     if present.is_to_be_taken_over() {
-        let whole = || widest(release).iter().find_map(|wish| limits::exceeded(&manifest.spec(wish, Some(&present))));
-        let reason = take_over::obstacle(&manifest, &present).or_else(whole);
-        if let Some(reason) = reason {
+        let too_large = || {
+            let specs = widest(release).map(|wish| manifest.spec(&wish, Some(&present)));
+            specs.iter().find_map(limits::exceeded).map(|numbers| format!("it would have {numbers}"))
+        };
+        if let Some(reason) = take_over::obstacle(&manifest, &present).or_else(too_large) {
             return Err(Error::Object(format!("{id} cannot be taken over: {reason}")));
         }
     }
@@ -145,7 +147,7 @@ impl<'a> Manifest<'a> {
             let rules = |matches: Vec<Match>, filters: &[Value], backends: &dyn Fn() -> Value| {
                 let groups = grouped(matches, filters).into_iter();
                 groups
-                    .map(|matches| self.derived(&matches, &like, filters, backends(), present))
+                    .map(|matches| self.rule(&matches, &like, filters, backends(), present))
                     .collect::<Vec<_>>()
             };
             let both = |split: Split, cookies: [Option<String>; 2]| self.backends(&like, split, cookies);
@@ -206,7 +208,7 @@ impl<'a> Manifest<'a> {
         }
     }
 
-    /// A rule for requests that have one.
+    /// A rule for the requests that [`Template::live`] is for, or for some of them: what holds for all holds for these.
     fn rule(
         &self,
         requests: &[Match],
@@ -215,33 +217,23 @@ impl<'a> Manifest<'a> {
         backends: Value,
         present: Option<&Present<'_>>,
     ) -> Value {
-        json!({
-            "matches": present.and_then(|present| present.matches(requests)).unwrap_or(requests::written(requests)),
-            "filters": if filters.is_empty() { Value::Null } else { json!(filters) },
-            "timeouts": like.timeouts,
+        let mut fields = like.live.and_then(Value::as_object).cloned().unwrap_or_default();
+        // It is the live rule's own.
+        fields.remove("name");
+        let ours = [
+            (
+                "matches",
+                present.and_then(|route| route.matches(requests)).unwrap_or(requests::written(requests)),
+            ),
+            ("filters", if filters.is_empty() { Value::Null } else { json!(filters) }),
+            ("timeouts", json!(like.timeouts)),
+            ("retry", fields.get("retry").cloned().unwrap_or_default()),
             // It would keep clients on the canary after a rollback.
-            "sessionPersistence": null,
-            "backendRefs": backends,
-        })
-    }
-
-    /// A rule for some of the requests that [`Template::live`] is for: what holds for all of them holds for these.
-    fn derived(
-        &self,
-        requests: &[Match],
-        like: &Template<'_>,
-        filters: &[Value],
-        backends: Value,
-        present: Option<&Present<'_>>,
-    ) -> Value {
-        let mut rule = self.rule(requests, like, filters, backends, present);
-        let of_all = like.live.and_then(Value::as_object).cloned().unwrap_or_default();
-        rule["retry"] = of_all.get("retry").cloned().unwrap_or_default();
-        let Some(fields) = rule.as_object_mut() else { return rule };
-        for (field, value) in of_all.into_iter().filter(|(field, _)| field != "name") {
-            fields.entry(field).or_insert(value);
-        }
-        rule
+            ("sessionPersistence", Value::Null),
+            ("backendRefs", backends),
+        ];
+        fields.extend(ours.map(|(field, value)| (field.to_owned(), value)));
+        Value::Object(fields)
     }
 
     /// Both sides, with the cookies that bind a client to primary and canary. Weights are always written, also 0.

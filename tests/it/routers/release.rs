@@ -110,7 +110,8 @@ fn service(provider: Provider) -> Value {
     plainest.map_or(json!({"port": 80}), |case| json!(case.release.service))
 }
 
-fn deployment() -> Value {
+/// The Deployment that is released.
+pub fn deployment() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "frontend", "namespace": "shop"},
