@@ -7,14 +7,8 @@ use super::checks::{self, Checks};
 use super::{Mesh, Router, contour, gateway, istio, knative, kubernetes};
 
 /// Every mesh that can be used, in the order of their names.
-pub const MESHES: &[&Mesh] = &[
-    &contour::MESH,
-    &gateway::V1,
-    &gateway::V1BETA1,
-    &istio::MESH,
-    &knative::MESH,
-    &kubernetes::MESH,
-];
+pub const MESHES: &[&Mesh] =
+    &[&contour::MESH, &gateway::V1, &gateway::V1BETA1, &istio::MESH, &knative::MESH, &kubernetes::MESH];
 
 /// The mesh of a provider; `None` while nobody has built it.
 pub fn mesh(provider: Provider) -> Option<&'static Mesh> {

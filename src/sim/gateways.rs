@@ -27,7 +27,8 @@ pub(super) fn start(kube: &KubeSim) {
             };
             let now = kube.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
             // A route that goes meanwhile needs no answer.
-            let _ = kube.patch_status("gateway-controller", ROUTES, &namespace, &name, accepted(&route, &now));
+            let _ =
+                kube.patch_status("gateway-controller", ROUTES, &namespace, &name, accepted(&route, &now));
         }
     });
 }

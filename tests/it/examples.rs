@@ -36,7 +36,8 @@ fn every_mesh_has_examples_and_the_readme_links_to_each() {
     let folders = list(&root().join("examples")).into_iter().filter(|path| path.is_dir());
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let read: usize = meshes().filter(|mesh| self::folder(*mesh) == name).map(|mesh| examples(mesh).len()).sum();
+        let read: usize =
+            meshes().filter(|mesh| self::folder(*mesh) == name).map(|mesh| examples(mesh).len()).sum();
         assert_eq!(read, list(&folder).len(), "a file in {name} is of no mesh that is tested here");
     }
 }

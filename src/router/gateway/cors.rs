@@ -37,7 +37,10 @@ pub(super) fn settings(release: &Release) -> Result<Option<Value>, Problem> {
             check(item, &path)?;
         }
         if field != "exposeHeaders" && list.len() > 1 && list.contains(&"*".to_owned()) {
-            return Err(problem(path, "has \"*\" beside others, which the Gateway API does not take: keep either"));
+            return Err(problem(
+                path,
+                "has \"*\" beside others, which the Gateway API does not take: keep either",
+            ));
         }
         if !list.is_empty() {
             settings[field] = json!(list);
@@ -80,8 +83,9 @@ fn origin(text: &str, field: &str) -> Result<(), Problem> {
     if valid {
         return Ok(());
     }
-    let message =
-        format!("\"{text}\" is no origin for the Gateway API: write \"*\", or http:// or https:// and a host");
+    let message = format!(
+        "\"{text}\" is no origin for the Gateway API: write \"*\", or http:// or https:// and a host"
+    );
     Err(problem(field, message))
 }
 
@@ -89,8 +93,10 @@ fn method(text: &str, field: &str) -> Result<(), Problem> {
     if text == "*" || names::METHODS.contains(&text) {
         return Ok(());
     }
-    let message =
-        format!("\"{text}\" is no method for the Gateway API: write \"*\", or of {}", names::METHODS.join(", "));
+    let message = format!(
+        "\"{text}\" is no method for the Gateway API: write \"*\", or of {}",
+        names::METHODS.join(", ")
+    );
     Err(problem(field, message))
 }
 

@@ -17,7 +17,9 @@ const REPLACE_PREFIX: &str = "ReplacePrefixMatch";
 /// The filters that the manifest asks for, in their order, part by part.
 pub(super) fn parts(version: Version, release: &Release) -> [Result<Vec<Value>, Problem>; 5] {
     let one = |kind: &str, field: &str, settings: Result<Option<Value>, Problem>| {
-        settings.map(|settings| settings.into_iter().map(|settings| json!({"type": kind, field: settings})).collect())
+        settings.map(|settings| {
+            settings.into_iter().map(|settings| json!({"type": kind, field: settings})).collect()
+        })
     };
     let cors = if version == Version::V1 { cors::settings(release) } else { Ok(None) };
     [
@@ -96,7 +98,9 @@ pub(super) fn is_others(version: Version, release: &Release, on_a_users: bool, f
         headers::RESPONSE => has_headers("response"),
         REWRITE => service.rewrite.is_some(),
         MIRROR => service.mirror.as_ref().is_some_and(|all| !all.is_empty()) || is_to_canary(release, filter),
-        CORS => version == Version::V1 && service.cors_policy.as_ref().is_some_and(|policy| !policy.is_null()),
+        CORS => {
+            version == Version::V1 && service.cors_policy.as_ref().is_some_and(|policy| !policy.is_null())
+        }
         // A rule either answers by itself or leads to Services.
         REDIRECT => return false,
         _ => return true,
@@ -138,7 +142,10 @@ fn mirrors(release: &Release) -> Result<Vec<Value>, Problem> {
             return Err(problem(format!("{path}.name"), "is missing: name the backend that gets the copies"));
         }
         if backend["group"] == "" && backend["kind"] == "Service" && backend["port"].is_null() {
-            return Err(problem(format!("{path}.port"), "is missing: a Service is called on one of its ports"));
+            return Err(problem(
+                format!("{path}.port"),
+                "is missing: a Service is called on one of its ports",
+            ));
         }
         let filter = json!({"type": MIRROR, "requestMirror": {"backendRef": backend}});
         if is_to_canary(release, &filter) {

@@ -46,7 +46,8 @@ pub(super) fn modifier(release: &Release, side: &str) -> Result<Option<Value>, P
             names::token(&name, &field)?;
             names::text(&value, names::HEADER_VALUE, &field)?;
             if !known.insert(name.to_lowercase()) {
-                let message = "is one header in two spellings, of which a gateway takes the first: remove one";
+                let message =
+                    "is one header in two spellings, of which a gateway takes the first: remove one";
                 return Err(problem(field, message));
             }
             if release.analysis.session_affinity.is_some() && side == "response" && is_set_cookie(&name) {
@@ -75,7 +76,8 @@ pub(super) fn modifier(release: &Release, side: &str) -> Result<Option<Value>, P
     Ok(some.then_some(modifier))
 }
 
-const COOKIES: &str = "is the header in which spec.analysis.sessionAffinity sends its cookies: remove one of the two";
+const COOKIES: &str =
+    "is the header in which spec.analysis.sessionAffinity sends its cookies: remove one of the two";
 
 /// `filters` with the cookie among the headers that one of them adds to responses: a rule may have one such filter
 /// (spec 03 §6.5).
@@ -119,7 +121,8 @@ fn is_ours(header: &Value) -> bool {
     let value = header["value"].as_str().unwrap_or_default();
     let letters = value.split_once("; Max-Age=").and_then(|(pair, _)| pair.rsplit_once('='));
     is_set_cookie(header["name"].as_str().unwrap_or_default())
-        && letters.is_some_and(|(_, value)| value.len() == 10 && value.bytes().all(|b| b.is_ascii_alphabetic()))
+        && letters
+            .is_some_and(|(_, value)| value.len() == 10 && value.bytes().all(|b| b.is_ascii_alphabetic()))
 }
 
 fn is_set_cookie(name: &str) -> bool {

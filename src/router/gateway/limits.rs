@@ -52,7 +52,11 @@ fn of_rule(rule: &Value) -> Vec<(usize, usize, &'static str)> {
             }
         }
         for (field, most) in CORS {
-            all.push((list(&filter["cors"][field]).len(), most, "items in one list of spec.service.corsPolicy"));
+            all.push((
+                list(&filter["cors"][field]).len(),
+                most,
+                "items in one list of spec.service.corsPolicy",
+            ));
         }
     }
     all

@@ -70,10 +70,10 @@ impl Sides {
             && text("namespace", &self.namespace) == self.namespace
     }
 
-    /// The live backend of a side, else that of the Service that users call.
+    /// The live backend that a side is like: its own, else that of the Service that users call, else the primary's.
     pub(super) fn backend<'a>(&self, rule: &'a Value, name: &str) -> Option<&'a Value> {
         let of = |name: &str| backends(rule).iter().find(|backend| self.is(backend, name));
-        of(name).or_else(|| of(&self.apex))
+        of(name).or_else(|| of(&self.apex)).or_else(|| of(&self.primary))
     }
 }
 

@@ -35,7 +35,10 @@ pub(super) fn token(name: &str, field: &str) -> Result<(), Problem> {
 /// Refuses a value that is empty or too long.
 pub(super) fn text(value: &str, longest: usize, field: &str) -> Result<(), Problem> {
     match value.chars().count() {
-        0 => Err(problem(field, "is empty, which the Gateway API does not take: write a value or leave it out")),
+        0 => Err(problem(
+            field,
+            "is empty, which the Gateway API does not take: write a value or leave it out",
+        )),
         length if length > longest => {
             Err(problem(field, format!("has {length} characters, and the Gateway API takes {longest}")))
         }
@@ -54,8 +57,11 @@ pub(super) fn host(name: &str, wildcard: bool, field: &str) -> Result<(), Proble
         return Ok(());
     }
     let message = match name {
-        "*" => "\"*\" is no host name for the Gateway API: leave it out to take the requests for every host".into(),
-        _ => format!("\"{name}\" is no host name for the Gateway API: write lower-case labels, without a port"),
+        "*" => "\"*\" is no host name for the Gateway API: leave it out to take the requests for every host"
+            .into(),
+        _ => {
+            format!("\"{name}\" is no host name for the Gateway API: write lower-case labels, without a port")
+        }
     };
     Err(problem(field, message))
 }
@@ -69,7 +75,10 @@ pub(super) fn path(value: &str, field: &str) -> Result<(), Problem> {
     let unclean = ["//", "/./", "/../", "%2f", "%2F", "#"].into_iter().find(|part| value.contains(part));
     let unclean = unclean.or_else(|| ["/..", "/."].into_iter().find(|end| value.ends_with(end)));
     if let Some(part) = unclean {
-        return Err(problem(field, format!("\"{value}\" has {part}, which the Gateway API does not take in a path")));
+        return Err(problem(
+            field,
+            format!("\"{value}\" has {part}, which the Gateway API does not take in a path"),
+        ));
     }
     if !only_path_characters(value) {
         let message = format!("\"{value}\" has a character that no path has: write it as % and two digits");

@@ -199,14 +199,16 @@ fn analysis_entry(entry: &AnalysisMatch, path: &str) -> Result<Match, Problem> {
     let headers = of(&entry.headers, "headers", true)?;
     let params = of(&entry.query_params, "queryParams", false)?;
     if headers.is_empty() && params.is_empty() {
-        let message = "has no condition, so every request would go to the canary: give it headers or queryParams";
+        let message =
+            "has no condition, so every request would go to the canary: give it headers or queryParams";
         return Err(problem(path, message));
     }
     Ok(Match { headers, params, ..Match::all() })
 }
 
 fn understood<T: serde::de::DeserializeOwned>(value: &Value, field: &str) -> Result<T, Problem> {
-    serde_json::from_value(value.clone()).map_err(|error| problem(field, format!("is not understood: {error}")))
+    serde_json::from_value(value.clone())
+        .map_err(|error| problem(field, format!("is not understood: {error}")))
 }
 
 fn uri(text: &StringMatch, field: &str) -> Result<(String, String), Problem> {
@@ -231,7 +233,10 @@ fn exact_method(text: &StringMatch, field: &str) -> Result<String, Problem> {
         Some(method) if names::METHODS.contains(&method.as_str()) => Ok(method.clone()),
         _ => Err(problem(
             field,
-            format!("needs exact and one of {}, the Gateway API compares no other way", names::METHODS.join(", ")),
+            format!(
+                "needs exact and one of {}, the Gateway API compares no other way",
+                names::METHODS.join(", ")
+            ),
         )),
     }
 }
@@ -251,7 +256,8 @@ fn conditions(
         let key = if is_header { name.to_lowercase() } else { name.clone() };
         let condition = Condition { name: name.clone(), kind: kind.to_owned(), value };
         if let Some(other) = all.insert(key, condition) {
-            let message = format!("is the header {} once more, of which a gateway checks one: remove one", other.name);
+            let message =
+                format!("is the header {} once more, of which a gateway checks one: remove one", other.name);
             return Err(problem(field, message));
         }
     }

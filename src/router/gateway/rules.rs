@@ -157,9 +157,8 @@ impl<'a> Manifest<'a> {
                 everybody.push(self.rule(group, &like, &like.filters, self.primary_alone(&like), present));
                 continue;
             }
-            let holders = |cookie: &str| {
-                requests::within(group, &[Match::of_cookie(affinity::expression(cookie))])
-            };
+            let holders =
+                |cookie: &str| requests::within(group, &[Match::of_cookie(affinity::expression(cookie))]);
             let mut filters = like.filters.clone();
             if wish.mirror {
                 let live = like.live.map_or(&[][..], |live| list(&live["filters"]));

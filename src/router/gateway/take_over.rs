@@ -77,7 +77,9 @@ pub(super) fn obstacle(manifest: &Manifest<'_>, present: &Present<'_>) -> Option
     if let Some(names) = &manifest.hostnames {
         let is_named = |host: &&Value| names.iter().any(|name| **host == name.as_str());
         if let Some(host) = list(&spec["hostnames"]).iter().find(|host| !is_named(host)) {
-            return Some(format!("it is for host {host} as well, add that to spec.service.hosts or remove both"));
+            return Some(format!(
+                "it is for host {host} as well, add that to spec.service.hosts or remove both"
+            ));
         }
     }
     let groups = manifest.groups();

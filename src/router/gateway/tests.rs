@@ -158,10 +158,7 @@ fn only_requests_that_match_go_to_the_canary() {
             "headers": [{"type": "Exact", "name": "x-canary", "value": "insider"}],
         }])
     );
-    assert_eq!(
-        rules[1],
-        json!({"matches": everything(), "backendRefs": [backend("frontend-primary", 100)]})
-    );
+    assert_eq!(rules[1], json!({"matches": everything(), "backendRefs": [backend("frontend-primary", 100)]}));
     assert_eq!(read(&release, &route_of(&release, &wish(100))).split, Split::CANARY);
 }
 
@@ -266,7 +263,8 @@ fn pages_of_other_origins_may_call_where_the_version_can_say_it() {
         "maxAge": 5,
     });
     assert_eq!(rules_of(&release, &wish(0))[0]["filters"], json!([{"type": "CORS", "cors": cors}]));
-    let day = shop(json!({"corsPolicy": {"maxAge": "24h", "allowCredentials": true, "allowMethods": ["GET"]}}));
+    let day =
+        shop(json!({"corsPolicy": {"maxAge": "24h", "allowCredentials": true, "allowMethods": ["GET"]}}));
     let cors = json!({"maxAge": 86400, "allowCredentials": true, "allowMethods": ["GET"]});
     assert_eq!(rules_of(&day, &wish(0))[0]["filters"], json!([{"type": "CORS", "cors": cors}]));
     let beta = testing::plan(BETA, &release, &wish(0), &[]).expect("writes");
@@ -345,10 +343,7 @@ fn the_rules_stay_in_the_middle_of_a_run_and_follow_an_edit() {
 fn cookies_that_leave_the_manifest_leave_the_route() {
     let route = route_of(&sticky(Some("pk"), json!({})), &running());
     let plain = onto(&[route], &shop(json!({})), &wish(10));
-    assert_eq!(
-        plain["spec"]["rules"],
-        json!([{"matches": everything(), "backendRefs": split(90, 10)}])
-    );
+    assert_eq!(plain["spec"]["rules"], json!([{"matches": everything(), "backendRefs": split(90, 10)}]));
 }
 
 // spec: 03/GW-20 03/GW-24
@@ -404,9 +399,8 @@ fn a_route_of_ours_that_does_not_divide_a_hundred_is_no_state_and_is_mended(#[ca
 fn somebody_elses_backend_gets_none_of_the_requests() {
     let release = shop(json!({}));
     let mut route = route_of(&release, &wish(10));
-    route["spec"]["rules"][0]["backendRefs"] = json!([
-        backend("frontend-primary", 90), backend("frontend-canary", 10), backend("legacy", 100),
-    ]);
+    route["spec"]["rules"][0]["backendRefs"] =
+        json!([backend("frontend-primary", 90), backend("frontend-canary", 10), backend("legacy", 100),]);
     assert_eq!(onto(&[route], &release, &wish(10))["spec"]["rules"][0]["backendRefs"], split(90, 10));
 }
 

@@ -40,7 +40,8 @@ fn read(text: Option<&str>, field: &str) -> Result<Option<(Duration, String)>, P
     let time = duration::parse(text).map_err(|error| problem(field, error.to_string()))?;
     let written = if is_taken(text) { Some(text.to_owned()) } else { written(time) };
     let written = written.ok_or_else(|| {
-        let message = format!("{text} is no time-out for the Gateway API: write whole milliseconds, 99999h at most");
+        let message =
+            format!("{text} is no time-out for the Gateway API: write whole milliseconds, 99999h at most");
         problem(field, message)
     })?;
     Ok(Some((time, written)))

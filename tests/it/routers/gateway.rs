@@ -22,8 +22,22 @@ use super::cluster::with_crds;
 
 /// Texts that users write where others belong.
 const TEXTS: [&str; 16] = [
-    "", "/", "/shop", "/a//b", "/a?b", "shop", "*", "*.example.com", "example.com", "https://a.example.com", "GET",
-    "5s", "0s", "1.5s", "100us", "a.*",
+    "",
+    "/",
+    "/shop",
+    "/a//b",
+    "/a?b",
+    "shop",
+    "*",
+    "*.example.com",
+    "example.com",
+    "https://a.example.com",
+    "GET",
+    "5s",
+    "0s",
+    "1.5s",
+    "100us",
+    "a.*",
 ];
 const NAMES: [&str; 6] = ["x-a", "X-A", "x-b", "Set-Cookie", ":authority", "a b"];
 
@@ -141,18 +155,19 @@ fn read(provider: &str, service: Value, analysis: &Value) -> Option<Release> {
 async fn what_is_not_refused_is_taken_by_the_api() {
     let kube = with_crds(|name| name == "gateway-api.yaml");
     let (taken, refused) = (Cell::new(0), Cell::new(0));
-    let config = ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() };
     let provider = select(&["gatewayapi:v1", "gatewayapi:v1beta1"][..]);
-    let outcome = TestRunner::new(config).run(&(provider, service(), analysis()), |(provider, service, analysis)| {
-        match read(provider, service, &analysis) {
-            Some(release) => {
-                is_taken(&kube, &release)?;
-                taken.set(taken.get() + 1);
+    let outcome =
+        TestRunner::new(config).run(&(provider, service(), analysis()), |(provider, service, analysis)| {
+            match read(provider, service, &analysis) {
+                Some(release) => {
+                    is_taken(&kube, &release)?;
+                    taken.set(taken.get() + 1);
+                }
+                None => refused.set(refused.get() + 1),
             }
-            None => refused.set(refused.get() + 1),
-        }
-        Ok(())
-    });
+            Ok(())
+        });
     if let Err(error) = outcome {
         panic!("{error}");
     }
@@ -230,7 +245,12 @@ async fn a_release_waits_for_the_gateway_and_tells_its_words() {
     let blocker = |world: &World| world.status("shop", "frontend")["blockers"][0]["message"].to_string();
     let until = async |what: &str, met: &dyn Fn(&World) -> bool| {
         let met = world.until(HOUR, met).await;
-        assert!(met, "{what}: {:#}\n{:#?}", world.status("shop", "frontend"), world.events("shop", "frontend"));
+        assert!(
+            met,
+            "{what}: {:#}\n{:#?}",
+            world.status("shop", "frontend"),
+            world.events("shop", "frontend")
+        );
     };
 
     until("silence", &|world| blocker(world).contains("Gateway public.edge says nothing of HTTPRoute")).await;

@@ -27,7 +27,8 @@ fn said(parent: Value, conditions: Value) -> Value {
 }
 
 fn condition(kind: &str, status: &str, generation: Option<i64>) -> Value {
-    let mut condition = json!({"type": kind, "status": status, "reason": "Why", "message": "no listener fits"});
+    let mut condition =
+        json!({"type": kind, "status": status, "reason": "Why", "message": "no listener fits"});
     if let Some(generation) = generation {
         condition["observedGeneration"] = json!(generation);
     }
@@ -35,7 +36,10 @@ fn condition(kind: &str, status: &str, generation: Option<i64>) -> Value {
 }
 
 fn yes() -> Value {
-    json!([condition("Accepted", "True", Some(GENERATION)), condition("ResolvedRefs", "True", Some(GENERATION))])
+    json!([
+        condition("Accepted", "True", Some(GENERATION)),
+        condition("ResolvedRefs", "True", Some(GENERATION))
+    ])
 }
 
 const AT: &str = "HTTPRoute frontend.shop at Gateway public.edge";
@@ -107,7 +111,8 @@ fn a_mesh_that_never_says_is_taken_at_its_word(#[case] router: &dyn Router) {
     let release = shop(json!({"gatewayRefs": refs}));
     assert_eq!(heard(router, &release, json!([])), Acceptance::Accepted);
     // One that does is heard, in whatever words it names the Service.
-    let service = json!({"group": "", "kind": "Service", "name": "frontend", "namespace": "shop", "port": 80});
+    let service =
+        json!({"group": "", "kind": "Service", "name": "frontend", "namespace": "shop", "port": 80});
     let no = json!([condition("Accepted", "False", None)]);
     assert_eq!(
         heard(router, &release, json!([said(service, no)])),

@@ -11,9 +11,8 @@ struct Request<'a> {
 /// Weights of primary and canary in the rule that a gateway would choose.
 fn chosen(route: &Value, request: &Request<'_>) -> (u64, u64) {
     let rules = live::rules(route).iter().enumerate();
-    let all = rules.flat_map(|(index, rule)| {
-        live::list(&rule["matches"]).iter().map(move |entry| (index, rule, entry))
-    });
+    let all = rules
+        .flat_map(|(index, rule)| live::list(&rule["matches"]).iter().map(move |entry| (index, rule, entry)));
     let matching = all.filter(|(_, _, entry)| takes(entry, request));
     let (_, rule, _) = matching
         .min_by_key(|(index, _, entry)| {

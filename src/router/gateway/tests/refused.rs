@@ -156,7 +156,11 @@ fn an_ab_test_never_becomes_a_rule_for_everybody(#[case] entries: Value, #[case]
     0,
     "spec.service: makes 17 host names"
 )]
-fn a_route_that_would_grow_too_large(#[case] manifest: Value, #[case] entries: usize, #[case] expected: &str) {
+fn a_route_that_would_grow_too_large(
+    #[case] manifest: Value,
+    #[case] entries: usize,
+    #[case] expected: &str,
+) {
     let entries: Vec<Value> =
         (0..entries).map(|n| json!({"headers": {"x-canary": {"exact": n.to_string()}}})).collect();
     let found = problems(&ab(json!(entries), manifest));

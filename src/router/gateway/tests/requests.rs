@@ -43,7 +43,8 @@ fn an_ab_test_is_within_what_the_service_takes() {
         {"uri": {"prefix": "/a"}, "headers": {"X-Canary": {"regex": ".+"}, "x-shop": {"exact": "eu"}}},
         {"uri": {"prefix": "/b"}},
     ]});
-    let entries = json!([{"headers": {"x-canary": {"exact": "insider"}}}, {"queryParams": {"q": {"exact": "1"}}}]);
+    let entries =
+        json!([{"headers": {"x-canary": {"exact": "insider"}}}, {"queryParams": {"q": {"exact": "1"}}}]);
     let rules = rules_of(&ab(entries, service), &wish(100));
     let of = |index: usize| rules[0]["matches"][index].clone();
     // Each entry of the test with each of the service; of two conditions on one header it is the narrower one's.
@@ -54,7 +55,10 @@ fn an_ab_test_is_within_what_the_service_takes() {
             {"type": "Exact", "name": "x-shop", "value": "eu"},
         ])
     );
-    assert_eq!([of(0), of(1), of(2), of(3)].map(|entry| entry["path"]["value"].clone()), ["/a", "/b", "/a", "/b"]);
+    assert_eq!(
+        [of(0), of(1), of(2), of(3)].map(|entry| entry["path"]["value"].clone()),
+        ["/a", "/b", "/a", "/b"]
+    );
     assert_eq!(of(3)["queryParams"], json!([{"type": "Exact", "name": "q", "value": "1"}]));
     assert_eq!(rules[0]["matches"].as_array().map(Vec::len), Some(4));
     assert_eq!(rules[1]["matches"].as_array().map(Vec::len), Some(2));

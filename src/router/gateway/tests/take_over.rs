@@ -74,11 +74,15 @@ fn rules_and_filters_of_others_stay() {
 fn nobody_passes_by_what_the_user_put_in_front(#[case] release: Release, #[case] wish: RouteWish) {
     let taken = onto(&[users_own()], &release, &wish);
     let rules = live::rules(&taken);
-    let ours: Vec<&Value> = rules.iter().filter(|rule| rule["backendRefs"] != json!([{"name": "cdn"}])).collect();
+    let ours: Vec<&Value> =
+        rules.iter().filter(|rule| rule["backendRefs"] != json!([{"name": "cdn"}])).collect();
     assert!(ours.len() > 1, "{rules:#?}");
     for rule in ours {
         assert_eq!(live::list(&rule["filters"])[..2], [login(), tenant()], "{rule:#}");
-        assert_eq!((&rule["timeouts"], &rule["retry"]), (&json!({"request": "20s"}), &json!({"attempts": 2})));
+        assert_eq!(
+            (&rule["timeouts"], &rule["retry"]),
+            (&json!({"request": "20s"}), &json!({"attempts": 2}))
+        );
     }
 }
 
@@ -109,7 +113,10 @@ fn filters_of_the_users_backend_hold_for_both_sides_beside_our_cookies() {
         [0, 1].map(|side| weighted["backendRefs"][side]["filters"][0]["responseHeaderModifier"].clone())
     };
     for modifier in both(&during) {
-        assert_eq!((&modifier["remove"], modifier["add"].as_array().map(Vec::len)), (&json!(["server"]), Some(1)));
+        assert_eq!(
+            (&modifier["remove"], modifier["add"].as_array().map(Vec::len)),
+            (&json!(["server"]), Some(1))
+        );
     }
     let after = onto(&[during], &release, &ended());
     assert_eq!(both(&after), [json!({"remove": ["server"]}), json!({"remove": ["server"]})]);
@@ -120,7 +127,10 @@ fn an_old_spec_is_kept_once() {
     let release = shop(json!({}));
     let taken = onto(&[users_own()], &release, &wish(0));
     let kept = taken["metadata"]["annotations"][ORIGINAL].clone();
-    assert_eq!(serde_json::from_str::<Value>(kept.as_str().expect("kept")).expect("JSON"), users_own()["spec"]);
+    assert_eq!(
+        serde_json::from_str::<Value>(kept.as_str().expect("kept")).expect("JSON"),
+        users_own()["spec"]
+    );
     let stepped = onto(&[taken], &release, &wish(10));
     assert_eq!(stepped["metadata"]["annotations"][ORIGINAL], kept);
 }
