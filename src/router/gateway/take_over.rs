@@ -75,6 +75,12 @@ pub(super) fn obstacle(manifest: &Manifest<'_>, present: &Present<'_>) -> Option
         ));
     }
     if let Some(names) = &manifest.hostnames {
+        if list(&spec["hostnames"]).is_empty() && !present.rules.is_empty() {
+            return Some(
+                "it is for every host, and spec.service.hosts for some: leave that out, or give the route its hosts"
+                    .to_owned(),
+            );
+        }
         let is_named = |host: &&Value| names.iter().any(|name| **host == name.as_str());
         if let Some(host) = list(&spec["hostnames"]).iter().find(|host| !is_named(host)) {
             return Some(format!(

@@ -147,6 +147,11 @@ fn an_old_spec_is_kept_once() {
     json!({"hosts": ["b.example.com"]}),
     "it is for host \"shop.example.com\" as well, add that to spec.service.hosts"
 )]
+#[case::of_every_host(
+    with(&users_own(), json!({"spec": {"hostnames": null}})),
+    json!({"hosts": ["b.example.com"]}),
+    "it is for every host, and spec.service.hosts for some"
+)]
 #[case::rules_for_other_requests(
     users_rule(json!({"matches": [{"path": {"value": "/api"}}], "backendRefs": [{"name": "frontend"}]})),
     json!({}),
