@@ -32,6 +32,7 @@ mod conditions;
 mod contour;
 mod desired;
 pub mod endpoints;
+mod gateway;
 mod gloo;
 mod ingress;
 mod istio;

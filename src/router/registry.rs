@@ -5,8 +5,8 @@ use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
 use super::{
-    Mesh, Router, apisix, appmesh, contour, gloo, istio, knative, kubernetes, kuma, nginx, skipper, smi,
-    traefik,
+    Mesh, Router, apisix, appmesh, contour, gateway, gloo, istio, knative, kubernetes, kuma, nginx, skipper,
+    smi, traefik,
 };
 
 /// Every mesh that can be used, in the order of their names.
@@ -15,6 +15,8 @@ pub const MESHES: &[&Mesh] = &[
     &appmesh::v1beta1::MESH,
     &appmesh::v1beta2::MESH,
     &contour::MESH,
+    &gateway::V1,
+    &gateway::V1BETA1,
     &gloo::MESH,
     &istio::MESH,
     &knative::MESH,

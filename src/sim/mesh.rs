@@ -15,7 +15,7 @@ pub fn crds(provider: Provider) -> Vec<Value> {
         .iter()
         .map(|right| right.kind)
         // The API server has its own kinds without our help.
-        .filter(|kind| kind.group.contains('.') && !kind.group.ends_with(".k8s.io"))
+        .filter(|kind| kind.group.contains('.') && kind.group != "networking.k8s.io")
         .collect();
     if provider == Provider::Istio {
         kinds.push(Kind::new(ISTIO, "v1beta1", "Gateway", "gateways"));
@@ -32,11 +32,13 @@ pub fn crds(provider: Provider) -> Vec<Value> {
     names.into_iter().map(versions).collect()
 }
 
-/// A kind that keeps any spec, in its versions. Istio serves its kinds in three, the first of which is stored.
+/// A kind that keeps any spec, in its versions. Istio and the Gateway API serve their kinds in several, the first of
+/// which is stored.
 fn crd(kinds: &[Kind]) -> Value {
     let Kind { group, kind, plural, cluster_wide, .. } = kinds[0];
     let versions: Vec<&str> = match group {
         ISTIO => vec!["v1", "v1beta1", "v1alpha3"],
+        GATEWAY_API => vec!["v1", "v1beta1"],
         _ => kinds.iter().map(|kind| kind.version).collect(),
     };
     let served = |name: &&str| {
@@ -75,3 +77,4 @@ fn crd(kinds: &[Kind]) -> Value {
 }
 
 const ISTIO: &str = "networking.istio.io";
+const GATEWAY_API: &str = "gateway.networking.k8s.io";

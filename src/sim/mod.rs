@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod backend;
+mod gateways;
 mod knative;
 mod mesh;
 mod routes;

@@ -20,6 +20,7 @@ use crate::model::release::Settings;
 use kubesim::KubeSim;
 
 use super::backend::Backend;
+use super::gateways;
 use super::knative::{self, Serving};
 use super::mesh;
 use super::routes::Routes;
@@ -252,6 +253,9 @@ impl WorldBuilder {
         }
         // It has nothing to do where its kinds are not installed.
         kube.add_controller(Serving);
+        if matches!(self.mesh, Some(Provider::GatewayApiV1 | Provider::GatewayApiV1Beta1)) {
+            gateways::start(&kube);
+        }
         World {
             backend: Backend::new(kube.clone(), self.settings.clone()),
             clock: self.clock.unwrap_or_else(|| Clock::starting_at(self.start)),

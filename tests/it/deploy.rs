@@ -269,10 +269,22 @@ fn the_bundled_prometheus_sets_the_labels_that_built_in_checks_ask_for() {
 #[rstest]
 #[case("istio", "istio-system", "-mesh-provider=istio", "-metrics-server=http://prometheus:9090")]
 #[case(
+    "gatewayapi",
+    "flagger-system",
+    "-mesh-provider=gatewayapi:v1",
+    "-metrics-server=http://flagger-prometheus:9090"
+)]
+#[case(
     "kubernetes",
     "flagger-system",
     "-mesh-provider=kubernetes",
     "-metrics-server=http://flagger-prometheus:9090"
+)]
+#[case(
+    "linkerd",
+    "flagger-system",
+    "-mesh-provider=gatewayapi:v1beta1",
+    "-metrics-server=http://prometheus.linkerd-viz:9090"
 )]
 fn an_overlay_has_the_namespace_and_arguments_of_flaggers(
     #[case] overlay: &str,

@@ -18,6 +18,7 @@ use self::marks::{lost, mark};
 mod case;
 mod claims;
 mod cluster;
+mod gateway;
 mod harm;
 mod marks;
 mod neighbours;

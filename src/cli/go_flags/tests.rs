@@ -303,8 +303,10 @@ fn the_chart_and_the_overlays_use_flags_that_exist() {
     // spec: 01/API-105
     for manifest in [
         include_str!("../../../deploy/charts/vexil/templates/deployment.yaml"),
+        include_str!("../../../deploy/kustomize/gatewayapi/patch.yaml"),
         include_str!("../../../deploy/kustomize/istio/patch.yaml"),
         include_str!("../../../deploy/kustomize/kubernetes/patch.yaml"),
+        include_str!("../../../deploy/kustomize/linkerd/patch.yaml"),
     ] {
         let used: Vec<&str> = manifest
             .lines()

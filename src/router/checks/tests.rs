@@ -7,7 +7,7 @@ use crate::model::release::Reference;
 use crate::router::promql::{literal, pattern};
 use crate::router::testing;
 use crate::router::{
-    apisix, appmesh, gloo, istio, knative, kubernetes, kuma, nginx, registry, skipper, smi, traefik,
+    apisix, appmesh, gateway, gloo, istio, knative, kubernetes, kuma, nginx, registry, skipper, smi, traefik,
 };
 
 fn podinfo() -> Release {
@@ -117,6 +117,16 @@ fn the_canary_and_the_controller_choose_the_observer(
     Builtin::SuccessRate,
     r#"(sum(rate(http_request_duration_seconds_count{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)",status!~"5.*"}[1m])) or vector(0)) / sum(rate(http_request_duration_seconds_count{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}[1m])) * 100"#
 )]
+#[case::gateway_api_beta_success_rate(
+    gateway::V1BETA1.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(http_request_duration_seconds_count{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)",status!~"5.*"}[1m])) or vector(0)) / sum(rate(http_request_duration_seconds_count{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}[1m])) * 100"#
+)]
+#[case::gateway_api_success_rate(
+    gateway::V1.checks,
+    Builtin::SuccessRate,
+    r#"(sum(rate(http_request_duration_seconds_count{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)",status!~"5.*"}[1m])) or vector(0)) / sum(rate(http_request_duration_seconds_count{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}[1m])) * 100"#
+)]
 #[case::http_duration(
     kubernetes::MESH.checks,
     Builtin::Duration,
@@ -182,8 +192,18 @@ fn the_canary_and_the_controller_choose_the_observer(
     Builtin::Duration,
     r#"histogram_quantile(0.99, sum(rate(envoy_cluster_upstream_rq_time_bucket{service=~"podinfo-canary_test_svc_[0-9a-zA-Z-]+"}[1m])) by (le))"#
 )]
+#[case::gateway_api_beta_duration(
+    gateway::V1BETA1.checks,
+    Builtin::Duration,
+    r#"histogram_quantile(0.99, sum(rate(http_request_duration_seconds_bucket{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}[1m])) by (le))"#
+)]
+#[case::gateway_api_duration(
+    gateway::V1.checks,
+    Builtin::Duration,
+    r#"histogram_quantile(0.99, sum(rate(http_request_duration_seconds_bucket{kubernetes_namespace="test",kubernetes_pod_name=~"podinfo-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}[1m])) by (le))"#
+)]
 fn the_queries_are_these(#[case] checks: &Checks, #[case] check: Builtin, #[case] expected: &str) {
-    // spec: 04/OB-06 04/OB-07 04/OB-09 04/OB-12 04/OB-14 04/OB-15 04/OB-17 04/TH-10
+    // spec: 04/OB-02 04/OB-06 04/OB-07 04/OB-09 04/OB-12 04/OB-14 04/OB-15 04/OB-17 04/TH-10
     assert_eq!(expected, checks.query(check, &podinfo(), "1m"));
 }
 
@@ -263,6 +283,7 @@ fn a_provider_without_checks_says_which_have_some_and_what_to_do() {
 #[rstest]
 #[case::istio_milliseconds(istio::MESH.checks, Builtin::Duration, 0.4, 0.4)]
 #[case::http_seconds(kubernetes::MESH.checks, Builtin::Duration, 0.25, 250.0)]
+#[case::gateway_api_seconds(gateway::V1.checks, Builtin::Duration, 0.25, 250.0)]
 #[case::http_percent(kubernetes::MESH.checks, Builtin::SuccessRate, 99.5, 99.5)]
 #[case::istio_percent(istio::MESH.checks, Builtin::SuccessRate, 99.5, 99.5)]
 fn values_come_in_percent_and_exact_milliseconds(

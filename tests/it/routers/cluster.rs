@@ -55,7 +55,14 @@ fn resource(case: &Case, object: &Value) -> String {
     if kind.group.is_empty() { kind.plural.to_owned() } else { format!("{}.{}", kind.plural, kind.group) }
 }
 
+/// A cluster with the CRDs of every mesh.
 fn with_every_crd() -> KubeSim {
+    // The same kinds with more fields, and a text that is no YAML of this reader.
+    with_crds(|name| !["gateway-api-experimental.yaml", "flagger.yaml"].contains(&name))
+}
+
+/// A cluster with the CRDs of these files, and the namespace `shop`.
+pub fn with_crds(wanted: impl Fn(&str) -> bool) -> KubeSim {
     let kube = KubeSim::builder().build();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/crds");
     let mut files: Vec<_> =
@@ -63,10 +70,7 @@ fn with_every_crd() -> KubeSim {
     files.sort();
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // The same kinds with more fields, and a text that is no YAML of this reader.
-        if !name.ends_with(".yaml")
-            || ["gateway-api-experimental.yaml", "flagger.yaml"].contains(&name.as_str())
-        {
+        if !name.ends_with(".yaml") || !wanted(&name) {
             continue;
         }
         for crd in documents(&std::fs::read_to_string(&file).expect("a file")) {

@@ -53,7 +53,7 @@ fn the_provider_of_the_controller_is_not_enough_for_knative() {
     assert_eq!(problems[0].message, "can't use  provider with Knative Service as target");
 }
 
-// spec: 01/API-074 02/C5
+// spec: 01/API-074 02/C5 03/SA-10
 #[test]
 fn one_cookie_cannot_name_both_sides() {
     let manifest =
@@ -65,7 +65,7 @@ fn one_cookie_cannot_name_both_sides() {
     );
 }
 
-// spec: 01/API-074 02/C5
+// spec: 01/API-074 02/C5 03/SA-10
 #[test]
 fn references_into_other_namespaces_can_be_forbidden() {
     let mut manifest = frontend();

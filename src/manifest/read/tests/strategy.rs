@@ -94,7 +94,7 @@ fn without_weights_every_release_is_blue_green(
     assert_eq!(warnings(&manifest), expected);
 }
 
-// spec: 02/C47 01/API-137
+// spec: 02/C47 01/API-137 03/SA-13
 #[rstest]
 #[case(json!({"stepWeight": 10, "mirror": true}), "spec.analysis.mirror: is ignored: provider nginx cannot copy requests in a canary release")]
 #[case(json!({"iterations": 2, "mirror": true}), "spec.analysis.mirror: is ignored: provider nginx cannot copy requests in a blue-green release")]

@@ -24,7 +24,7 @@ fn redraw(stage: &mut Stage) {
     stage.world.cookie_values = Some(["NextNextNx".into(), "OtherOther".into()]);
 }
 
-// spec: 02/C56 02/C57
+// spec: 02/C56 02/C57 03/SA-05 03/SA-08
 #[test]
 fn the_cookie_of_a_run_is_known_before_its_routes_and_dropped_at_its_end() {
     Timeline::of(sticky(40, 80), MESH)
