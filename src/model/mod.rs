@@ -7,6 +7,7 @@ pub mod answer;
 pub mod by_hand;
 pub mod call;
 pub mod object;
+pub mod quantity;
 pub mod release;
 #[cfg(test)]
 pub mod testing;

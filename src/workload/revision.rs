@@ -13,7 +13,6 @@ use super::primary::{items, own_selectors};
 use crate::model::workload::REVISION_PREFIX;
 
 mod normal;
-mod quantity;
 
 /// Identity of a pod template. Two templates that mean the same have the same one; an annotation is part of it,
 /// so `kubectl rollout restart` makes a new revision.

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::quantity;
+use crate::model::quantity;
 use crate::workload::config::MARK;
 
 /// The normalised pod template, without the annotations that this controller writes on pods.

@@ -3,13 +3,19 @@
 use serde_json::Value;
 
 /// The amount in billionths, as text; a value that is no quantity stays as it is.
-pub(super) fn canonical(value: &Value) -> Value {
+pub fn canonical(value: &Value) -> Value {
     let billionths = match value {
         Value::String(text) => parse(text),
         Value::Number(number) => parse(&number.to_string()),
         _ => None,
     };
     billionths.map_or_else(|| value.clone(), |amount| Value::from(format!("{amount}n")))
+}
+
+/// A quantity as a number; none if the text is no quantity.
+pub fn number(text: &str) -> Option<f64> {
+    // A f64 holds what a metric means, not each of the 39 digits.
+    parse(text).map(|billionths| billionths as f64 / 1e9)
 }
 
 /// A quantity in billionths, rounded up as Kubernetes does.
@@ -89,6 +95,19 @@ mod tests {
     #[case(json!("1"), json!("-1"))]
     fn different_amounts_stay_apart(#[case] one: Value, #[case] other: Value) {
         assert_ne!(canonical(&one), canonical(&other));
+    }
+
+    #[rstest]
+    #[case("1111100u", Some(1.1111))]
+    #[case("250m", Some(0.25))]
+    #[case("1k", Some(1000.0))]
+    #[case("-3", Some(-3.0))]
+    #[case("0", Some(0.0))]
+    #[case("12e6", Some(12_000_000.0))]
+    #[case("NaN", None)]
+    #[case("", None)]
+    fn a_quantity_is_a_number(#[case] text: &str, #[case] expected: Option<f64>) {
+        assert_eq!(expected, number(text));
     }
 
     #[rstest]
