@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use ::http as wire;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
@@ -174,7 +174,13 @@ impl Calls {
             let answer = client.send(request).await.map_err(|error| silence(1, error.to_string()))?;
             let status = answer.status().as_u16();
             let limited = Limited::new(answer.into_body(), call.max_bytes).collect().await;
-            let body = limited.map_err(|error| silence(1, format!("the answer cannot be read: {error}")))?;
+            let body = limited.map_err(|error| {
+                let why = match error.is::<LengthLimitError>() {
+                    true => format!("it is longer than {} bytes", call.max_bytes),
+                    false => error.to_string(),
+                };
+                silence(1, format!("the answer cannot be read: {why}"))
+            })?;
             Ok(Answer::new(status, body.to_bytes()))
         };
         match tokio::time::timeout(call.timeout, exchange).await {
