@@ -18,9 +18,16 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 
 mod datadog;
+mod dynatrace;
+mod external;
+mod graphite;
+mod influxdb;
+mod keptn;
+mod newrelic;
 mod prometheus;
 mod registry;
 mod shared;
+mod splunk;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -76,6 +83,12 @@ pub enum Error {
         provider: &'static str,
         /// What is wrong.
         problem: String,
+    },
+    /// There is no address, and no default.
+    #[error("{provider} endpoint is not set")]
+    NoEndpoint {
+        /// The backend.
+        provider: &'static str,
     },
     /// Nobody has built a backend of this type.
     #[error("metrics provider {provider:?} is not known (known are: {known})")]

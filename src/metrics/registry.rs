@@ -6,7 +6,14 @@ use crate::api::metric_template::MetricProvider;
 use crate::api::schema::MetricBackend;
 
 use super::datadog::Datadog;
+use super::dynatrace::Dynatrace;
+use super::external::External;
+use super::graphite::Graphite;
+use super::influxdb::InfluxDb;
+use super::keptn::Keptn;
+use super::newrelic::NewRelic;
 use super::prometheus::Prometheus;
+use super::splunk::Splunk;
 use super::{Error, Provider};
 
 /// `data` of a Secret.
@@ -23,7 +30,7 @@ pub struct Entry {
 
 type Make = fn(&MetricProvider, Option<&SecretData>) -> Result<Box<dyn Provider>, Error>;
 
-/// The backend of a type; none as long as it is not built. A new one is a line here, and its file.
+/// The backend of a type. A new one is a line here, and its file.
 fn entry(backend: MetricBackend) -> Option<Entry> {
     let built = |about, make: Make| Some(Entry { name: backend.as_str(), about, make });
     match backend {
@@ -33,15 +40,28 @@ fn entry(backend: MetricBackend) -> Option<Entry> {
         MetricBackend::Datadog => built("Datadog's query API for timeseries", |spec, secret| {
             Ok(Box::new(Datadog::new(spec, secret)?))
         }),
-        MetricBackend::InfluxDb
-        | MetricBackend::ExternalMetrics
-        | MetricBackend::Stackdriver
-        | MetricBackend::CloudWatch
-        | MetricBackend::NewRelic
-        | MetricBackend::Graphite
-        | MetricBackend::Dynatrace
-        | MetricBackend::Keptn
-        | MetricBackend::Splunk => None,
+        MetricBackend::NewRelic => {
+            built("New Relic's NRQL, through Insights or NerdGraph", |spec, secret| {
+                Ok(Box::new(NewRelic::new(spec, secret)?))
+            })
+        }
+        MetricBackend::InfluxDb => {
+            built("Flux queries of InfluxDB 2", |spec, secret| Ok(Box::new(InfluxDb::new(spec, secret)?)))
+        }
+        MetricBackend::ExternalMetrics => {
+            built("external metrics of Kubernetes", |spec, secret| Ok(Box::new(External::new(spec, secret)?)))
+        }
+        MetricBackend::Graphite => {
+            built("Graphite's render API", |spec, secret| Ok(Box::new(Graphite::new(spec, secret)?)))
+        }
+        MetricBackend::Dynatrace => {
+            built("metric selectors of Dynatrace", |spec, secret| Ok(Box::new(Dynatrace::new(spec, secret)?)))
+        }
+        MetricBackend::Keptn => built("KeptnMetrics and Analyses of Keptn", |_, _| Ok(Box::new(Keptn))),
+        MetricBackend::Splunk => built("SignalFlow programs of Splunk Observability", |spec, secret| {
+            Ok(Box::new(Splunk::new(spec, secret)?))
+        }),
+        MetricBackend::Stackdriver | MetricBackend::CloudWatch => None,
     }
 }
 
