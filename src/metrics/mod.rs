@@ -17,6 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
+mod cloudwatch;
 mod datadog;
 mod dynatrace;
 mod external;
@@ -89,6 +90,12 @@ pub enum Error {
     NoEndpoint {
         /// The backend.
         provider: &'static str,
+    },
+    /// There is no region, or none that can be one.
+    #[error("region {problem}")]
+    Region {
+        /// What is wrong.
+        problem: String,
     },
     /// Nobody has built a backend of this type.
     #[error("metrics provider {provider:?} is not known (known are: {known})")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::metric_template::MetricProvider;
 use crate::api::schema::MetricBackend;
 
+use super::cloudwatch::CloudWatch;
 use super::datadog::Datadog;
 use super::dynatrace::Dynatrace;
 use super::external::External;
@@ -61,7 +62,10 @@ fn entry(backend: MetricBackend) -> Option<Entry> {
         MetricBackend::Splunk => built("SignalFlow programs of Splunk Observability", |spec, secret| {
             Ok(Box::new(Splunk::new(spec, secret)?))
         }),
-        MetricBackend::Stackdriver | MetricBackend::CloudWatch => None,
+        MetricBackend::CloudWatch => built("metric data queries of Amazon CloudWatch", |spec, secret| {
+            Ok(Box::new(CloudWatch::new(spec, secret)?))
+        }),
+        MetricBackend::Stackdriver => None,
     }
 }
 

@@ -15,13 +15,13 @@ use crate::metrics::testing::Sample;
 use crate::model::call::{Body, Secret};
 
 /// Answers in this order, the last one over and over, and notes down what it was asked.
-struct Script {
+pub(super) struct Script {
     answers: Mutex<VecDeque<Line>>,
     asked: Mutex<Vec<Request>>,
 }
 
 #[derive(Clone)]
-enum Line {
+pub(super) enum Line {
     Says(u16, &'static str),
     Floods,
     Hangs,
@@ -29,11 +29,11 @@ enum Line {
 }
 
 impl Script {
-    fn of(lines: &[Line]) -> Arc<Self> {
+    pub fn of(lines: &[Line]) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(lines.iter().cloned().collect()), asked: Mutex::default() })
     }
 
-    fn asked(&self) -> Vec<Request> {
+    pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap().clone()
     }
 }
