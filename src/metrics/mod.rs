@@ -29,6 +29,7 @@ mod prometheus;
 mod registry;
 mod shared;
 mod splunk;
+mod stackdriver;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
