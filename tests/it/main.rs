@@ -14,6 +14,7 @@ mod house;
 mod kubectl;
 mod lifecycle;
 mod metric_templates;
+mod metrics;
 mod promises;
 mod releases;
 mod routers;
