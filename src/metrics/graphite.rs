@@ -56,7 +56,11 @@ fn parameters(query: &str) -> Vec<(String, String)> {
     let query = collapsed(query);
     let query = query.strip_prefix('?').unwrap_or(&query);
     let pairs = form_urlencoded::parse(query.as_bytes());
-    let mut pairs: Vec<(String, String)> = pairs.into_owned().filter(|(name, _)| name != "format").collect();
+    // A line break in a manifest leaves a blank at the end of a value.
+    let mut pairs: Vec<(String, String)> = pairs
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .filter(|(name, _)| name != "format")
+        .collect();
     pairs.push(("format".to_owned(), "json".to_owned()));
     pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
     pairs
@@ -175,6 +179,7 @@ mod tests {
     #[case::encoded("target=alias(a%2Cb,'50%25')", "alias(a,b,'50%')")]
     #[case::other_format("format=png&target=a", "a")]
     #[case::question_mark("?target=a", "a")]
+    #[case::lines("target=sum(a)\n  &from=-1min", "sum(a)")]
     fn no_part_of_a_query_gets_lost(#[case] query: &str, #[case] target: &str) {
         let call = sent(query);
         let values = |name: &str| {

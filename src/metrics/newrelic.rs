@@ -9,8 +9,7 @@ use crate::model::answer::excerpt;
 use crate::model::call::{Body, Call, Heard, Next, Secret};
 
 use super::shared::{
-    MULTIPLE, NOT_A_QUERY, SHOWN, TIMEOUT, collapsed, endpoint, no_data, object, one_call, one_probe, query,
-    required,
+    MULTIPLE, NOT_A_QUERY, SHOWN, TIMEOUT, endpoint, no_data, object, one_call, one_probe, query, required,
 };
 use super::{Asked, Error, Measured, Provider, SecretData};
 
@@ -171,23 +170,27 @@ fn failed(error: &str) -> String {
 
 /// The query with its time window, unless it has one.
 fn since(query: &str, seconds: u64) -> String {
-    let query = collapsed(query);
-    let mut quote = None;
     let mut outside = String::with_capacity(query.len());
-    for c in query.chars() {
+    let mut quote = None;
+    let mut characters = query.chars();
+    while let Some(c) = characters.next() {
         match (quote, c) {
-            (None, '\'' | '"' | '`') => quote = Some(c),
-            (None, other) => outside.push(other.to_ascii_uppercase()),
+            // What is escaped does not end a text.
+            (Some(_), '\\') => {
+                characters.next();
+            }
             (Some(open), close) if open == close => {
                 quote = None;
                 outside.push(' ');
             }
             (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, other) => outside.push(other.to_ascii_uppercase()),
         }
     }
     let mut words = outside.split(|c: char| !c.is_alphanumeric() && c != '_');
     match words.any(|word| word == "SINCE") {
-        true => query,
+        true => query.to_owned(),
         false => format!("{query} SINCE {seconds} seconds ago"),
     }
 }

@@ -47,17 +47,18 @@ impl Stackdriver {
         Ok(Self { project: Some(project), account })
     }
 
-    /// What is asked before the query, in this order.
-    fn first_calls(&self, asked: &Asked) -> Result<Vec<Call>, String> {
-        let mut calls = Vec::new();
-        if self.project.is_none() {
-            calls.push(metadata("project/project-id"));
+    /// How many calls are made before the one for the query.
+    fn before(&self) -> usize {
+        usize::from(self.project.is_none()) + 1
+    }
+
+    /// One of those calls: the project, if it is not known, then the token.
+    fn call_before(&self, step: usize, asked: &Asked) -> Result<Call, String> {
+        match &self.account {
+            _ if step + 1 < self.before() => Ok(metadata("project/project-id")),
+            Some(account) => account.token(asked.now),
+            None => Ok(metadata("instance/service-accounts/default/token")),
         }
-        calls.push(match &self.account {
-            Some(account) => account.token(asked.now)?,
-            None => metadata("instance/service-accounts/default/token"),
-        });
-        Ok(calls)
     }
 
     /// Leads a conversation whose last call asks for `query`, and gives its answer to `read`.
@@ -68,16 +69,13 @@ impl Stackdriver {
         query: &str,
         read: impl FnOnce(&What) -> Result<T, String>,
     ) -> Next<Result<T, String>> {
-        let mut calls = match self.first_calls(asked) {
-            Ok(calls) => calls,
-            Err(why) => return Next::Done(Err(why)),
-        };
-        let first = calls.len();
+        let first = self.before();
         if heard.len() < first {
             // A step that went wrong is found before the next is made.
-            return match heard.last().map(|heard| accepted(PROVIDER, &heard.what)) {
-                Some(Err(why)) => Next::Done(Err(why)),
-                _ => Next::send(calls.swap_remove(heard.len())),
+            let wrong = heard.last().and_then(|heard| accepted(PROVIDER, &heard.what).err());
+            return match wrong.map_or_else(|| self.call_before(heard.len(), asked), Err) {
+                Ok(call) => Next::send(call),
+                Err(why) => Next::Done(Err(why)),
             };
         }
         let call = || {

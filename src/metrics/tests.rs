@@ -114,6 +114,18 @@ fn a_status_that_refuses_is_an_error_whatever_the_body_says(
     }
 }
 
+#[test]
+fn a_backend_that_is_overloaded_says_when_to_come_back() {
+    // The texts of Prometheus are known to alert rules.
+    for Entry { name, .. } in registered().filter(|entry| entry.name != "prometheus") {
+        let answer = Answer { retry_after: Some(Duration::from_secs(30)), ..Answer::new(429, "slow down") };
+        let (_, measured) = measured(name, &What::Answer(answer));
+        let Measured::Failed(why) = measured else { panic!("{name}: {measured:?}") };
+        let said = format!("{name} error response: slow down: 429 Too Many Requests (try again after 30s)");
+        assert!(why.ends_with(&said), "{name}: {why}");
+    }
+}
+
 #[rstest]
 #[case::nothing("")]
 #[case::web_page("<!DOCTYPE html><title>Login</title>")]
@@ -131,9 +143,11 @@ fn an_answer_of_somebody_else_is_an_error(#[case] body: &str) {
 #[test]
 fn an_answer_that_is_cut_off_anywhere_is_an_error() {
     for Entry { name, .. } in registered() {
-        let whole = Sample::of(name).answers["value"].clone();
+        let sample = Sample::of(name);
+        let (backend, asked, whole) = (sample.backend(), sample.asked(), &sample.answers["value"]);
         for end in 0..whole.len() {
-            let (_, measured) = measured(name, &said(200, &whole[..end]));
+            let what = said(200, &whole[..end]);
+            let (_, measured) = led(|heard| backend.next(&asked, heard), &sample.before, &what);
             assert!(matches!(measured, Measured::Failed(_)), "{name}: {:?} is {measured:?}", &whole[..end]);
         }
     }
