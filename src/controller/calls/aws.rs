@@ -59,9 +59,12 @@ pub(super) struct Keyring {
 
 /// Variables and files, which say where keys come from.
 pub(super) struct Environment {
-    pub variable: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
-    pub file: Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>,
+    pub variable: Variable,
+    pub file: File,
 }
+
+type Variable = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+type File = Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>;
 
 struct Held {
     keys: AwsKeys,
