@@ -199,9 +199,10 @@ impl Sources {
         let interval = duration::parse(&check.interval).unwrap_or(Duration::from_secs(60));
         let asked = Asked { query: checkable.query, interval, now: self.clock.now() };
         let measured = self.calls.measure(checkable.provider.as_ref(), &asked).await;
-        match checkable.builtin {
-            Some((checks, builtin)) => checks.read(builtin, measured),
-            None => measured,
+        match (checkable.builtin, &check.source) {
+            (Some((checks, builtin)), _) => checks.read(builtin, measured),
+            (None, MetricSource::Template { name, namespace }) => named(measured, name, namespace),
+            (None, _) => measured,
         }
     }
 
@@ -298,6 +299,16 @@ impl Sources {
     }
 }
 
+/// Several checks, also of several Canaries, may share a template: what goes wrong with it names it.
+fn named(measured: Measured, name: &str, namespace: &str) -> Measured {
+    let named = |why| format!("metric template {name}.{namespace}: {why}");
+    match measured {
+        Measured::NoData(why) => Measured::NoData(named(why)),
+        Measured::Failed(why) => Measured::Failed(named(why)),
+        number @ (Measured::Value(_) | Measured::NotANumber) => number,
+    }
+}
+
 fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<String, metrics::TemplateError> {
     Template::parse(text).and_then(|template| template.render(&variables(release, check)))
 }
@@ -359,4 +370,23 @@ async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<Se
         })
     })?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_with_a_template_names_it() {
+        let named = |measured| named(measured, "errors", "ops");
+        assert_eq!(
+            Measured::Failed("metric template errors.ops: graphite request failed: x".into()),
+            named(Measured::Failed("graphite request failed: x".into()))
+        );
+        assert_eq!(
+            Measured::NoData("metric template errors.ops: no values found".into()),
+            named(Measured::NoData("no values found".into()))
+        );
+        assert_eq!(Measured::Value(1.0), named(Measured::Value(1.0)));
+    }
 }

@@ -8,10 +8,11 @@
 //!
 //! Dropping the future ends a conversation wherever it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http as wire;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
@@ -19,7 +20,13 @@ use tracing::instrument::WithSubscriber as _;
 use crate::http::{self, Cause, Oversize};
 use crate::metrics::{Asked, Provider};
 use crate::model::answer::Measured;
-use crate::model::call::{Address, Answer, Auth, Call, Heard, Method, Next, Silence, What, redact};
+use crate::model::call::{
+    Address, Answer, Auth, AwsIdentity, Call, Heard, Method, Next, Silence, What, redact,
+};
+
+use self::aws::{Environment, Keyring};
+
+mod aws;
 
 /// Sends calls, and leads conversations of several calls. Clones share all they have.
 #[derive(Clone)]
@@ -27,6 +34,8 @@ pub struct Calls {
     /// For calls of the cluster's own API; none before there is a cluster.
     client: Option<kube::Client>,
     http: http::Client,
+    /// The identity of this process at AWS.
+    aws: Arc<Keyring>,
 }
 
 /// The end of a conversation.
@@ -50,12 +59,12 @@ pub enum Endless {
 impl Calls {
     /// Calls to the network and to the cluster's own API.
     pub fn new(client: kube::Client, http: http::Client) -> Self {
-        Self { client: Some(client), http }
+        Self { client: Some(client), ..Self::outside(http) }
     }
 
     /// Calls to the network only.
     pub fn outside(http: http::Client) -> Self {
-        Self { client: None, http }
+        Self { client: None, http, aws: Arc::new(Keyring::new(Environment::own())) }
     }
 
     /// What `provider` says to `asked`. Texts name no credential, whatever the backend repeats.
@@ -134,7 +143,7 @@ impl Calls {
     }
 
     async fn send_outside(&self, call: &Call, url: &str) -> Result<Answer, Silence> {
-        let request = request(call, url);
+        let (request, signed) = self.signed(call, url).await?;
         let sent = self.http.send(request);
         // The client logs where each call went, and a password-like address has to stay out of the log as a whole
         // (spec 04 A10).
@@ -147,7 +156,13 @@ impl Calls {
                 status: answer.status,
                 retry_after: answer.retry_after(),
                 attempts: answer.attempts,
-                body: answer.body.into(),
+                body: match &signed {
+                    // What refuses a signature likes to repeat what it was made of.
+                    Some(signed) if answer.status != 200 => {
+                        signed.redact(&String::from_utf8_lossy(&answer.body)).into_bytes()
+                    }
+                    _ => answer.body.into(),
+                },
             }),
             Err(error) => Err(Silence {
                 call: match call.secret_address {
@@ -164,6 +179,27 @@ impl Calls {
         }
     }
 
+    /// The request of a call; for AWS with its signature, and the call with the keys that it was made with.
+    async fn signed(&self, call: &Call, url: &str) -> Result<(http::Request, Option<Call>), Silence> {
+        let mut request = request(call, url);
+        let Auth::Aws(identity) = &call.auth else { return Ok((request, None)) };
+        let silence = |cause| Silence {
+            call: format!("{} {}", request.method, request.shown_url()),
+            cause,
+            attempts: 0,
+            hopeless: false,
+        };
+        let keys = match &identity.keys {
+            Some(keys) => keys.clone(),
+            None => self.aws.keys(&self.http, &identity.region, identity.at).await.map_err(silence)?,
+        };
+        let headers = aws::signature(&request, identity, &keys).map_err(silence)?;
+        request.headers.extend(headers);
+        request.one_host = true;
+        let identity = AwsIdentity { keys: Some(keys), ..(**identity).clone() };
+        Ok((request, Some(Call { auth: Auth::Aws(Box::new(identity)), ..call.clone() })))
+    }
+
     async fn send_to_cluster(&self, call: &Call, path: &str) -> Result<Answer, Silence> {
         let silence = |attempts, cause: String| Silence {
             call: format!("{} {path}", method(call.method)),
@@ -178,7 +214,13 @@ impl Calls {
             let answer = client.send(request).await.map_err(|error| silence(1, error.to_string()))?;
             let status = answer.status().as_u16();
             let limited = Limited::new(answer.into_body(), call.max_bytes).collect().await;
-            let body = limited.map_err(|error| silence(1, format!("the answer cannot be read: {error}")))?;
+            let body = limited.map_err(|error| {
+                let why = match error.is::<LengthLimitError>() {
+                    true => format!("it is longer than {} bytes", call.max_bytes),
+                    false => error.to_string(),
+                };
+                silence(1, format!("the answer cannot be read: {why}"))
+            })?;
             Ok(Answer::new(status, body.to_bytes()))
         };
         match tokio::time::timeout(call.timeout, exchange).await {
@@ -203,7 +245,8 @@ fn request(call: &Call, url: &str) -> http::Request {
         headers: content_type.into_iter().chain(own).collect(),
         body: call.body.bytes().into(),
         auth: match &call.auth {
-            Auth::None => http::Auth::None,
+            // A signature is made of all the rest, and added to it.
+            Auth::None | Auth::Aws(_) => http::Auth::None,
             Auth::Bearer(token) => http::Auth::Bearer(token.reveal().to_owned()),
             Auth::Basic { username, password } => {
                 http::Auth::Basic { username: username.clone(), password: password.reveal().to_owned() }

@@ -1,16 +1,16 @@
 //! Datadog: one point of a timeseries query, the oldest of the last ten intervals, because the newest are usually
 //! incomplete (spec 04 §2.4).
 
-use std::time::Duration;
-
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::api::metric_template::MetricProvider;
 use crate::model::answer::excerpt;
-use crate::model::call::{Answer, Call, Heard, Next, Secret, What};
+use crate::model::call::{Call, Heard, Next, Secret};
 
-use super::shared::{MULTIPLE, NO_VALUES, SHOWN, credential, endpoint, not_json, problem, reason};
+use super::shared::{
+    MULTIPLE, NOT_A_QUERY, SHOWN, TIMEOUT, endpoint, no_data, object, one_call, one_probe, query, required,
+    window,
+};
 use super::{Asked, Error, Measured, Provider, SecretData};
 
 /// An account at Datadog.
@@ -28,11 +28,8 @@ impl Datadog {
         let address = spec.address.as_deref().unwrap_or_default().trim();
         let address = if address.is_empty() { DEFAULT_ADDRESS } else { address };
         let header = |name: &str, key: &str| {
-            let value = secret.map_or(Ok(None), |secret| credential(PROVIDER, secret, key))?;
-            match value.filter(|value| !value.is_empty()) {
-                Some(value) => Ok((name.to_owned(), Secret::new(value))),
-                None => Err(problem(PROVIDER, &format!("does not contain {key}"))),
-            }
+            let value = required(PROVIDER, secret, key, &format!("does not contain {key}"))?;
+            Ok::<_, Error>((name.to_owned(), Secret::new(value)))
         };
         Ok(Self {
             query_url: endpoint(PROVIDER, address, "/api/v1/query")?,
@@ -48,19 +45,14 @@ impl Datadog {
         Call { headers: self.headers.clone(), timeout: TIMEOUT, ..Call::get(url) }
     }
 
-    fn ask(&self, asked: &Asked) -> Next<Measured> {
-        let query = asked.query.trim();
-        if query.is_empty() {
-            return Next::Done(Measured::Failed(Error::EmptyQuery { provider: PROVIDER }.to_string()));
-        }
-        let window = i64::try_from(asked.interval.as_secs()).unwrap_or(i64::MAX).saturating_mul(10);
-        let to = asked.now.timestamp();
+    fn ask(&self, asked: &Asked) -> Result<Call, String> {
+        let (from, to) = window(asked);
         let parameter = |name: &str, value: String| (name.to_owned(), value);
-        Next::send(Call {
+        Ok(Call {
             query: vec![
-                parameter("from", to.saturating_sub(window).to_string()),
-                parameter("query", query.to_owned()),
-                parameter("to", to.to_string()),
+                parameter("from", from.timestamp().to_string()),
+                parameter("query", query(PROVIDER, asked)?),
+                parameter("to", to.timestamp().to_string()),
             ],
             ..self.get(&self.query_url)
         })
@@ -73,22 +65,11 @@ impl Provider for Datadog {
     }
 
     fn next(&self, asked: &Asked, heard: &[Heard]) -> Next<Measured> {
-        match heard.last().map(|heard| &heard.what) {
-            None | Some(What::Waited) => self.ask(asked),
-            Some(What::Answer(answer)) => Next::Done(measure(answer)),
-            Some(What::Silence(silence)) => {
-                Next::Done(Measured::Failed(format!("{PROVIDER} request failed: {silence}")))
-            }
-        }
+        one_call(PROVIDER, heard, || self.ask(asked), read)
     }
 
     fn probe(&self, _: &Asked, heard: &[Heard]) -> Next<Result<(), String>> {
-        match heard.last().map(|heard| &heard.what) {
-            None | Some(What::Waited) => Next::send(self.get(&self.validate_url)),
-            Some(What::Answer(answer)) if answer.status == 200 => Next::Done(Ok(())),
-            Some(What::Answer(answer)) => Next::Done(Err(refused(answer))),
-            Some(What::Silence(silence)) => Next::Done(Err(format!("{PROVIDER} request failed: {silence}"))),
-        }
+        one_probe(PROVIDER, heard, || self.get(&self.validate_url), |_| Ok(()))
     }
 }
 
@@ -108,24 +89,15 @@ struct Series {
     pointlist: Vec<Vec<Option<f64>>>,
 }
 
-fn measure(answer: &Answer) -> Measured {
-    if answer.status != 200 {
-        return Measured::Failed(refused(answer));
-    }
-    read(&answer.body).unwrap_or_else(|why| Measured::Failed(format!("{PROVIDER}: {why}")))
-}
-
 fn read(body: &[u8]) -> Result<Measured, String> {
-    let json: Value = serde_json::from_slice(body).map_err(|_| not_json(body))?;
-    let Answered { status, error, series } =
-        serde_json::from_value(json).map_err(|error| format!("the answer is not one of a query: {error}"))?;
+    let Answered { status, error, series } = object(body)?;
     let error = error.filter(|error| !error.is_empty());
     if status == "error" || error.is_some() {
         return Err(format!("the query failed: {}", excerpt(error.unwrap_or(status).as_bytes(), SHOWN)));
     }
-    let series = series.ok_or("the answer is not one of a query: it has no series")?;
+    let series = series.ok_or_else(|| format!("{NOT_A_QUERY}: it has no series"))?;
     let points = match series.as_slice() {
-        [] => return Ok(no_data(body)),
+        [] => return Ok(no_data(PROVIDER, body)),
         [one] => &one.pointlist,
         many => return Err(format!("{MULTIPLE}: {} series, make them one with sum: or max:", many.len())),
     };
@@ -137,36 +109,21 @@ fn read(body: &[u8]) -> Result<Measured, String> {
             other => return Err(format!("a point has {} parts, not time and value", other.len())),
         }
     }
-    Ok(no_data(body))
-}
-
-fn no_data(body: &[u8]) -> Measured {
-    Measured::NoData(format!("{PROVIDER} invalid response: {}: {NO_VALUES}", excerpt(body, SHOWN)))
-}
-
-fn refused(answer: &Answer) -> String {
-    let Answer { status, body, .. } = answer;
-    let pause = match answer.retry_after {
-        Some(pause) => format!(" (try again after {}s)", pause.as_secs()),
-        None => String::new(),
-    };
-    format!("{PROVIDER} error response: {}: {status} {}{pause}", excerpt(body, SHOWN), reason(*status))
+    Ok(no_data(PROVIDER, body))
 }
 
 const PROVIDER: &str = "datadog";
 const DEFAULT_ADDRESS: &str = "https://api.datadoghq.com";
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rstest::rstest;
 
     use super::*;
-    use crate::metrics::testing::{answered, asked};
-
-    fn secret(pairs: &[(&str, &str)]) -> SecretData {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
-    }
+    use crate::metrics::testing::{answered, asked, secret};
+    use crate::model::call::{Answer, What};
 
     fn datadog(address: Option<&str>) -> Result<Datadog, Error> {
         let spec = MetricProvider { address: address.map(str::to_owned), ..MetricProvider::default() };
@@ -257,6 +214,8 @@ mod tests {
         let mut answer = Answer::new(429, "slow down");
         answer.retry_after = Some(Duration::from_secs(30));
         let expected = "datadog error response: slow down: 429 Too Many Requests (try again after 30s)";
-        assert_eq!(Measured::Failed(expected.into()), measure(&answer));
+        let heard = [Heard { after: Duration::ZERO, what: What::Answer(answer) }];
+        let step = datadog(None).expect("valid").next(&asked("q"), &heard);
+        assert_eq!(Next::Done(Measured::Failed(expected.into())), step);
     }
 }

@@ -17,10 +17,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
+mod cloudwatch;
 mod datadog;
+mod dynatrace;
+mod external;
+mod graphite;
+mod influxdb;
+mod keptn;
+mod newrelic;
 mod prometheus;
 mod registry;
 mod shared;
+mod splunk;
+mod stackdriver;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -74,6 +83,18 @@ pub enum Error {
     Credentials {
         /// The backend.
         provider: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// There is no address, and no default.
+    #[error("{provider} endpoint is not set")]
+    NoEndpoint {
+        /// The backend.
+        provider: &'static str,
+    },
+    /// There is no region, or none that can be one.
+    #[error("region {problem}")]
+    Region {
         /// What is wrong.
         problem: String,
     },

@@ -1,11 +1,9 @@
 //! Prometheus, and whatever speaks its HTTP API (spec 04 §2.3).
 
-use std::time::Duration;
-
 use crate::api::metric_template::MetricProvider;
 use crate::model::call::{Auth, Body, Call, Heard, Method, Next, Secret, What};
 
-use super::shared::{credential, endpoint, problem};
+use super::shared::{TIMEOUT, basic, collapsed, credential, endpoint};
 use super::{Asked, Error, Measured, Provider, SecretData};
 
 mod answer;
@@ -97,34 +95,13 @@ impl Provider for Prometheus {
 
 /// A token, if the secret has that key; else user and password.
 fn auth(secret: &SecretData) -> Result<Auth, Error> {
-    let text = |key: &str| credential(PROVIDER, secret, key);
-    if let Some(token) = text("token")? {
+    if let Some(token) = credential(PROVIDER, secret, "token")? {
         return Ok(if token.is_empty() { Auth::None } else { Auth::Bearer(token.into()) });
     }
-    let username = text("username")?.ok_or_else(|| problem(PROVIDER, "does not contain a username"))?;
-    let password = text("password")?.ok_or_else(|| problem(PROVIDER, "does not contain a password"))?;
-    Ok(if username.is_empty() || password.is_empty() {
-        Auth::None
-    } else {
-        Auth::Basic { username, password: password.into() }
-    })
-}
-
-/// Every run of white space becomes one blank, inside string literals as well.
-fn collapsed(query: &str) -> String {
-    let mut text = String::with_capacity(query.len());
-    for c in query.chars() {
-        match c {
-            ' ' | '\t' | '\n' | '\r' | '\x0c' if text.ends_with(' ') => {}
-            ' ' | '\t' | '\n' | '\r' | '\x0c' => text.push(' '),
-            other => text.push(other),
-        }
-    }
-    text
+    basic(PROVIDER, secret)
 }
 
 const PROVIDER: &str = "prometheus";
-const TIMEOUT: Duration = Duration::from_secs(5);
 const PROBE: &str = "vector(1)";
 /// Servers and proxies refuse URLs from 8 KiB on, and encoding can triple a query.
 const LONGEST_IN_URL: usize = 2000;

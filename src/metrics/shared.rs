@@ -1,11 +1,18 @@
-//! What several backends need: an address with a path, credentials, and words for answers that are none.
+//! What several backends need: an address with a path, credentials, the conversation that is one call and its answer,
+//! and words for answers that are none.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Url;
 
 use crate::model::answer::excerpt;
+use crate::model::call::{Answer, Auth, Call, Heard, Next, What};
 
-use super::{Error, SecretData};
+use super::{Asked, Error, Measured, SecretData};
 
 /// `address` with `path` behind its own. Path and user of the address stay, its parameters do not.
 pub(super) fn endpoint(provider: &'static str, address: &str, path: &str) -> Result<String, Error> {
@@ -36,8 +43,136 @@ pub(super) fn credential(
     }
 }
 
+/// The value of a key without which nothing can be asked. `lacking` says what the Secret does, if the key is not there
+/// or blank: `does not contain …`.
+pub(super) fn required(
+    provider: &'static str,
+    secret: Option<&SecretData>,
+    key: &str,
+    lacking: &str,
+) -> Result<String, Error> {
+    let value = secret.map_or(Ok(None), |secret| credential(provider, secret, key))?;
+    value.filter(|value| !value.is_empty()).ok_or_else(|| problem(provider, lacking))
+}
+
+/// User and password, both of which the Secret has to name. If one is blank, no credentials are sent.
+pub(super) fn basic(provider: &'static str, secret: &SecretData) -> Result<Auth, Error> {
+    let text = |key: &str| {
+        credential(provider, secret, key)?
+            .ok_or_else(|| problem(provider, &format!("does not contain a {key}")))
+    };
+    let (username, password) = (text("username")?, text("password")?);
+    Ok(if username.is_empty() || password.is_empty() {
+        Auth::None
+    } else {
+        Auth::Basic { username, password: password.into() }
+    })
+}
+
 pub(super) fn problem(provider: &'static str, problem: &str) -> Error {
     Error::Credentials { provider, problem: problem.to_owned() }
+}
+
+/// The query without white space around it.
+pub(super) fn query(provider: &'static str, asked: &Asked) -> Result<String, String> {
+    match asked.query.trim() {
+        "" => Err(Error::EmptyQuery { provider }.to_string()),
+        query => Ok(query.to_owned()),
+    }
+}
+
+/// Every run of white space becomes one blank, inside string literals as well.
+pub(super) fn collapsed(query: &str) -> String {
+    let mut text = String::with_capacity(query.len());
+    for c in query.chars() {
+        match c {
+            ' ' | '\t' | '\n' | '\r' | '\x0c' if text.ends_with(' ') => {}
+            ' ' | '\t' | '\n' | '\r' | '\x0c' => text.push(' '),
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+/// The last ten intervals in whole seconds, for backends whose newest values are usually incomplete.
+pub(super) fn window(asked: &Asked) -> (DateTime<Utc>, DateTime<Utc>) {
+    let to = DateTime::from_timestamp(asked.now.timestamp(), 0).unwrap_or(asked.now);
+    let back = Duration::from_secs(asked.interval.as_secs()).saturating_mul(10);
+    let from = chrono::Duration::from_std(back).ok().and_then(|back| to.checked_sub_signed(back));
+    (from.unwrap_or(DateTime::UNIX_EPOCH), to)
+}
+
+/// A conversation of one call. `call` may say why there is none to make, and `read` why an answer of status 200 has no
+/// result; every other status is a refusal.
+pub(super) fn one_call(
+    provider: &'static str,
+    heard: &[Heard],
+    call: impl FnOnce() -> Result<Call, String>,
+    read: impl FnOnce(&[u8]) -> Result<Measured, String>,
+) -> Next<Measured> {
+    Next::Done(match heard.last().map(|heard| &heard.what) {
+        None | Some(What::Waited) => match call() {
+            Ok(call) => return Next::send(call),
+            Err(why) => Measured::Failed(why),
+        },
+        Some(what) => match accepted(provider, what) {
+            Ok(body) => read(body).unwrap_or_else(|why| Measured::Failed(format!("{provider}: {why}"))),
+            Err(why) => Measured::Failed(why),
+        },
+    })
+}
+
+/// A probe of one call. `read` may say why an answer of status 200 is not enough.
+pub(super) fn one_probe(
+    provider: &'static str,
+    heard: &[Heard],
+    call: impl FnOnce() -> Call,
+    read: impl FnOnce(&[u8]) -> Result<(), String>,
+) -> Next<Result<(), String>> {
+    match heard.last().map(|heard| &heard.what) {
+        None | Some(What::Waited) => Next::send(call()),
+        Some(what) => Next::Done(
+            accepted(provider, what).and_then(|body| read(body).map_err(|why| format!("{provider}: {why}"))),
+        ),
+    }
+}
+
+/// The body of an answer that is no refusal.
+pub(super) fn accepted<'a>(provider: &'static str, what: &'a What) -> Result<&'a [u8], String> {
+    match what {
+        What::Answer(answer) if answer.status == 200 => Ok(&answer.body),
+        What::Answer(answer) => Err(refused(provider, answer)),
+        What::Silence(silence) => Err(format!("{provider} request failed: {silence}")),
+        What::Waited => Err(format!("{provider} request was not made")),
+    }
+}
+
+/// What a server said instead of an answer, and how long it wants to be left alone.
+pub(super) fn refused(provider: &'static str, answer: &Answer) -> String {
+    let Answer { status, body, .. } = answer;
+    let pause = match answer.retry_after {
+        Some(pause) => format!(" (try again after {}s)", pause.as_secs()),
+        None => String::new(),
+    };
+    format!("{provider} error response: {}: {status} {}{pause}", excerpt(body, SHOWN), reason(*status))
+}
+
+/// The body as JSON; the error is for the user.
+pub(super) fn json(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|_| not_json(body))
+}
+
+/// What a backend said as a `T`; the error is for the user.
+pub(super) fn typed<T: DeserializeOwned>(json: Value) -> Result<T, String> {
+    serde_json::from_value(json).map_err(|error| format!("{NOT_A_QUERY}: {error}"))
+}
+
+/// The body as a `T` that is an object: serde would take an array for a structure as well, field by field.
+pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    match json(body)? {
+        object @ Value::Object(_) => typed(object),
+        other => Err(format!("{NOT_A_QUERY}: {}", excerpt(other.to_string().as_bytes(), 80))),
+    }
 }
 
 /// Why a body cannot be read as JSON.
@@ -50,6 +185,11 @@ pub(super) fn not_json(body: &[u8]) -> String {
     }
 }
 
+/// Why there is nothing to judge, with the beginning of what the backend said.
+pub(super) fn no_data(provider: &'static str, body: &[u8]) -> Measured {
+    Measured::NoData(format!("{provider} invalid response: {}: {NO_VALUES}", excerpt(body, SHOWN)))
+}
+
 /// The words for a status, such as `Not Found`.
 pub(super) fn reason(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
@@ -57,5 +197,8 @@ pub(super) fn reason(status: u16) -> &'static str {
 
 pub(super) const NO_VALUES: &str = "no values found";
 pub(super) const MULTIPLE: &str = "query returned multiple values";
+pub(super) const NOT_A_QUERY: &str = "the answer is not one of a query";
 /// Characters of a server's own words that get into an event.
 pub(super) const SHOWN: usize = 500;
+/// How long most backends may take to answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);

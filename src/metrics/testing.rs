@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Asked, Provider};
+use super::{Asked, Provider, SecretData};
 use crate::api::metric_template::MetricProvider;
-use crate::model::call::{Answer, Heard, What};
+use crate::model::call::{Address, Answer, Call, Heard, What};
 use crate::model::release::{MetricCheck, MetricSource, Release, Strategy};
 use crate::model::testing;
 
@@ -39,13 +39,32 @@ pub(super) fn answered(status: u16, body: &[u8]) -> Heard {
     Heard { after: Duration::from_secs(1), what: What::Answer(Answer::new(status, body)) }
 }
 
+/// `data` of a Secret.
+pub(super) fn secret(pairs: &[(&str, &str)]) -> SecretData {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+/// Where a call goes to: a URL, or `cluster` and a path of its API.
+pub(super) fn place(call: &Call) -> String {
+    match &call.to {
+        Address::Url(url) => url.clone(),
+        Address::Cluster(path) => format!("cluster {path}"),
+    }
+}
+
 /// A backend and its answers, from `tests/data/metrics`.
 #[derive(serde::Deserialize)]
 pub(crate) struct Sample {
     pub provider: MetricProvider,
     secret: BTreeMap<String, String>,
+    #[serde(default = "up")]
+    query: String,
+    /// What is answered to the calls before the one for the query.
+    #[serde(default)]
+    pub before: Vec<String>,
     /// What the answer `value` says.
     pub value: f64,
+    /// By their kind. A backend whose answers can never hold more than one number has no `several`.
     pub answers: BTreeMap<String, String>,
 }
 
@@ -65,8 +84,22 @@ impl Sample {
         all.chain(self.provider.address.iter().map(|_| "s3cret-pw")).collect()
     }
 
+    /// A value of its secret.
+    pub fn secret(&self, key: &str) -> String {
+        self.secret[key].clone()
+    }
+
+    /// Its query.
+    pub fn asked(&self) -> Asked {
+        asked(&self.query)
+    }
+
     pub fn backend(&self) -> Box<dyn Provider> {
         let data = self.secret.iter().map(|(key, value)| (key.clone(), value.as_bytes().to_vec())).collect();
         super::provider(&self.provider, Some(&data)).expect("a backend")
     }
+}
+
+fn up() -> String {
+    "up".to_owned()
 }

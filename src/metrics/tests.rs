@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use rstest::rstest;
 
-use super::testing::{Sample, answered, asked};
+use super::testing::{Sample, answered};
 use super::*;
 use crate::model::call::{Answer, Silence, What, redact};
 
-/// The calls that a conversation takes and its end, if each call comes out as `what`.
-fn led<T>(mut next: impl FnMut(&[Heard]) -> Next<T>, what: &What) -> (Vec<Call>, T) {
-    let (mut calls, mut heard) = (Vec::new(), Vec::new());
+/// The calls that a conversation takes and its end, if the first calls are answered with `before` and each later one
+/// comes out as `what`.
+fn led<T>(mut next: impl FnMut(&[Heard]) -> Next<T>, before: &[String], what: &What) -> (Vec<Call>, T) {
+    let (mut calls, mut heard): (Vec<Call>, Vec<Heard>) = (Vec::new(), Vec::new());
     for _ in 0..100 {
         match next(&heard) {
             Next::Send(call) => {
+                let what = before.get(calls.len()).map_or_else(|| what.clone(), |body| said(200, body));
                 calls.push(*call);
-                heard.push(Heard { after: Duration::from_secs(1), what: what.clone() });
+                heard.push(Heard { after: Duration::from_secs(1), what });
             }
             Next::Wait(_) => heard.push(Heard { after: Duration::from_secs(1), what: What::Waited }),
             Next::Done(end) => return (calls, end),
@@ -29,11 +31,15 @@ fn said(status: u16, body: &str) -> What {
 }
 
 fn measured(name: &str, what: &What) -> (Vec<Call>, Measured) {
-    led(|heard| Sample::of(name).backend().next(&asked("up"), heard), what)
+    let sample = Sample::of(name);
+    let (backend, asked) = (sample.backend(), sample.asked());
+    led(|heard| backend.next(&asked, heard), &sample.before, what)
 }
 
 fn online(name: &str, what: &What) -> (Vec<Call>, Result<(), String>) {
-    led(|heard| Sample::of(name).backend().probe(&asked("up"), heard), what)
+    let sample = Sample::of(name);
+    let (backend, asked) = (sample.backend(), sample.asked());
+    led(|heard| backend.probe(&asked, heard), &sample.before, what)
 }
 
 /// Events of built-in and inline checks name Prometheus themselves, and its texts are known to alert rules.
@@ -66,7 +72,13 @@ fn every_backend_measures_its_value() {
 fn what_is_no_number_never_becomes_one(#[case] kind: &str) {
     // spec: 04/TH-07
     for Entry { name, .. } in registered() {
-        let (_, measured) = measured(name, &said(200, &Sample::of(name).answers[kind]));
+        let answers = Sample::of(name).answers;
+        let answer = match answers.get(kind) {
+            Some(answer) => answer,
+            None if kind == "several" => continue,
+            None => panic!("{name}: no answer {kind}"),
+        };
+        let (_, measured) = measured(name, &said(200, answer));
         match (kind, measured) {
             (_, Measured::Value(value)) => panic!("{name}: {kind} is {value}"),
             ("empty", Measured::NoData(why)) => assert!(why.contains("no values found"), "{name}: {why}"),
@@ -102,6 +114,18 @@ fn a_status_that_refuses_is_an_error_whatever_the_body_says(
     }
 }
 
+#[test]
+fn a_backend_that_is_overloaded_says_when_to_come_back() {
+    // The texts of Prometheus are known to alert rules.
+    for Entry { name, .. } in registered().filter(|entry| entry.name != "prometheus") {
+        let answer = Answer { retry_after: Some(Duration::from_secs(30)), ..Answer::new(429, "slow down") };
+        let (_, measured) = measured(name, &What::Answer(answer));
+        let Measured::Failed(why) = measured else { panic!("{name}: {measured:?}") };
+        let said = format!("{name} error response: slow down: 429 Too Many Requests (try again after 30s)");
+        assert!(why.ends_with(&said), "{name}: {why}");
+    }
+}
+
 #[rstest]
 #[case::nothing("")]
 #[case::web_page("<!DOCTYPE html><title>Login</title>")]
@@ -119,9 +143,11 @@ fn an_answer_of_somebody_else_is_an_error(#[case] body: &str) {
 #[test]
 fn an_answer_that_is_cut_off_anywhere_is_an_error() {
     for Entry { name, .. } in registered() {
-        let whole = Sample::of(name).answers["value"].clone();
+        let sample = Sample::of(name);
+        let (backend, asked, whole) = (sample.backend(), sample.asked(), &sample.answers["value"]);
         for end in 0..whole.len() {
-            let (_, measured) = measured(name, &said(200, &whole[..end]));
+            let what = said(200, &whole[..end]);
+            let (_, measured) = led(|heard| backend.next(&asked, heard), &sample.before, &what);
             assert!(matches!(measured, Measured::Failed(_)), "{name}: {:?} is {measured:?}", &whole[..end]);
         }
     }
@@ -146,8 +172,8 @@ fn the_same_question_always_gives_the_same_step() {
         let sample = Sample::of(name);
         let heard = [answered(200, sample.answers["value"].as_bytes())];
         for heard in [&heard[..0], &heard[..]] {
-            let step = sample.backend().next(&asked("up"), heard);
-            assert_eq!(step, sample.backend().next(&asked("up"), heard), "{name}");
+            let step = sample.backend().next(&sample.asked(), heard);
+            assert_eq!(step, sample.backend().next(&sample.asked(), heard), "{name}");
         }
     }
 }

@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 /// A call that is to be made.
@@ -101,6 +102,32 @@ pub enum Auth {
         /// The password.
         password: Secret,
     },
+    /// The call is signed for AWS (Signature Version 4) by whoever sends it.
+    Aws(Box<AwsIdentity>),
+}
+
+/// What a signature for AWS is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsIdentity {
+    /// The region that the call goes to.
+    pub region: String,
+    /// The service, by the name that signatures have for it.
+    pub service: String,
+    /// Whose call it is; none for the identity that the process runs with.
+    pub keys: Option<AwsKeys>,
+    /// When it is signed. A service takes a signature for some minutes.
+    pub at: DateTime<Utc>,
+}
+
+/// Credentials of AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsKeys {
+    /// The name of the key, which is no secret.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: Secret,
+    /// What comes with a key that holds for some hours only.
+    pub session_token: Option<Secret>,
 }
 
 /// A text that is never printed, logged or written out: `Debug` and `Serialize` show `xxxxx`.
@@ -224,6 +251,12 @@ impl Call {
             Auth::None => {}
             Auth::Bearer(token) => add(token.reveal(), SHORTEST),
             Auth::Basic { password, .. } => add(password.reveal(), SHORTEST),
+            Auth::Aws(identity) => {
+                let keys = identity.keys.iter();
+                let secrets =
+                    keys.flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
+                secrets.flatten().for_each(|secret| add(secret.reveal(), SHORTEST));
+            }
         }
         if let Some(proxy) = self.proxy.as_ref().and_then(|proxy| Url::parse(proxy.reveal()).ok()) {
             add(proxy.password().unwrap_or_default(), SHORTEST);
@@ -310,6 +343,12 @@ impl From<String> for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HIDDEN)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
     }
 }
 

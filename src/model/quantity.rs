@@ -16,6 +16,12 @@ pub fn billionths(value: &Value) -> Option<i128> {
     }
 }
 
+/// A quantity as a number; none if the text is no quantity.
+pub fn number(text: &str) -> Option<f64> {
+    // A f64 holds what a metric means, not each of the 39 digits.
+    parse(text).map(|billionths| billionths as f64 / 1e9)
+}
+
 /// A quantity in billionths, rounded up as Kubernetes does.
 fn parse(text: &str) -> Option<i128> {
     let (negative, text) = match text.strip_prefix('-') {
@@ -93,6 +99,19 @@ mod tests {
     #[case(json!("1"), json!("-1"))]
     fn different_amounts_stay_apart(#[case] one: Value, #[case] other: Value) {
         assert_ne!(canonical(&one), canonical(&other));
+    }
+
+    #[rstest]
+    #[case("1111100u", Some(1.1111))]
+    #[case("250m", Some(0.25))]
+    #[case("1k", Some(1000.0))]
+    #[case("-3", Some(-3.0))]
+    #[case("0", Some(0.0))]
+    #[case("12e6", Some(12_000_000.0))]
+    #[case("NaN", None)]
+    #[case("", None)]
+    fn a_quantity_is_a_number(#[case] text: &str, #[case] expected: Option<f64>) {
+        assert_eq!(expected, number(text));
     }
 
     #[rstest]

@@ -17,6 +17,7 @@ mod kubectl;
 mod kuma;
 mod lifecycle;
 mod metric_templates;
+mod metrics;
 mod promises;
 mod releases;
 mod routers;

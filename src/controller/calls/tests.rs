@@ -11,17 +11,17 @@ use http_body_util::Full;
 use super::*;
 use crate::http::{Limits, Request, Response, Transport};
 use crate::metrics::registered;
-use crate::metrics::testing::{Sample, asked};
+use crate::metrics::testing::Sample;
 use crate::model::call::{Body, Secret};
 
 /// Answers in this order, the last one over and over, and notes down what it was asked.
-struct Script {
+pub(super) struct Script {
     answers: Mutex<VecDeque<Line>>,
     asked: Mutex<Vec<Request>>,
 }
 
 #[derive(Clone)]
-enum Line {
+pub(super) enum Line {
     Says(u16, &'static str),
     Floods,
     Hangs,
@@ -29,11 +29,11 @@ enum Line {
 }
 
 impl Script {
-    fn of(lines: &[Line]) -> Arc<Self> {
+    pub fn of(lines: &[Line]) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(lines.iter().cloned().collect()), asked: Mutex::default() })
     }
 
-    fn asked(&self) -> Vec<Request> {
+    pub fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -58,6 +58,21 @@ impl Transport for Script {
 
 fn outside(script: &Arc<Script>) -> Calls {
     Calls::outside(http::Client::over(script.clone(), Limits::default()))
+}
+
+/// The network, and a cluster whose API behaves as the script says.
+fn everywhere(script: &Arc<Script>) -> Calls {
+    let over = script.clone();
+    let service = tower::service_fn(move |request: wire::Request<kube::client::Body>| {
+        let script = over.clone();
+        async move {
+            let url = format!("http://cluster{}", request.uri());
+            let answer = script.send(Request::new(request.method().clone(), url)).await?;
+            let answer = wire::Response::builder().status(answer.status).body(Full::new(answer.body))?;
+            Ok::<_, tower::BoxError>(answer)
+        }
+    });
+    Calls::new(kube::Client::new(service, "default"), http::Client::over(script.clone(), Limits::default()))
 }
 
 fn status_of(heard: &[Heard]) -> Option<u16> {
@@ -157,14 +172,15 @@ async fn every_backend_that_hangs_floods_or_refuses_is_an_error() {
     let cases =
         [(Line::Hangs, "no complete answer"), (Line::Floods, "longer than"), (Line::Refuses, "refused")];
     for entry in registered() {
-        let backend = Sample::of(entry.name).backend();
+        let sample = Sample::of(entry.name);
+        let (backend, asked) = (sample.backend(), sample.asked());
         for (line, why) in &cases {
-            let calls = outside(&Script::of(std::slice::from_ref(line)));
-            let Measured::Failed(text) = calls.measure(backend.as_ref(), &asked("up")).await else {
+            let calls = everywhere(&Script::of(std::slice::from_ref(line)));
+            let Measured::Failed(text) = calls.measure(backend.as_ref(), &asked).await else {
                 panic!("{}: {why}", entry.name)
             };
             assert!(text.contains(why) && !text.contains("s3cret"), "{}: {text}", entry.name);
-            let text = calls.online(backend.as_ref(), &asked("up")).await.expect_err(entry.name);
+            let text = calls.online(backend.as_ref(), &asked).await.expect_err(entry.name);
             assert!(text.contains(why) && !text.contains("s3cret"), "{}: {text}", entry.name);
         }
     }

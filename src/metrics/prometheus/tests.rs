@@ -1,16 +1,13 @@
 //! Calls to Prometheus and its answers, as tables.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::metrics::testing::{answered, asked};
-
-fn secret(pairs: &[(&str, &str)]) -> SecretData {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
-}
+use crate::metrics::testing::{answered, asked, secret};
 
 fn spec(address: &str) -> MetricProvider {
     MetricProvider { kind: "prometheus".into(), address: Some(address.into()), ..MetricProvider::default() }

@@ -65,7 +65,7 @@ fn one_cookie_cannot_name_both_sides() {
     );
 }
 
-// spec: 01/API-074 02/C5 03/SA-10
+// spec: 01/API-074 02/C5 03/SA-10 04/PR-03
 #[test]
 fn references_into_other_namespaces_can_be_forbidden() {
     let mut manifest = frontend();
