@@ -18,7 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::api::hooks::Severity;
-use crate::model::answer::excerpt;
+use crate::model::answer::said;
 use crate::model::call::{Call, Heard, Next, What};
 use crate::model::release::Release;
 
@@ -27,6 +27,7 @@ mod discord;
 mod endpoint;
 mod fields;
 mod gchat;
+mod markup;
 mod msteams;
 mod opsgenie;
 mod registry;
@@ -181,7 +182,7 @@ fn accepted(status: u16, body: &[u8]) -> Result<(), String> {
     if (200..300).contains(&status) {
         return Ok(());
     }
-    Err(format!("sending notification bad response {status}: {}", excerpt(body, SHOWN)))
+    Err(format!("sending notification bad response {status}: {}", said(body, SHOWN)))
 }
 
 /// How long one attempt to deliver a message may take.

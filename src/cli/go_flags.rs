@@ -10,6 +10,7 @@ use self::catalogue::{FLAGS, Flag, IGNORED, Kind};
 use crate::alert::{self, Channel};
 use crate::controller::client::Limit;
 use crate::controller::logging::{Encoding, Verbosity};
+use crate::http::Egress;
 use crate::model::release::Settings;
 use crate::router::registry;
 
@@ -52,6 +53,15 @@ pub struct ControllerFlags {
     pub enable_config_tracking: bool,
     pub cluster_name: String,
     pub no_cross_namespace_refs: bool,
+    /// What a hook's longer time-out is cut to.
+    pub max_webhook_timeout: Duration,
+    pub shared_gateway_namespaces: Vec<String>,
+    pub require_secret_labels: bool,
+    pub allow_insecure_credentials: bool,
+    /// Networks that no call may reach, beside those that are always denied.
+    pub egress_deny: Vec<String>,
+    /// Exceptions from what is denied.
+    pub egress_allow: Vec<String>,
     pub version: bool,
     /// To be logged once there is a log: what was understood another way than it may have been meant.
     pub warnings: Vec<String>,
@@ -122,7 +132,16 @@ impl ControllerFlags {
             selector_labels: self.selector_labels.clone(),
             include_label_prefixes: self.include_label_prefixes.clone(),
             config_tracking: self.enable_config_tracking,
+            max_webhook_timeout: self.max_webhook_timeout,
+            shared_gateway_namespaces: self.shared_gateway_namespaces.clone(),
+            require_secret_labels: self.require_secret_labels,
+            allow_insecure_credentials: self.allow_insecure_credentials,
         }
+    }
+
+    /// What metrics, hooks and alerts may call.
+    pub fn egress(&self) -> Egress {
+        Egress::new(&self.egress_deny, &self.egress_allow).expect("networks that the flags have accepted")
     }
 
     /// Where alerts go that no Canary has a channel for.
@@ -141,6 +160,7 @@ impl ControllerFlags {
                 proxy: self.msteams_proxy_url.0.clone(),
                 ..Channel::default()
             },
+            labelled: self.require_secret_labels,
         }
     }
 
@@ -177,6 +197,12 @@ impl ControllerFlags {
             enable_config_tracking: false,
             cluster_name: String::new(),
             no_cross_namespace_refs: false,
+            max_webhook_timeout: Duration::ZERO,
+            shared_gateway_namespaces: Vec::new(),
+            require_secret_labels: false,
+            allow_insecure_credentials: false,
+            egress_deny: Vec::new(),
+            egress_allow: Vec::new(),
             version: false,
             warnings: Vec::new(),
         }

@@ -21,6 +21,7 @@ use crate::model::answer::{Measured, Verdict};
 use crate::model::call::Call;
 use crate::model::object::Kind;
 use crate::model::release::{Hook, MetricCheck, MetricSource, Reference, Release, Settings, TargetKind};
+use crate::model::secrets::Use;
 use crate::rollout::{Answer, Ask, Question, Snapshot};
 use crate::router::checks::{Builtin, Checks};
 use crate::router::registry;
@@ -194,11 +195,14 @@ impl Sources {
         })?;
         let template = decode::metric_template(&object).map_err(|error| format!("{title} error: {error}"))?;
         let secret = match &template.spec.provider.secret_ref {
-            Some(reference) => Some(
-                secret(&self.client, namespace, &reference.name)
-                    .await
-                    .map_err(|error| format!("{title} secret {} error: {error}", reference.name))?,
-            ),
+            Some(reference) => {
+                let wanted = self.settings.require_secret_labels.then_some(Use::Metrics);
+                Some(
+                    secret(&self.client, namespace, &reference.name, wanted)
+                        .await
+                        .map_err(|error| format!("{title} secret {} error: {error}", reference.name))?,
+                )
+            }
             None => None,
         };
         let provider = metrics::provider(&template.spec.provider, secret.as_ref())
@@ -282,7 +286,7 @@ impl Caller {
             if secrets.contains_key(name) {
                 continue;
             }
-            let data = secret(&self.client, &draft.namespace, name)
+            let data = secret(&self.client, &draft.namespace, name, Some(Use::Hooks))
                 .await
                 .map_err(|why| format!("secret {name}.{} error: {why}", draft.namespace))?;
             secrets.insert(name.clone(), data);
@@ -291,12 +295,27 @@ impl Caller {
     }
 }
 
-/// Read when it is needed and never kept.
-async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<SecretData, String> {
+/// Read when it is needed and never kept; refused if it has to be labelled for `wanted` and is not.
+async fn secret(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+    wanted: Option<Use>,
+) -> Result<SecretData, String> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = api.get(name).await.map_err(|error| match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
     })?;
+    permitted(&secret, wanted)?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+}
+
+/// Whether the owner of `secret` has labelled it for `wanted`.
+///
+/// # Errors
+/// What the owner has to do.
+pub(super) fn permitted(secret: &Secret, wanted: Option<Use>) -> Result<(), String> {
+    let labels = secret.metadata.labels.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+    wanted.map_or(Ok(()), |wanted| wanted.permitted(labels))
 }

@@ -11,13 +11,15 @@ use crate::api::status::CanaryStatus;
 use crate::manifest::{decode, read};
 use crate::model::by_hand::Request;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
-use crate::model::release::{Problem, Reading, Release, Settings};
+use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release, Settings};
+use crate::model::secrets::exposed_by_template;
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, TargetShape, is_own_revision};
 use crate::rollout::{Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
+use super::ask::METRIC_TEMPLATE;
 use super::caches::{Caches, State};
 use super::memory::Memory;
 
@@ -143,8 +145,23 @@ fn understand(
         return unusable(object, status, vec![problem("spec.provider", &text)]);
     };
     let workload = workload::registry::workload(release.target.kind);
-    let warnings = reading.warnings;
+    let mut warnings = reading.warnings;
+    warnings.extend(exposed_templates(caches, &release));
     ControlFlow::Continue(Manifest { object, status, release, warnings, workload, router })
+}
+
+/// What is said of MetricTemplates that send their credentials where others can read them.
+fn exposed_templates(caches: &Caches, release: &Release) -> Vec<Problem> {
+    let warning = |check: &MetricCheck| {
+        let MetricSource::Template { name, namespace } = &check.source else { return None };
+        let why = exposed_by_template(&*caches.get(&METRIC_TEMPLATE.at(namespace, name))?)?;
+        let message = format!(
+            "MetricTemplate {name}.{namespace} sends its credentials {why}: write an https address and leave \
+             insecureSkipVerify out"
+        );
+        Some(problem("spec.analysis.metrics", &message))
+    };
+    release.analysis.metrics.iter().filter_map(warning).collect()
 }
 
 fn reading(canary: &Value, settings: &Settings) -> Reading {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::metric_template::MetricProvider;
-use crate::model::answer::excerpt;
+use crate::model::answer::{excerpt, said};
 use crate::model::call::{Answer, Call, Heard, Next, Secret, What};
 
 use super::shared::{MULTIPLE, NO_VALUES, SHOWN, credential, endpoint, not_json, problem, reason};
@@ -118,14 +118,14 @@ fn measure(answer: &Answer) -> Measured {
 fn read(body: &[u8]) -> Result<Measured, String> {
     let json: Value = serde_json::from_slice(body).map_err(|_| not_json(body))?;
     let Answered { status, error, series } =
-        serde_json::from_value(json).map_err(|error| format!("the answer is not one of a query: {error}"))?;
+        serde_json::from_value(json).map_err(|_| "the answer is not one of a query: its members have other types")?;
     let error = error.filter(|error| !error.is_empty());
     if status == "error" || error.is_some() {
         return Err(format!("the query failed: {}", excerpt(error.unwrap_or(status).as_bytes(), SHOWN)));
     }
     let series = series.ok_or("the answer is not one of a query: it has no series")?;
     let points = match series.as_slice() {
-        [] => return Ok(no_data(body)),
+        [] => return Ok(no_data()),
         [one] => &one.pointlist,
         many => return Err(format!("{MULTIPLE}: {} series, make them one with sum: or max:", many.len())),
     };
@@ -137,11 +137,11 @@ fn read(body: &[u8]) -> Result<Measured, String> {
             other => return Err(format!("a point has {} parts, not time and value", other.len())),
         }
     }
-    Ok(no_data(body))
+    Ok(no_data())
 }
 
-fn no_data(body: &[u8]) -> Measured {
-    Measured::NoData(format!("{PROVIDER} invalid response: {}: {NO_VALUES}", excerpt(body, SHOWN)))
+fn no_data() -> Measured {
+    Measured::NoData(format!("{PROVIDER} invalid response: {NO_VALUES}"))
 }
 
 fn refused(answer: &Answer) -> String {
@@ -150,7 +150,7 @@ fn refused(answer: &Answer) -> String {
         Some(pause) => format!(" (try again after {}s)", pause.as_secs()),
         None => String::new(),
     };
-    format!("{PROVIDER} error response: {}: {status} {}{pause}", excerpt(body, SHOWN), reason(*status))
+    format!("{PROVIDER} error response: {}: {status} {}{pause}", said(body, SHOWN), reason(*status))
 }
 
 const PROVIDER: &str = "datadog";
@@ -210,7 +210,7 @@ mod tests {
         let Next::Send(call) = datadog.probe(&asked(""), &[]) else { panic!("no call") };
         assert_eq!((url, 2), (call.url(), call.headers.len()));
         assert_eq!(Next::Done(Ok(())), datadog.probe(&asked(""), &[answered(200, b"{\"valid\":true}")]));
-        let refused = "datadog error response: {\"errors\":[\"Forbidden\"]}: 403 Forbidden".to_owned();
+        let refused = "datadog error response: Forbidden: 403 Forbidden".to_owned();
         let answer = answered(403, b"{\"errors\":[\"Forbidden\"]}");
         assert_eq!(Next::Done(Err(refused)), datadog.probe(&asked(""), &[answer]));
     }

@@ -3,8 +3,6 @@
 use http::StatusCode;
 use url::Url;
 
-use crate::model::answer::excerpt;
-
 use super::{Error, SecretData};
 
 /// `address` with `path` behind its own. Path and user of the address stay, its parameters do not.
@@ -42,11 +40,11 @@ pub(super) fn problem(provider: &'static str, problem: &str) -> Error {
 
 /// Why a body cannot be read as JSON.
 pub(super) fn not_json(body: &[u8]) -> String {
-    let start = excerpt(body, 80);
-    match start.chars().next() {
-        None => "the answer is empty".to_owned(),
-        Some('<') => format!("the answer is not JSON but a web page: {start}"),
-        Some(_) => format!("the answer is not JSON: {start}"),
+    // What came instead is not repeated: it may come from anywhere, and the log has it at level debug.
+    match body.trim_ascii() {
+        [] => "the answer is empty".to_owned(),
+        [b'<', ..] => "the answer is not JSON but a web page".to_owned(),
+        text => format!("the answer is not JSON but {} bytes of something else", text.len()),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod by_hand;
 pub mod call;
 pub mod object;
 pub mod release;
+pub mod secrets;
 #[cfg(test)]
 pub mod testing;
 pub mod traffic;

@@ -340,6 +340,14 @@ pub struct Settings {
     pub include_label_prefixes: Vec<String>,
     /// `--enable-config-tracking`.
     pub config_tracking: bool,
+    /// `--max-webhook-timeout`: what a hook's longer time-out is cut to.
+    pub max_webhook_timeout: Duration,
+    /// `--shared-gateway-namespaces`: those whose gateways any Canary may name, also with `no_cross_namespace_refs`.
+    pub shared_gateway_namespaces: Vec<String>,
+    /// `--require-secret-labels`: whether MetricTemplates and AlertProviders use only Secrets that are labelled for it.
+    pub require_secret_labels: bool,
+    /// `--allow-insecure-credentials`: whether hooks may send headers of Secrets so that others can read them.
+    pub allow_insecure_credentials: bool,
 }
 
 impl Default for Settings {
@@ -354,6 +362,10 @@ impl Default for Settings {
             selector_labels: ["app", "name", "app.kubernetes.io/name"].map(Into::into).into(),
             include_label_prefixes: Vec::new(),
             config_tracking: true,
+            max_webhook_timeout: Duration::from_secs(600),
+            shared_gateway_namespaces: Vec::new(),
+            require_secret_labels: false,
+            allow_insecure_credentials: false,
         }
     }
 }

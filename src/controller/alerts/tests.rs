@@ -90,6 +90,15 @@ impl World {
         self
     }
 
+    /// Labels a Secret.
+    fn labelled(self, namespace: &str, name: &str, label: (&str, &str)) -> Self {
+        let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+        if let Some(secret) = lock(&self.0).objects.get_mut(&path) {
+            secret["metadata"]["labels"][label.0] = json!(label.1);
+        }
+        self
+    }
+
     /// The next answers of `host`; the last one for good.
     fn answers(self, host: &str, answers: &[Answer]) -> Self {
         lock(&self.0).answers.insert(host.to_owned(), answers.iter().cloned().collect());
