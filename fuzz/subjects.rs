@@ -71,8 +71,11 @@ pub fn metrics(data: &[u8]) {
             ..MetricProvider::default()
         };
         let Ok(provider) = metrics::provider(&spec, Some(&secret)) else { continue };
-        let asked =
-            Asked { query: "up".into(), interval: Duration::from_secs(60), now: chrono::DateTime::UNIX_EPOCH };
+        let asked = Asked {
+            query: "up".into(),
+            interval: Duration::from_secs(60),
+            now: chrono::DateTime::UNIX_EPOCH,
+        };
         let heard = || Heard {
             after: Duration::from_secs(1),
             what: What::Answer(Answer::new(status, body.to_vec())),

@@ -49,7 +49,10 @@ mod tests {
     #[case::everybody("@everyone look", "@\u{200b}everyone look")]
     #[case::somebody("<@!123> <@&456>", "<\u{200b}@\u{200b}!123> <\u{200b}@\u{200b}&456>")]
     #[case::link("[Grafana](http://evil.test)", "[Grafana]\u{200b}(http://evil.test)")]
-    #[case::reference("[Grafana][1] [1]: http://evil.test", "[Grafana]\u{200b}[1] [1]\u{200b}: http://evil.test")]
+    #[case::reference(
+        "[Grafana][1] [1]: http://evil.test",
+        "[Grafana]\u{200b}[1] [1]\u{200b}: http://evil.test"
+    )]
     #[case::html("<a href='x'>", "<\u{200b}a href='x'>")]
     #[case::mail("ops@shop.test", "ops@\u{200b}shop.test")]
     #[case::numbers("5 < 7, [1] and a @ b", "5 < 7, [1] and a @ b")]

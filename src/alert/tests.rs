@@ -95,7 +95,9 @@ fn no_text_calls_people_or_hides_an_address(#[case] text: &str) {
             // Whoever takes plain JSON makes of it what they want; what Slack is sent means nothing in it but
             // between these two, and Google Chat has only HTML in its cards.
             "webhook" => continue,
-            "slack" | "gchat" => payload.to_string().replace("<font", "").replace("<strong>", "").replace("</", ""),
+            "slack" | "gchat" => {
+                payload.to_string().replace("<font", "").replace("<strong>", "").replace("</", "")
+            }
             // Its message and details are plain text.
             "opsgenie" => payload["description"].to_string(),
             _ => payload.to_string(),

@@ -117,7 +117,10 @@ pub fn outbox(
     };
     let outbox = Outbox(Arc::new(shared));
     let calls = Calls::new(client.clone(), http);
-    (outbox.clone(), Worker { outbox, carrier: Carrier { client, calls, caches, global, labelled: settings.labelled } })
+    (
+        outbox.clone(),
+        Worker { outbox, carrier: Carrier { client, calls, caches, global, labelled: settings.labelled } },
+    )
 }
 
 /// A notifier that cannot be made is worth a line and nothing more: releases go on without it (spec 01 §5.2).
@@ -361,7 +364,8 @@ impl Carrier {
             None => None,
         };
         if let Some(secret) = secret.as_ref().filter(|secret| secret.contains_key("token")) {
-            let address = secret.get("address").map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
+            let address =
+                secret.get("address").map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
             if let Some(why) = exposed(address.trim(), &provider.namespace, false) {
                 warn!("alert provider {}.{} sends its token {why}", provider.name, provider.namespace);
             }

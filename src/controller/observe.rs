@@ -194,7 +194,12 @@ fn gather(
     let Manifest { release, workload, router, .. } = manifest;
     let mut reads = reads(release, *workload, *router);
     let mut around = Surroundings { objects: Objects::default(), refused: None };
-    let unwatchable = |kind: Kind, why: &str| Some(format!("{} cannot be watched: {why}", kind.kind));
+    let unwatchable = |kind: Kind, why: &str| {
+        // The API's own word for a lack of rights, which the chart gives for what is switched on.
+        let remedy =
+            if why.contains("is forbidden") { " (the chart's values under rbac give rights)" } else { "" };
+        Some(format!("{} cannot be watched: {why}{remedy}", kind.kind))
+    };
     for kind in reads.iter().map(|id| id.kind) {
         match caches.state(kind) {
             State::Ready => {}

@@ -75,7 +75,8 @@ impl Egress {
     /// Fails if `host` may not be called at `address`.
     fn check(&self, host: &str, address: IpAddr) -> Result<(), Denied> {
         for form in forms(address) {
-            let inside = |networks: &[IpNet]| networks.iter().find(|network| network.contains(&form)).copied();
+            let inside =
+                |networks: &[IpNet]| networks.iter().find(|network| network.contains(&form)).copied();
             if inside(&self.allow).is_none()
                 && let Some(network) = inside(&self.deny)
             {
@@ -98,9 +99,8 @@ impl Egress {
 
 impl fmt::Display for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |networks: &[IpNet]| {
-            networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let list =
+            |networks: &[IpNet]| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         write!(f, "denied: {}; allowed nevertheless: {}", list(&self.deny), list(&self.allow))
     }
 }
@@ -219,7 +219,9 @@ mod tests {
     }
 
     #[rstest]
-    fn what_is_no_network_is_named(#[values("", "10.0.0.0/33", "10.0.0", "metadata", "fe80::/129")] text: &str) {
+    fn what_is_no_network_is_named(
+        #[values("", "10.0.0.0/33", "10.0.0", "metadata", "fe80::/129")] text: &str,
+    ) {
         let error = Egress::new(&[text], &[]).expect_err("refused").to_string();
         assert!(error.starts_with(&format!("{text:?} is not a network")), "{error}");
     }

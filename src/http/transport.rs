@@ -78,7 +78,7 @@ impl ReqwestTransport {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("vexil/", env!("CARGO_PKG_VERSION")))
                 .redirect(within_the_origin())
-                    .dns_resolver(Guarded(Arc::clone(&self.egress)))
+                .dns_resolver(Guarded(Arc::clone(&self.egress)))
                 .referer(false)
                 .pool_max_idle_per_host(8)
                 .tls_danger_accept_invalid_certs(profile.insecure);

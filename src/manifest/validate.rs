@@ -55,7 +55,8 @@ fn exposure(canary: &Canary, namespace: &str, settings: &Settings, notes: &mut N
     let Some(service) = &canary.spec.service else { return };
     for (index, host) in service.hosts.iter().flatten().enumerate() {
         if let Some(why) = foreign_host(host, namespace) {
-            let message = format!("can't take {}, cross-namespace references are blocked: {why}", shown(host));
+            let message =
+                format!("can't take {}, cross-namespace references are blocked: {why}", shown(host));
             notes.refuse(&format!("spec.service.hosts[{index}]"), message);
         }
     }

@@ -117,8 +117,8 @@ fn measure(answer: &Answer) -> Measured {
 
 fn read(body: &[u8]) -> Result<Measured, String> {
     let json: Value = serde_json::from_slice(body).map_err(|_| not_json(body))?;
-    let Answered { status, error, series } =
-        serde_json::from_value(json).map_err(|_| "the answer is not one of a query: its members have other types")?;
+    let Answered { status, error, series } = serde_json::from_value(json)
+        .map_err(|_| "the answer is not one of a query: its members have other types")?;
     let error = error.filter(|error| !error.is_empty());
     if status == "error" || error.is_some() {
         return Err(format!("the query failed: {}", excerpt(error.unwrap_or(status).as_bytes(), SHOWN)));

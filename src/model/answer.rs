@@ -58,7 +58,8 @@ pub fn excerpt(body: &[u8], max: usize) -> String {
 }
 
 /// What a redirect means that is left to the caller: it leads away from the origin that was called.
-pub const ELSEWHERE: &str = "a redirect to another scheme, host or port, which is not followed: write the address that it leads to";
+pub const ELSEWHERE: &str =
+    "a redirect to another scheme, host or port, which is not followed: write the address that it leads to";
 
 /// What an answer that refuses says, as far as it may be repeated where many read it, in an event or a status: the
 /// text of an error that has one of the usual shapes, or plain text; at most `max` characters, and words that look
@@ -76,7 +77,9 @@ pub fn said(body: &[u8], max: usize) -> String {
             if words.is_empty() { unsaid("JSON") } else { hidden(&excerpt(words.as_bytes(), max)) }
         }
         Some(b'<') => unsaid("a page"),
-        Some(_) if str::from_utf8(&text[..text.len().min(1024)]).is_err_and(|bad| bad.error_len().is_some()) => {
+        Some(_)
+            if str::from_utf8(&text[..text.len().min(1024)]).is_err_and(|bad| bad.error_len().is_some()) =>
+        {
             unsaid("something that is no text")
         }
         Some(_) => hidden(&excerpt(text, max)),
@@ -93,10 +96,14 @@ fn error_texts(json: &Value, depth: usize) -> Vec<String> {
         _ => Vec::new(),
     };
     match json {
-        Value::Object(members) => MEMBERS.iter().filter_map(|name| members.get(*name)).flat_map(inside).collect(),
+        Value::Object(members) => {
+            MEMBERS.iter().filter_map(|name| members.get(*name)).flat_map(inside).collect()
+        }
         // Members of a list count, texts in it only inside of a member that has such a name.
         Value::Array(items) if depth > 0 => items.iter().take(5).flat_map(inside).collect(),
-        Value::Array(items) => items.iter().take(5).filter(|item| item.is_object()).flat_map(inside).collect(),
+        Value::Array(items) => {
+            items.iter().take(5).filter(|item| item.is_object()).flat_map(inside).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -157,13 +164,22 @@ mod tests {
     #[rstest]
     #[case::nothing(" \n", "")]
     #[case::plain("no healthy\n upstream", "no healthy upstream")]
-    #[case::names("pod podinfo-primary-7d9f8b6c5d-x2x4z of ghcr.io/stefanprodan/podinfo:6.0.0 is gone", "pod podinfo-primary-7d9f8b6c5d-x2x4z of ghcr.io/stefanprodan/podinfo:6.0.0 is gone")]
+    #[case::names(
+        "pod podinfo-primary-7d9f8b6c5d-x2x4z of ghcr.io/stefanprodan/podinfo:6.0.0 is gone",
+        "pod podinfo-primary-7d9f8b6c5d-x2x4z of ghcr.io/stefanprodan/podinfo:6.0.0 is gone"
+    )]
     #[case::error(r#"{"error":"no such metric","token":"s3cret"}"#, "no such metric")]
-    #[case::prometheus(r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#, "bad_data; parse error")]
+    #[case::prometheus(
+        r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#,
+        "bad_data; parse error"
+    )]
     #[case::errors(r#"{"errors":["Forbidden","x"]}"#, "Forbidden; x")]
     #[case::nested(r#"[{"error":{"code":403,"message":"denied","key":"s3cret"}}]"#, "denied")]
     #[case::graphql(r#"{"errors":[{"message":"bad NRQL","path":["s3cret"]}]}"#, "bad NRQL")]
-    #[case::credentials(r#"{"AccessKeyId":"AKIA","SecretAccessKey":"s3cret"}"#, "(JSON of 49 bytes, in the log at level debug)")]
+    #[case::credentials(
+        r#"{"AccessKeyId":"AKIA","SecretAccessKey":"s3cret"}"#,
+        "(JSON of 49 bytes, in the log at level debug)"
+    )]
     #[case::list(r#"["s3cret"]"#, "(JSON of 10 bytes, in the log at level debug)")]
     #[case::broken(r#"{"token":"s3cret"#, "(JSON of 16 bytes, in the log at level debug)")]
     #[case::page("<html>s3cret", "(a page of 12 bytes, in the log at level debug)")]
@@ -177,9 +193,15 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_not_repeated() {
-        assert_eq!("(something that is no text of 5 bytes, in the log at level debug)", said(b"a\xff\xfebc", 100));
+        assert_eq!(
+            "(something that is no text of 5 bytes, in the log at level debug)",
+            said(b"a\xff\xfebc", 100)
+        );
         // A letter that is cut in two by the end of what is looked at is no reason.
-        assert_eq!(format!("{}…", "ä".repeat(10)), said(format!("x{}", "ä".repeat(1000))[1..].as_bytes(), 10));
+        assert_eq!(
+            format!("{}…", "ä".repeat(10)),
+            said(format!("x{}", "ä".repeat(1000))[1..].as_bytes(), 10)
+        );
         assert!(said(&"[".repeat(100_000).into_bytes(), 10).starts_with("(JSON of 100000"));
     }
 

@@ -25,7 +25,7 @@ pub struct Call {
     pub secret_address: bool,
     /// Parameters that are added to those of the address.
     pub query: Vec<(String, String)>,
-    /// A name that appears twice is sent twice. 
+    /// A name that appears twice is sent twice.
     pub headers: Vec<(String, Secret)>,
     /// What the call sends.
     pub body: Body,

@@ -105,8 +105,18 @@ impl Chance {
     }
 
     fn changed(&mut self, mut bytes: Vec<u8>, corpus: &[Vec<u8>]) -> Vec<u8> {
-        const TOKENS: [&[u8]; 10] =
-            [b"{{", b"}}", b"\"", b"[", b"{", b"\0", b"\xff\xfe", b"NaN", b"99999999999999999999", b"\xe2\x80\xa8"];
+        const TOKENS: [&[u8]; 10] = [
+            b"{{",
+            b"}}",
+            b"\"",
+            b"[",
+            b"{",
+            b"\0",
+            b"\xff\xfe",
+            b"NaN",
+            b"99999999999999999999",
+            b"\xe2\x80\xa8",
+        ];
         let at = self.below(bytes.len() + 1);
         match self.below(6) {
             0 => bytes.truncate(at),

@@ -8,7 +8,8 @@ use kubesim::{ApiStatus, Fate, RequestInfo};
 use vexil::model::release::Settings;
 use vexil::sim::{Version, World};
 
-use crate::deploy::{chart, rights};
+use crate::deploy::chart;
+use crate::deploy::rights::rights;
 
 const QUARTERS: &str = include_str!("../data/shop/frontend-quarters.yaml");
 const SETTINGS: &str = include_str!("../data/shop/frontend-settings.yaml");
@@ -29,8 +30,10 @@ fn needed(request: &RequestInfo) -> (String, String, String) {
 /// A good and a bad release and a deletion, in a cluster that refuses the controller what the chart does not give. Gives
 /// what was asked for.
 async fn lived(values: &[&str], settings: Settings) -> Asked {
-    let granted: Asked =
-        rights(&chart(values)).into_iter().map(|(verb, group, resource, _)| (verb, group, resource)).collect();
+    let granted: Asked = rights(&chart(values))
+        .into_iter()
+        .map(|(verb, group, resource, _)| (verb, group, resource))
+        .collect();
     let world = World::builder().settings(settings).build();
     world.backend.version("broken", Version { success_rate: 10.0, p99_millis: 50.0 });
     let asked = Arc::new(Mutex::new(Asked::new()));
@@ -96,5 +99,8 @@ async fn without_config_tracking_a_release_asks_for_no_secret() {
     let settings = Settings { config_tracking: false, ..Settings::default() };
     let values = ["meshProvider=istio", "configTracking.enabled=false"];
     let asked = lived(&values, settings).await;
-    assert!(!asked.iter().any(|(_, _, resource)| ["configmaps", "secrets"].contains(&resource.as_str())), "{asked:?}");
+    assert!(
+        !asked.iter().any(|(_, _, resource)| ["configmaps", "secrets"].contains(&resource.as_str())),
+        "{asked:?}"
+    );
 }

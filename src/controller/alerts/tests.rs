@@ -134,7 +134,8 @@ impl World {
             channel: "ops".into(),
             ..Channel::default()
         };
-        let settings = alert::Settings { cluster: "prod".into(), slack, labelled, ..alert::Settings::default() };
+        let settings =
+            alert::Settings { cluster: "prod".into(), slack, labelled, ..alert::Settings::default() };
         let http = http::Client::over(Arc::new(self.clone()), Limits::default());
         let (outbox, worker) =
             super::outbox(client, http, Arc::clone(&caches), &settings, mpsc::unbounded_channel().0);

@@ -142,7 +142,8 @@ fn judge_secrecy(hook: &Webhook, path: &str, namespace: &str, settings: &Setting
         notes.refuse(&format!("{path}.headersFrom"), message);
     }
     if Url::parse(&hook.url).is_ok_and(|url| url.password().is_some()) {
-        let message = format!("sends its password {exposed}: write an https address and leave disableTLS out");
+        let message =
+            format!("sends its password {exposed}: write an https address and leave disableTLS out");
         notes.warn(&format!("{path}.url"), message);
     }
 }

@@ -206,10 +206,7 @@ fn no_series_is_no_data_and_nan_is_neither_data_nor_an_error() {
 #[case::blank(" \n", "the answer is empty")]
 #[case::web_page("<!DOCTYPE html>\n<title>Login</title>", "the answer is not JSON but a web page")]
 #[case::text("ami-id\nhostname\niam/", "the answer is not JSON but 20 bytes of something else")]
-#[case::cut_off(
-    r#"{"status":"success","data":{"#,
-    "the answer is not JSON but 27 bytes of something else"
-)]
+#[case::cut_off(r#"{"status":"success","data":{"#, "the answer is not JSON but 28 bytes of something else")]
 fn what_is_no_single_number_is_an_error_that_says_what_came(#[case] body: &str, #[case] why: &str) {
     // spec: 04/PR-11 04/PR-12 04/PR-13 04/TH-07
     assert_eq!(Measured::Failed(why.into()), measure(body));

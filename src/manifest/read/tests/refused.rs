@@ -142,7 +142,10 @@ fn headers_of_a_secret_do_not_go_where_others_read_them(#[case] hook: Value, #[c
     let problems = read(&manifest).release.err().map(|problems| lines(&problems)).unwrap_or_default();
     assert_eq!(refused.is_some(), !problems.is_empty(), "{problems:?}");
     if let Some(why) = refused {
-        assert!(problems[0].starts_with(&format!("spec.analysis.webhooks[0].headersFrom: {why}")), "{problems:?}");
+        assert!(
+            problems[0].starts_with(&format!("spec.analysis.webhooks[0].headersFrom: {why}")),
+            "{problems:?}"
+        );
         let told = Settings { allow_insecure_credentials: true, ..Settings::default() };
         assert!(read_with(&manifest, &told).release.is_ok());
     }
@@ -156,7 +159,10 @@ fn headers_of_a_secret_do_not_go_where_others_read_them(#[case] hook: Value, #[c
 fn a_password_in_an_address_of_flaggers_users_is_worth_a_warning() {
     let hooks = |url: &str| with("/spec/analysis/webhooks", json!([{"name": "gate", "url": url}]));
     let told = warnings(&hooks("http://bob:s3cret@gate.example.com/"));
-    assert!(told[0].starts_with("spec.analysis.webhooks[0].url: sends its password over plain http"), "{told:?}");
+    assert!(
+        told[0].starts_with("spec.analysis.webhooks[0].url: sends its password over plain http"),
+        "{told:?}"
+    );
     assert!(!told[0].contains("s3cret"), "{told:?}");
     assert!(warnings(&hooks("http://bob:s3cret@gate/")).is_empty());
 }
@@ -178,7 +184,11 @@ fn a_hook_gets_no_more_time_than_the_controller_allows(
     let release = reading.release.expect("accepted");
     assert_eq!(Duration::from_secs(seconds), release.analysis.hooks[0].timeout);
     let told = lines(&reading.warnings);
-    assert_eq!(warned, told.iter().any(|text| text.starts_with("spec.analysis.webhooks[0].timeout: ")), "{told:?}");
+    assert_eq!(
+        warned,
+        told.iter().any(|text| text.starts_with("spec.analysis.webhooks[0].timeout: ")),
+        "{told:?}"
+    );
 }
 
 #[rstest]
@@ -206,7 +216,10 @@ fn another_namespaces_traffic_can_be_kept_out_of_reach(#[case] host: &str, #[cas
     match (refused, problems.unwrap_or_default().as_slice()) {
         (None, []) => {}
         (Some(why), [problem]) => {
-            assert!(problem.starts_with("spec.service.hosts[1]: can't take ") && problem.contains(why), "{problem}");
+            assert!(
+                problem.starts_with("spec.service.hosts[1]: can't take ") && problem.contains(why),
+                "{problem}"
+            );
         }
         (_, other) => panic!("{other:?}"),
     }
