@@ -74,7 +74,7 @@ pub fn said(body: &[u8], max: usize) -> String {
         Some(b'{' | b'[' | b'"') => {
             let json = serde_json::from_slice(text).ok();
             let words = json.map(|json: Value| error_texts(&json, 0).join("; ")).unwrap_or_default();
-            if words.is_empty() { unsaid("JSON") } else { hidden(&excerpt(words.as_bytes(), max)) }
+            if words.is_empty() { unsaid("JSON") } else { unkeyed(words.as_bytes(), max) }
         }
         Some(b'<') => unsaid("a page"),
         Some(_)
@@ -82,8 +82,14 @@ pub fn said(body: &[u8], max: usize) -> String {
         {
             unsaid("something that is no text")
         }
-        Some(_) => hidden(&excerpt(text, max)),
+        Some(_) => unkeyed(text, max),
     }
+}
+
+/// The beginning of `body` with keys hidden. They are looked for in a little more than is shown, so that none is cut down
+/// to what is no longer taken for one.
+fn unkeyed(body: &[u8], max: usize) -> String {
+    excerpt(hidden(&excerpt(body, max.saturating_add(200))).as_bytes(), max)
 }
 
 /// The texts in the members that services tell their errors in.
@@ -186,6 +192,10 @@ mod tests {
     #[case::key("bad key AKIAIOSFODNN7EXAMPLE!", "bad key xxxxx!")]
     #[case::token("no: eyJhbGciOiJIUzI1NiIsInR5cCI6.eyJzdWIiOiIxMjM0NTY3ODkw", "no: xxxxx.xxxxx")]
     #[case::hex("0123456789abcdef0123456789abcdef ", "xxxxx")]
+    #[case::key_at_the_end(
+        "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 01 AKIAIOSFODNN7EXAMPLE",
+        "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 01 xxxxx"
+    )]
     #[case::key_in_json(r#"{"message":"bad key AKIAIOSFODNN7EXAMPLE"}"#, "bad key xxxxx")]
     fn of_an_answer_only_the_words_of_an_error_are_repeated(#[case] body: &str, #[case] expected: &str) {
         assert_eq!(expected, said(body.as_bytes(), 100));

@@ -2,8 +2,6 @@
 //! which Secret the controller reads and whom it sends that to, without any right of their own on Secrets: the owner of
 //! a Secret has to agree, by a label, and what is sent has to arrive unread.
 
-use std::net::IpAddr;
-
 use serde_json::Value;
 use url::{Host, Url};
 
@@ -64,7 +62,9 @@ pub fn exposed(url: &str, namespace: &str, unverified: bool) -> Option<String> {
 fn is_local(host: &Host<&str>, namespace: &str) -> bool {
     match host {
         Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => IpAddr::V6(*address).to_canonical().is_loopback(),
+        Host::Ipv6(address) => {
+            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|inner| inner.is_loopback())
+        }
         Host::Domain(name) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
             let labels: Vec<&str> = name.split('.').collect();

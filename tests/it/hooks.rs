@@ -104,12 +104,12 @@ async fn a_secret_whose_owner_has_not_released_it_stays_where_it_is() {
 async fn a_hook_with_a_long_timeout_is_cut_and_the_user_is_told() {
     let world = World::builder().build();
     let controller = world.start_controller();
-    let hook = "  analysis:\n    webhooks: [{name: slow, url: http://slow.test/, timeout: 100h}]\n";
+    let hook = "  analysis:\n    webhooks: [{name: slow, url: http://slow.test/, timeout: 6000m}]\n";
     world.apply(&QUARTERS.replace("  analysis:\n", hook)).expect("a manifest that the cluster takes");
     assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Initialized").await);
     controller.stop().await;
     let events = world.events("shop", "frontend");
-    let text = "spec.analysis.webhooks[0].timeout: \"100h\" is too long, 10m0s is used: the controller's flag \
+    let text = "spec.analysis.webhooks[0].timeout: \"6000m\" is too long, 10m0s is used: the controller's flag \
                 -max-webhook-timeout allows no more";
     assert!(events.iter().any(|event| event == text), "{events:#?}");
 }
