@@ -31,6 +31,12 @@ lint: ## formatting, lints, licences and banned crates
 bench: ## how long an hour of release time takes
 	$(CARGO) bench
 
+.PHONY: fuzz
+fuzz: ## what strangers send, for a minute a target (FUZZ_SECONDS; needs nightly and cargo-fuzz)
+	for target in canary template metrics hook request; do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; \
+	done
+
 .PHONY: crds
 crds: ## write crds/ and its copies in deploy/ from the types
 	$(CARGO) run --quiet -- crds --out crds

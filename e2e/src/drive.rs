@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt};
@@ -173,7 +173,7 @@ fn account(world: &World, user: &str) -> Result<Account> {
     Ok(Account::of(user, &log))
 }
 
-/// The rights of the ClusterRoles that the user is bound to.
+/// The rights of the ClusterRoles that the user is bound to, and those on the lease, which a Role gives.
 async fn granted(world: &World, user: &str) -> Result<BTreeSet<Right>> {
     let name = user.rsplit(':').next().unwrap_or_default();
     let bindings: Api<ClusterRoleBinding> = Api::all(world.client.clone());
@@ -189,6 +189,10 @@ async fn granted(world: &World, user: &str) -> Result<BTreeSet<Right>> {
             let role = roles.get(&binding.role_ref.name).await?;
             out.extend(Right::all(role.rules.as_deref().unwrap_or_default()));
         }
+    }
+    let roles: Api<Role> = Api::namespaced(world.client.clone(), SYSTEM);
+    for role in roles.list(&ListParams::default().labels("app.kubernetes.io/name=vexil")).await? {
+        out.extend(Right::all(role.rules.as_deref().unwrap_or_default()));
     }
     Ok(out)
 }

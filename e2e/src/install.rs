@@ -83,6 +83,10 @@ pub fn controller(place: &Place, program: &Path, replicas: u32) -> Result<()> {
 fn install_chart(place: &Place, replicas: u32) -> Result<()> {
     let chart = root().join("deploy/charts/vexil");
     let leader = format!("leaderElection.enabled={},leaderElection.replicaCount={replicas}", replicas > 1);
+    // The controller's pods have to come up under the strictest Pod Security Standard. What else lives in this
+    // namespace is not ours, so that the rule holds for this while alone.
+    let restricted = |label: &str| kubectl(place, &["label", "--overwrite", "namespace", SYSTEM, label]);
+    restricted("pod-security.kubernetes.io/enforce=restricted")?;
     helm(
         place,
         &[
@@ -103,6 +107,7 @@ fn install_chart(place: &Place, replicas: u32) -> Result<()> {
         ],
     )?;
     kubectl(place, &["-n", SYSTEM, "rollout", "status", &format!("deployment/{CONTROLLER}"), PATIENCE])?;
+    restricted("pod-security.kubernetes.io/enforce-")?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Discord, through the address at which it understands Slack.
 
 use super::endpoint::Endpoint;
+use super::markup::plain;
 use super::slack::{Identity, payload};
 use super::{Call, Channel, Error, Message, Notifier};
 
@@ -22,7 +23,7 @@ impl Discord {
 impl Notifier for Discord {
     fn request(&self, message: &Message) -> Call {
         let color = if message.is_error() { "danger" } else { "good" };
-        self.endpoint.post(&payload(&self.identity, color, message))
+        self.endpoint.post(&payload(&self.identity, color, message, plain))
     }
 }
 

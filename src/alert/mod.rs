@@ -18,7 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::api::hooks::Severity;
-use crate::model::answer::excerpt;
+use crate::model::answer::said;
 use crate::model::call::{Call, Heard, Next, What};
 use crate::model::release::Release;
 
@@ -27,6 +27,7 @@ mod discord;
 mod endpoint;
 mod fields;
 mod gchat;
+mod markup;
 mod msteams;
 mod opsgenie;
 mod registry;
@@ -187,7 +188,7 @@ fn accepted(status: u16, body: &[u8]) -> Result<(), Refused> {
     if (200..300).contains(&status) {
         return Ok(());
     }
-    let why = format!("sending notification bad response {status}: {}", excerpt(body, SHOWN));
+    let why = format!("sending notification bad response {status}: {}", said(body, SHOWN));
     Err(Refused::answered(status, why))
 }
 

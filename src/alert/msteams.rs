@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::api::hooks::Severity;
 
 use super::endpoint::Endpoint;
+use super::markup::plain;
 use super::{Call, Channel, Error, Field, Message, Notifier};
 
 /// A Teams channel.
@@ -34,7 +35,7 @@ impl Notifier for Teams {
 }
 
 #[derive(Serialize)]
-struct MessageCard<'a> {
+struct MessageCard {
     #[serde(rename = "@type")]
     kind: &'static str,
     #[serde(rename = "@context")]
@@ -42,56 +43,56 @@ struct MessageCard<'a> {
     #[serde(rename = "themeColor")]
     theme_color: &'static str,
     summary: String,
-    sections: [Section<'a>; 1],
+    sections: [Section; 1],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Section<'a> {
-    activity_title: &'a str,
+struct Section {
+    activity_title: String,
     activity_subtitle: String,
-    facts: &'a [Field],
+    facts: Vec<Field>,
 }
 
-impl<'a> MessageCard<'a> {
-    fn of(message: &'a Message) -> Self {
+impl MessageCard {
+    fn of(message: &Message) -> Self {
         Self {
             kind: "MessageCard",
             context: "http://schema.org/extensions",
             theme_color: if message.is_error() { "FF0000" } else { "0076D7" },
             summary: message.title(),
             sections: [Section {
-                activity_title: &message.text,
+                activity_title: plain(&message.text),
                 activity_subtitle: message.title(),
-                facts: &message.fields,
+                facts: message.fields.iter().map(harmless).collect(),
             }],
         }
     }
 }
 
 #[derive(Serialize)]
-struct AdaptiveCard<'a> {
+struct AdaptiveCard {
     #[serde(rename = "type")]
     kind: &'static str,
-    attachments: [Attachment<'a>; 1],
+    attachments: [Attachment; 1],
 }
 
 #[derive(Serialize)]
-struct Attachment<'a> {
+struct Attachment {
     #[serde(rename = "contentType")]
     content_type: &'static str,
-    content: Content<'a>,
+    content: Content,
 }
 
 #[derive(Serialize)]
-struct Content<'a> {
+struct Content {
     #[serde(rename = "$schema")]
     schema: &'static str,
     #[serde(rename = "type")]
     kind: &'static str,
     version: &'static str,
     msteams: Width,
-    body: [Element<'a>; 1],
+    body: [Element; 1],
 }
 
 #[derive(Serialize)]
@@ -102,9 +103,9 @@ struct Width {
 /// What a card is made of.
 #[derive(Serialize)]
 #[serde(tag = "type")]
-enum Element<'a> {
+enum Element {
     Container {
-        items: Vec<Element<'a>>,
+        items: Vec<Element>,
     },
     TextBlock {
         text: String,
@@ -117,18 +118,18 @@ enum Element<'a> {
         color: Option<&'static str>,
     },
     FactSet {
-        facts: Vec<Fact<'a>>,
+        facts: Vec<Fact>,
     },
 }
 
 #[derive(Serialize)]
-struct Fact<'a> {
-    title: &'a str,
-    value: &'a str,
+struct Fact {
+    title: String,
+    value: String,
 }
 
-impl<'a> AdaptiveCard<'a> {
-    fn of(message: &'a Message) -> Self {
+impl AdaptiveCard {
+    fn of(message: &Message) -> Self {
         Self {
             kind: "message",
             attachments: [Attachment {
@@ -145,7 +146,12 @@ impl<'a> AdaptiveCard<'a> {
     }
 }
 
-fn items(message: &Message) -> Vec<Element<'_>> {
+/// Cards read Markdown, in facts as well.
+fn harmless(field: &Field) -> Field {
+    Field { name: plain(&field.name), value: plain(&field.value) }
+}
+
+fn items(message: &Message) -> Vec<Element> {
     let title = Element::TextBlock {
         text: message.title(),
         wrap: true,
@@ -158,9 +164,9 @@ fn items(message: &Message) -> Vec<Element<'_>> {
         Severity::Warn => Some("warning"),
         Severity::Error => Some("attention"),
     };
-    let text = Element::TextBlock { text: message.text.clone(), wrap: true, size: None, weight: None, color };
-    let facts: Vec<Fact<'_>> =
-        message.fields.iter().map(|Field { name, value }| Fact { title: name, value }).collect();
+    let text = Element::TextBlock { text: plain(&message.text), wrap: true, size: None, weight: None, color };
+    let fact = |Field { name, value }| Fact { title: name, value };
+    let facts: Vec<Fact> = message.fields.iter().map(harmless).map(fact).collect();
     let mut items = vec![title, text];
     if !facts.is_empty() {
         items.push(Element::FactSet { facts });

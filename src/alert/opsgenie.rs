@@ -14,6 +14,7 @@ use crate::api::hooks::Severity;
 use crate::model::call::{Heard, Next, Secret};
 
 use super::endpoint::Endpoint;
+use super::markup::plain;
 use super::{Call, Channel, Error, Message, Notifier, Refused, accepted, heard_of};
 
 /// A team's integration at Opsgenie.
@@ -48,7 +49,8 @@ impl Opsgenie {
         let payload = Open {
             message: shortened(&format!("{}: {}", message.title(), message.text), LONGEST_MESSAGE),
             alias: alias(message, message.severity),
-            description: shortened(&message.text, LONGEST_DESCRIPTION),
+            // Shown as HTML.
+            description: shortened(&plain(&message.text), LONGEST_DESCRIPTION),
             priority: match message.severity {
                 Severity::Error => "P2",
                 Severity::Warn => "P3",

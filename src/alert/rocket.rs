@@ -1,6 +1,7 @@
 //! Rocket.Chat: Slack's payload in its own colours.
 
 use super::endpoint::Endpoint;
+use super::markup::plain;
 use super::slack::{Identity, payload};
 use super::{Call, Channel, Error, Message, Notifier};
 
@@ -19,7 +20,7 @@ impl Rocket {
 impl Notifier for Rocket {
     fn request(&self, message: &Message) -> Call {
         let color = if message.is_error() { "#FF0000" } else { "#0076D7" };
-        self.endpoint.post(&payload(&self.identity, color, message))
+        self.endpoint.post(&payload(&self.identity, color, message, plain))
     }
 }
 

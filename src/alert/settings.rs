@@ -15,6 +15,8 @@ pub struct Settings {
     pub slack: Channel,
     /// `-msteams-url` and its companion.
     pub msteams: Channel,
+    /// `-require-secret-labels`: the Secrets of AlertProviders have to be labelled for alerts.
+    pub labelled: bool,
 }
 
 /// The notifier of the controller.
@@ -56,7 +58,7 @@ mod tests {
     }
 
     fn global(slack: Channel, msteams: Channel) -> Option<Global> {
-        Settings { cluster: String::new(), slack, msteams }.global().expect("valid")
+        Settings { slack, msteams, ..Settings::default() }.global().expect("valid")
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::answer::excerpt;
 use crate::model::call::{Auth, Secret};
 
 use super::endpoint::Endpoint;
-use super::{Call, Channel, Error, Field, Message, Notifier, Refused, accepted};
+use super::markup::for_slack;
+use super::{Call, Channel, Error, Field, Message, Notifier, Refused, SHOWN, accepted};
 
 /// A Slack channel.
 pub(super) struct Slack {
@@ -35,7 +37,7 @@ impl Notifier for Slack {
         let color = if message.is_error() { "danger" } else { "good" };
         Call {
             auth: self.token.clone().map_or(Auth::None, Auth::Bearer),
-            ..self.endpoint.post(&payload(&self.identity, color, message))
+            ..self.endpoint.post(&payload(&self.identity, color, message, for_slack))
         }
     }
 
@@ -43,6 +45,7 @@ impl Notifier for Slack {
         accepted(status, body)?;
         match serde_json::from_slice(body) {
             Ok(Answer { ok: false, error }) if self.is_web_api() => {
+                let error = excerpt(error.as_bytes(), SHOWN);
                 Err(Refused::answered(status, format!("sending notification refused by Slack: {error}")))
             }
             _ => Ok(()),
@@ -62,9 +65,14 @@ impl Identity {
     }
 }
 
-/// The message as Slack takes it.
-pub(super) fn payload(identity: &Identity, color: &'static str, message: &Message) -> impl Serialize {
-    let line = |field: &Field| Line { title: field.name.clone(), value: field.value.clone(), short: false };
+/// The message as Slack takes it; `shown` makes a text harmless for the service.
+pub(super) fn payload(
+    identity: &Identity,
+    color: &'static str,
+    message: &Message,
+    shown: fn(&str) -> String,
+) -> impl Serialize {
+    let line = |field: &Field| Line { title: shown(&field.name), value: shown(&field.value), short: false };
     Payload {
         channel: identity.channel.clone(),
         username: identity.username.clone(),
@@ -73,7 +81,7 @@ pub(super) fn payload(identity: &Identity, color: &'static str, message: &Messag
         attachments: [Attachment {
             color,
             author_name: message.title(),
-            text: message.text.clone(),
+            text: shown(&message.text),
             mrkdwn_in: ["text"],
             fields: message.fields.iter().map(line).collect(),
         }],
@@ -149,7 +157,7 @@ mod tests {
         // spec: 04/AL-06 01/API-069
         let text = body(&slack("https://chat.test/").request(&bare(severity, "a <b> & c")));
         assert!(text.contains(&format!(r#""color":"{color}""#)), "{text}");
-        assert!(text.contains(r#""text":"a <b> & c","mrkdwn_in":["text"],"fields":[]"#), "{text}");
+        assert!(text.contains(r#""text":"a &lt;b&gt; &amp; c","mrkdwn_in":["text"],"fields":[]"#), "{text}");
     }
 
     #[test]
@@ -177,7 +185,7 @@ mod tests {
         "https://slack.com/api/chat.postMessage",
         429,
         r#"{"ok":false,"error":"ratelimited"}"#,
-        Err(r#"sending notification bad response 429: {"ok":false,"error":"ratelimited"}"#)
+        Err("sending notification bad response 429: ratelimited")
     )]
     #[case::webhook("https://hooks.slack.com/services/T0/B0/x", 200, "ok", Ok(()))]
     #[case::somebody_else("https://chat.test/api/x", 200, r#"{"ok":false,"error":"no"}"#, Ok(()))]

@@ -77,6 +77,38 @@ fn every_message_is_json_of_the_documented_shape(
     }
 }
 
+#[rstest]
+#[case::everybody_in_slack("<!channel>")]
+#[case::somebody("<@U123>")]
+#[case::everybody_elsewhere("@everyone")]
+#[case::everybody_in_rocket("@all")]
+#[case::link("[Grafana](https://evil.test)")]
+#[case::link_in_slack("<https://evil.test|Grafana>")]
+#[case::html("<a href=\"https://evil.test\">Grafana</a>")]
+#[case::picture("![x](https://evil.test/x.png)")]
+fn no_text_calls_people_or_hides_an_address(#[case] text: &str) {
+    for (name, notifier) in each() {
+        let field = Field { name: text.to_owned(), value: text.to_owned() };
+        let message = Message { fields: vec![field], ..bare(Severity::Error, text) };
+        let payload: Value = serde_json::from_str(&body(&notifier.request(&message))).expect("JSON");
+        let shown = match name {
+            // Whoever takes plain JSON makes of it what they want; what Slack is sent means nothing in it but
+            // between these two, and Google Chat has only HTML in its cards.
+            "webhook" => continue,
+            "slack" | "gchat" => {
+                payload.to_string().replace("<font", "").replace("<strong>", "").replace("</", "")
+            }
+            // Its message and details are plain text.
+            "opsgenie" => payload["description"].to_string(),
+            _ => payload.to_string(),
+        };
+        let sent = |part: &str| shown.contains(part);
+        let slack = ["slack", "gchat"].contains(&name);
+        assert!(!sent("<!") && !sent("<@") && !sent("<http") && !sent("<a "), "{name}: {shown}");
+        assert!(slack || !(sent("@everyone") || sent("@all") || sent("](")), "{name}: {shown}");
+    }
+}
+
 #[test]
 fn every_message_arrives_if_the_service_takes_it() {
     for (name, notifier) in each() {
@@ -136,7 +168,12 @@ fn any_status_of_success_is_a_delivery(#[values(200, 201, 202, 204, 299)] status
 #[rstest]
 #[case(302, "", "sending notification bad response 302: ")]
 #[case(404, "no_service\n", "sending notification bad response 404: no_service")]
-#[case(500, "<html>\n oops", "sending notification bad response 500: <html> oops")]
+#[case(
+    500,
+    "<html>\n oops",
+    "sending notification bad response 500: (a page of 12 bytes, in the log at level debug)"
+)]
+#[case(400, r#"{"message":"no such room"}"#, "sending notification bad response 400: no such room")]
 fn any_other_status_is_none(#[case] status: u16, #[case] body: &str, #[case] expected: &str) {
     let refused = accepted(status, body.as_bytes()).expect_err("a refusal");
     assert_eq!((refused.why.as_str(), refused.passing), (expected, status == 429 || status >= 500));

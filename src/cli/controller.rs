@@ -82,7 +82,7 @@ async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
     }
     let Connected { main, mesh, remote_mesh, fence, telemetry } = connect(flags).await?;
     check_cluster(&main, &flags.namespace).await?;
-    let http = http::Client::default();
+    let http = http::Client::within(flags.egress());
     greet_metrics_server(&http, &flags.metrics_server).await?;
 
     let ids = Ids::from_entropy();
@@ -139,7 +139,6 @@ async fn set(mut flag: watch::Receiver<bool>) {
     let _ = flag.wait_for(|set| *set).await;
 }
 
-/// Clients of the workload cluster and of the mesh's.
 /// The way to the clusters.
 struct Connected {
     main: kube::Client,

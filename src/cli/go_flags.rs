@@ -10,6 +10,7 @@ use self::catalogue::{FLAGS, Flag, IGNORED, Kind};
 use crate::alert::{self, Channel};
 use crate::controller::client::Limit;
 use crate::controller::logging::{Encoding, Verbosity};
+use crate::http::Egress;
 use crate::model::release::Settings;
 use crate::router::registry;
 
@@ -82,6 +83,18 @@ pub struct ControllerFlags {
     pub min_serving_capacity: i64,
     /// Whether references to objects of other namespaces are refused.
     pub no_cross_namespace_refs: bool,
+    /// What a hook's longer time-out is cut to.
+    pub max_webhook_timeout: Duration,
+    /// Namespaces whose gateways any Canary may name.
+    pub shared_gateway_namespaces: Vec<String>,
+    /// Whether MetricTemplates and AlertProviders use only Secrets that are labelled for it.
+    pub require_secret_labels: bool,
+    /// Whether hooks may send headers of Secrets so that others can read them.
+    pub allow_insecure_credentials: bool,
+    /// Networks that no call may reach, beside those that are always denied.
+    pub egress_deny: Vec<String>,
+    /// Exceptions from what is denied.
+    pub egress_allow: Vec<String>,
     /// Whether the version is printed instead.
     pub version: bool,
     /// Warnings that are logged once there is a log: values that were read in another way than they may have been
@@ -157,7 +170,16 @@ impl ControllerFlags {
             include_label_prefixes: self.include_label_prefixes.clone(),
             config_tracking: self.enable_config_tracking,
             serving_capacity: u32::try_from(self.min_serving_capacity.clamp(0, 100)).unwrap_or(0),
+            max_webhook_timeout: self.max_webhook_timeout,
+            shared_gateway_namespaces: self.shared_gateway_namespaces.clone(),
+            require_secret_labels: self.require_secret_labels,
+            allow_insecure_credentials: self.allow_insecure_credentials,
         }
+    }
+
+    /// What metrics, hooks and alerts may call.
+    pub fn egress(&self) -> Egress {
+        Egress::new(&self.egress_deny, &self.egress_allow).expect("networks that the flags have accepted")
     }
 
     /// Where alerts go that no Canary has a channel for.
@@ -176,6 +198,7 @@ impl ControllerFlags {
                 proxy: self.msteams_proxy_url.0.clone(),
                 ..Channel::default()
             },
+            labelled: self.require_secret_labels,
         }
     }
 
@@ -213,6 +236,12 @@ impl ControllerFlags {
             cluster_name: String::new(),
             min_serving_capacity: 0,
             no_cross_namespace_refs: false,
+            max_webhook_timeout: Duration::ZERO,
+            shared_gateway_namespaces: Vec::new(),
+            require_secret_labels: false,
+            allow_insecure_credentials: false,
+            egress_deny: Vec::new(),
+            egress_allow: Vec::new(),
             version: false,
             warnings: Vec::new(),
         }

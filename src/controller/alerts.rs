@@ -27,8 +27,10 @@ use crate::http;
 use crate::manifest::decode;
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::Release;
+use crate::model::secrets::{Use, exposed};
 use crate::rollout::Alert;
 
+use super::ask::permitted;
 use super::backoff;
 use super::caches::{Caches, Noticed, State, lock};
 use super::calls::Calls;
@@ -86,6 +88,8 @@ struct Carrier {
     calls: Calls,
     caches: Arc<Caches>,
     global: Option<Box<dyn Notifier>>,
+    /// Whether the Secrets of providers have to be labelled for alerts.
+    labelled: bool,
 }
 
 /// Why a message does not get through.
@@ -114,7 +118,10 @@ pub fn outbox(
     };
     let outbox = Outbox(Arc::new(shared));
     let calls = Calls::new(client.clone(), http);
-    (outbox.clone(), Worker { outbox, carrier: Carrier { client, calls, caches, global } })
+    (
+        outbox.clone(),
+        Worker { outbox, carrier: Carrier { client, calls, caches, global, labelled: settings.labelled } },
+    )
 }
 
 /// A notifier that cannot be made is worth a line and nothing more: releases go on without it (spec 01 §5.2).
@@ -357,6 +364,13 @@ impl Carrier {
             Some(reference) => Some(self.secret(&provider.namespace, &reference.name).await?),
             None => None,
         };
+        if let Some(secret) = secret.as_ref().filter(|secret| secret.contains_key("token")) {
+            let address =
+                secret.get("address").map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
+            if let Some(why) = exposed(address.trim(), &provider.namespace, false) {
+                warn!("alert provider {}.{} sends its token {why}", provider.name, provider.namespace);
+            }
+        }
         alert::notifier(&spec, secret.as_ref()).map_err(|error| match error {
             alert::Error::NoAddress => Trouble::Lasting(error.to_string()),
             other => lasting(&other.to_string()),
@@ -373,6 +387,8 @@ impl Carrier {
             kube::Error::Api(status) => Trouble::Passing(format!("secretRef error: {}", status.message)),
             other => Trouble::Passing(format!("secretRef error: {other}")),
         })?;
+        permitted(&secret, self.labelled.then_some(Use::Alerts))
+            .map_err(|why| Trouble::Lasting(format!("secretRef error: secret {name} {why}")))?;
         Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
     }
 

@@ -21,6 +21,7 @@ use crate::model::answer::{Measured, Verdict};
 use crate::model::call::Call;
 use crate::model::object::Kind;
 use crate::model::release::{Hook, MetricCheck, MetricSource, Reference, Release, Settings, TargetKind};
+use crate::model::secrets::Use;
 use crate::rollout::{Answer, Ask, Question, Snapshot};
 use crate::router::checks::{Builtin, Checks};
 use crate::router::registry;
@@ -252,11 +253,14 @@ impl Sources {
         let template =
             decode::metric_template(&object).map_err(|error| Trouble::Object(error.to_string()))?;
         let secret = match &template.spec.provider.secret_ref {
-            Some(reference) => Some(
-                secret(&self.client, namespace, &reference.name)
-                    .await
-                    .map_err(|source| Trouble::Secret { name: reference.name.clone(), source })?,
-            ),
+            Some(reference) => {
+                let wanted = self.settings.require_secret_labels.then_some(Use::Metrics);
+                Some(
+                    secret(&self.client, namespace, &reference.name, wanted)
+                        .await
+                        .map_err(|source| Trouble::Secret { name: reference.name.clone(), source })?,
+                )
+            }
             None => None,
         };
         let provider = metrics::provider(&template.spec.provider, secret.as_ref())
@@ -351,7 +355,7 @@ impl Caller {
             if secrets.contains_key(name) {
                 continue;
             }
-            let data = secret(&self.client, &draft.namespace, name)
+            let data = secret(&self.client, &draft.namespace, name, Some(Use::Hooks))
                 .await
                 .map_err(|source| Unasked::Secret { name: format!("{name}.{}", draft.namespace), source })?;
             secrets.insert(name.clone(), data);
@@ -360,8 +364,14 @@ impl Caller {
     }
 }
 
-/// Reads a Secret. It is read when it is needed and never kept.
-async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<SecretData, SecretError> {
+/// Reads a Secret. It is read when it is needed and never kept; it is refused if it has to be labelled for `wanted` and
+/// is not.
+async fn secret(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+    wanted: Option<Use>,
+) -> Result<SecretData, SecretError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = api.get(name).await.map_err(|error| {
         SecretError(match error {
@@ -369,7 +379,17 @@ async fn secret(client: &kube::Client, namespace: &str, name: &str) -> Result<Se
             other => other.to_string(),
         })
     })?;
+    permitted(&secret, wanted).map_err(SecretError)?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+}
+
+/// Whether the owner of `secret` has labelled it for `wanted`.
+///
+/// # Errors
+/// What the owner has to do.
+pub(super) fn permitted(secret: &Secret, wanted: Option<Use>) -> Result<(), String> {
+    let labels = secret.metadata.labels.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+    wanted.map_or(Ok(()), |wanted| wanted.permitted(labels))
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@ use std::time::Duration;
 use ::http as wire;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
+use tracing::{Dispatch, debug};
 
 use crate::http::{self, Cause, Oversize};
 use crate::metrics::{Asked, Provider};
-use crate::model::answer::Measured;
+use crate::model::answer::{Measured, excerpt};
 use crate::model::call::{
     Address, Answer, Auth, AwsIdentity, Call, Heard, Method, Next, Silence, What, redact,
 };
@@ -151,6 +151,11 @@ impl Calls {
             true => sent.with_subscriber(Dispatch::none()).await,
             false => sent.await,
         };
+        if let Ok(answer) = &answer {
+            // Events and statuses repeat no answer of a shape that nobody knows: who looks for the reason finds it here.
+            let text = call.redact(&excerpt(&answer.body, SHOWN));
+            debug!(to = call.host(), status = answer.status, text, "the answer's beginning");
+        }
         match answer {
             Ok(answer) => Ok(Answer {
                 status: answer.status,
@@ -169,10 +174,7 @@ impl Calls {
                     true => format!("{} {}", error.method, call.host()),
                     false => format!("{} {}", error.method, error.url),
                 },
-                hopeless: matches!(
-                    error.cause,
-                    Cause::InvalidUrl(_) | Cause::InvalidHeader(_) | Cause::InvalidProxy { .. }
-                ),
+                hopeless: error.cause.never_sent(),
                 cause: error.cause.to_string(),
                 attempts: error.attempts,
             }),
@@ -195,7 +197,6 @@ impl Calls {
         };
         let headers = aws::signature(&request, identity, &keys).map_err(silence)?;
         request.headers.extend(headers);
-        request.one_host = true;
         let identity = AwsIdentity { keys: Some(keys), ..(**identity).clone() };
         Ok((request, Some(Call { auth: Auth::Aws(Box::new(identity)), ..call.clone() })))
     }
@@ -257,9 +258,8 @@ fn request(call: &Call, url: &str) -> http::Request {
         oversize: if call.cut { Oversize::Cut } else { Oversize::Refuse },
         retries: call.retries,
         insecure: call.insecure,
+        own_address: call.own_address,
         proxy: call.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
-        // A redirect would carry the headers along, and what stands in them is for this host alone.
-        one_host: !call.headers.is_empty(),
         ..http::Request::new(method(call.method), url)
     }
 }
@@ -291,6 +291,8 @@ fn method(method: Method) -> http::Method {
 
 /// How long a metrics backend may take to come to a result, all its calls and pauses together.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Characters of an answer that get into the log.
+const SHOWN: usize = 300;
 /// How many calls and pauses one conversation may have.
 const TURNS: usize = 64;
 

@@ -13,7 +13,8 @@ use crate::manifest::decode::{self, DecodeError};
 use crate::manifest::read;
 use crate::model::by_hand::Request;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
-use crate::model::release::{Problem, Reading, Release, Settings};
+use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release, Settings};
+use crate::model::secrets::exposed_by_template;
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape, is_own_revision};
 use crate::rollout::{Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
@@ -21,6 +22,7 @@ use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
+use super::ask::METRIC_TEMPLATE;
 use super::caches::{Caches, Refusal, State};
 use super::memory::Memory;
 
@@ -209,8 +211,23 @@ fn understand(
         return unusable(object, status, if problems.is_empty() { vec![problem] } else { problems });
     };
     let workload = workload::registry::workload(release.target.kind);
-    let warnings = reading.warnings;
+    let mut warnings = reading.warnings;
+    warnings.extend(exposed_templates(caches, &release));
     ControlFlow::Continue((Manifest { object, status, release, warnings, workload, router }, problems))
+}
+
+/// What is said of MetricTemplates that send their credentials where others can read them.
+fn exposed_templates(caches: &Caches, release: &Release) -> Vec<Problem> {
+    let warning = |check: &MetricCheck| {
+        let MetricSource::Template { name, namespace } = &check.source else { return None };
+        let why = exposed_by_template(&*caches.get(&METRIC_TEMPLATE.at(namespace, name))?)?;
+        let message = format!(
+            "MetricTemplate {name}.{namespace} sends its credentials {why}: write an https address and leave \
+             insecureSkipVerify out"
+        );
+        Some(problem("spec.analysis.metrics", &message))
+    };
+    release.analysis.metrics.iter().filter_map(warning).collect()
 }
 
 fn reading(canary: &Value, settings: &Settings) -> Reading {

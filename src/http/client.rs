@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use url::Url;
 
+use super::egress::Egress;
 use super::error::{Cause, Error};
 use super::redact::origin;
 use super::request::{Oversize, Request};
@@ -23,11 +24,16 @@ pub struct Client {
 
 impl Default for Client {
     fn default() -> Self {
-        Self::over(Arc::new(ReqwestTransport::new()), Limits::default())
+        Self::within(Egress::default())
     }
 }
 
 impl Client {
+    /// A client of the real network that calls nothing that `egress` denies.
+    pub fn within(egress: Egress) -> Self {
+        Self::over(Arc::new(ReqwestTransport::new(egress)), Limits::default())
+    }
+
     /// A client over a transport of one's own: a simulation, a test.
     pub fn over(transport: Arc<dyn Transport>, limits: Limits) -> Self {
         Self { transport, slots: Slots::new(limits) }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use thiserror::Error;
 
+use super::egress::Denied;
+
 /// A call that got no usable answer. Holds no secret: a password in the URL is hidden, parameters are left out.
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{method} {url}: {cause}")]
@@ -36,6 +38,9 @@ pub enum Cause {
         /// What is wrong with it.
         reason: String,
     },
+    /// The address is in a network that may not be called.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// Too many calls are under way, to this host or in all.
     #[error("no connection was free within {0:?}")]
     Busy(Duration),
@@ -68,8 +73,12 @@ impl Cause {
         matches!(self, Self::Busy(_) | Self::Timeout(_) | Self::Connect(_) | Self::Broken(_))
     }
 
-    /// Whether the call was given up before anything was sent, because it is wrong in itself.
-    pub(super) fn never_sent(&self) -> bool {
-        matches!(self, Self::InvalidUrl(_) | Self::InvalidHeader(_) | Self::InvalidProxy { .. })
+    /// Whether the call was given up before anything was sent, because it is wrong in itself
+    /// or not allowed.
+    pub(crate) fn never_sent(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidUrl(_) | Self::InvalidHeader(_) | Self::InvalidProxy { .. } | Self::Denied(_)
+        )
     }
 }

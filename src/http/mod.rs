@@ -1,6 +1,7 @@
 //! The one HTTP client that all outgoing calls share: metrics, hooks, alerts.
 //!
-//! Every call is bounded in time, size, redirects and number, and no secret gets into a log line or an error:
+//! Every call is bounded in time, size, redirects and number, goes to no denied network, and no secret gets into a log
+//! line or an error:
 //!
 //! ```text
 //! Request ──▶ Client (slots, time limit, retries, size rule) ──▶ Transport ──▶ the network, or a simulation
@@ -11,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod client;
+mod egress;
 mod error;
 mod redact;
 mod request;
@@ -22,6 +24,7 @@ mod transport;
 mod tests;
 
 pub use client::Client;
+pub use egress::{Denied, Egress, NotANetwork};
 pub use error::{Cause, Error};
 pub use redact::shown_url;
 pub use request::{Auth, Oversize, Request};

@@ -8,7 +8,8 @@ use reqwest::Method;
 
 use super::redact::shown_url;
 
-/// A call to be made. The defaults are those of most callers: see [`Request::new`].
+/// A call to be made. The defaults are those of most callers: see [`Request::new`]. What it holds is for the origin
+/// (scheme, host, port) of its URL alone: a redirect to another is not followed, it is the answer.
 #[derive(Clone, PartialEq)]
 pub struct Request {
     /// The method of the call.
@@ -35,8 +36,9 @@ pub struct Request {
     pub insecure: bool,
     /// Overrides the proxy of the environment.
     pub proxy: Option<String>,
-    /// Headers or body are for this host alone: a redirect to another is not followed.
-    pub one_host: bool,
+    /// Whether the address is one that the controller itself has chosen, as that of the machine's metadata service: what
+    /// is denied to the addresses of users is not denied to it.
+    pub own_address: bool,
 }
 
 /// How a call authenticates. Wins over an `Authorization` header and over the user in the URL.
@@ -82,7 +84,7 @@ impl Request {
             retries: 0,
             insecure: false,
             proxy: None,
-            one_host: false,
+            own_address: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,6 +14,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use url::Url;
 
+use super::egress::{Denied, Egress, Guarded};
 use super::error::Cause;
 use super::redact::shown_url;
 use super::request::{Auth, Request};
@@ -39,6 +40,7 @@ pub fn install_tls_provider() {
 /// The real network. Connections are kept and shared by all calls of the same profile.
 pub struct ReqwestTransport {
     clients: Mutex<BTreeMap<Profile, reqwest::Client>>,
+    egress: Arc<Egress>,
 }
 
 /// What reqwest can only set for a whole client.
@@ -46,14 +48,14 @@ pub struct ReqwestTransport {
 struct Profile {
     insecure: bool,
     proxy: Option<String>,
-    one_host: bool,
+    own_address: bool,
 }
 
 impl ReqwestTransport {
-    /// A transport without any connection; it opens them as calls need them.
-    pub fn new() -> Self {
+    /// A transport without any connection; it opens them as calls need them, and none that `egress` denies.
+    pub fn new(egress: Egress) -> Self {
         install_tls_provider();
-        Self { clients: Mutex::default() }
+        Self { clients: Mutex::default(), egress: Arc::new(egress) }
     }
 
     fn client(&self, profile: Profile) -> Result<reqwest::Client, Cause> {
@@ -64,18 +66,51 @@ impl ReqwestTransport {
         if clients.len() >= MAX_PROFILES {
             clients.clear();
         }
-        let client = build(&profile)?;
+        let client = self.build(&profile)?;
         clients.insert(profile, client.clone());
         Ok(client)
     }
 
+    fn egress(&self, own_address: bool) -> Arc<Egress> {
+        if own_address { Arc::new(self.egress.for_own_addresses()) } else { Arc::clone(&self.egress) }
+    }
+
+    fn build(&self, profile: &Profile) -> Result<reqwest::Client, Cause> {
+        let proxy = match &profile.proxy {
+            Some(proxy) => {
+                if let Ok(url) = Url::parse(proxy) {
+                    self.egress.check_literal(&url)?;
+                }
+                Some(reqwest::Proxy::all(proxy).map_err(|error| bad_proxy(proxy, &error))?)
+            }
+            None => None,
+        };
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("vexil/", env!("CARGO_PKG_VERSION")))
+                .redirect(within_the_origin())
+                .dns_resolver(Guarded(self.egress(profile.own_address)))
+                .referer(false)
+                .pool_max_idle_per_host(8)
+                .tls_danger_accept_invalid_certs(profile.insecure);
+            match &proxy {
+                Some(proxy) => builder.proxy(proxy.clone()),
+                None => builder,
+            }
+        };
+        // Without any root certificate on the machine there is no verifier, not even for plain http: then go on with
+        // an empty list of roots, which fails only where a certificate has to be judged.
+        builder()
+            .build()
+            .or_else(|_| builder().tls_certs_only([]).build())
+            .map_err(|error| Cause::Connect(root(&error)))
+    }
+
     async fn exchange(&self, request: Request) -> Result<Response, Cause> {
-        let client = self.client(Profile {
-            insecure: request.insecure,
-            proxy: request.proxy.clone(),
-            one_host: request.one_host,
-        })?;
+        let (proxy, own_address) = (request.proxy.clone(), request.own_address);
+        let client = self.client(Profile { insecure: request.insecure, proxy, own_address })?;
         let url = target(&request)?;
+        self.egress(own_address).check_literal(&url)?;
         // The builder turns a user in the URL into basic authentication, which our own headers then replace.
         let mut builder = client.request(request.method.clone(), url).headers(headers(&request)?);
         if !request.body.is_empty() {
@@ -97,45 +132,15 @@ impl ReqwestTransport {
     }
 }
 
-impl Default for ReqwestTransport {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Transport for ReqwestTransport {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
         self.exchange(request).boxed()
     }
 }
 
-fn build(profile: &Profile) -> Result<reqwest::Client, Cause> {
-    let proxy = match &profile.proxy {
-        Some(proxy) => Some(reqwest::Proxy::all(proxy).map_err(|error| bad_proxy(proxy, &error))?),
-        None => None,
-    };
-    let builder = || {
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("vexil/", env!("CARGO_PKG_VERSION")))
-            .redirect(if profile.one_host { on_one_host() } else { Policy::limited(MAX_REDIRECTS) })
-            .referer(false)
-            .pool_max_idle_per_host(8)
-            .tls_danger_accept_invalid_certs(profile.insecure);
-        match &proxy {
-            Some(proxy) => builder.proxy(proxy.clone()),
-            None => builder,
-        }
-    };
-    // Without any root certificate on the machine there is no verifier, not even for plain http: then go on with
-    // an empty list of roots, which fails only where a certificate has to be judged.
-    builder()
-        .build()
-        .or_else(|_| builder().tls_certs_only([]).build())
-        .map_err(|error| Cause::Connect(root(&error)))
-}
-
-/// Follows where the host stays the same; what leads elsewhere is the answer.
-fn on_one_host() -> Policy {
+/// Follows where scheme, host and port stay the same; what leads elsewhere is the answer. Who answers would otherwise
+/// choose whom the controller calls next, and with which headers.
+fn within_the_origin() -> Policy {
     Policy::custom(|attempt| {
         let origin = attempt.previous().first().map(Url::origin);
         match origin {
@@ -180,7 +185,9 @@ fn headers(request: &Request) -> Result<HeaderMap, Cause> {
 }
 
 fn cause(error: reqwest::Error) -> Cause {
-    if error.is_builder() {
+    if let Some(denied) = denied(&error) {
+        Cause::Denied(denied)
+    } else if error.is_builder() {
         Cause::InvalidUrl(root(&error))
     } else if error.is_redirect() {
         // A redirect to another scheme ends here as well; its text says so.
@@ -195,6 +202,18 @@ fn cause(error: reqwest::Error) -> Cause {
     } else {
         Cause::Broken(root(&error))
     }
+}
+
+/// What the resolver has said of an address that may not be called.
+fn denied(error: &reqwest::Error) -> Option<Denied> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(denied) = error.downcast_ref::<Denied>() {
+            return Some(denied.clone());
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Why the certificate was not accepted, if that is what went wrong.

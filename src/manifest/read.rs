@@ -123,7 +123,7 @@ fn draft(
         }),
         annotations: metadata.annotations.clone().unwrap_or_default(),
         analysis: analysis.map_or_else(plan::without_analysis, |(analysis, path)| {
-            plan::read(analysis, path, &namespace, notes)
+            plan::read(analysis, path, &namespace, settings, notes)
         }),
         skip_analysis: spec.skip_analysis.unwrap_or_default() || analysis.is_none(),
         suspend: spec.suspend.unwrap_or_default(),

@@ -18,6 +18,7 @@ pub(super) fn cross_namespace(
     if !settings.no_cross_namespace_refs {
         return;
     }
+    exposure(canary, namespace, settings, notes);
     let mut check = |what: &str, field: String, name: &str, written: Option<&str>| {
         let other = defaults::name(written, namespace);
         if other != namespace {
@@ -45,6 +46,67 @@ pub(super) fn cross_namespace(
     for (index, alert) in analysis.alerts.iter().flatten().enumerate() {
         let field = format!("{path}.alerts[{index}].providerRef.namespace");
         check("alert provider", field, &alert.provider_ref.name, alert.provider_ref.namespace.as_deref());
+    }
+}
+
+/// What the routes take and where they are bound to. A host that is the name of another namespace's Service would
+/// take that Service's traffic from it, in a mesh.
+fn exposure(canary: &Canary, namespace: &str, settings: &Settings, notes: &mut Notes) {
+    let Some(service) = &canary.spec.service else { return };
+    for (index, host) in service.hosts.iter().flatten().enumerate() {
+        if let Some(why) = foreign_host(host, namespace) {
+            let message =
+                format!("can't take {}, cross-namespace references are blocked: {why}", shown(host));
+            notes.refuse(&format!("spec.service.hosts[{index}]"), message);
+        }
+    }
+    let shared = |other: &str| settings.shared_gateway_namespaces.iter().any(|shared| shared == other);
+    let mut check = |field: String, what: &str, name: &str, other: &str| {
+        if other != namespace && !shared(other) {
+            let message = format!(
+                "can't access {what} {name} of namespace {other}, cross-namespace references are blocked (the flag \
+                 -shared-gateway-namespaces makes exceptions)"
+            );
+            notes.refuse(&field, message);
+        }
+    };
+    for (index, gateway) in service.gateways.iter().flatten().enumerate() {
+        // `namespace/name`, or the older form of a full name; a bare name is one of the own namespace.
+        let other = match gateway.split_once('/') {
+            Some((other, _)) => other,
+            None => gateway.split('.').nth(1).unwrap_or(namespace),
+        };
+        if !matches!(other, "" | ".") {
+            check(format!("spec.service.gateways[{index}]"), "gateway", gateway, other);
+        }
+    }
+    for (index, gateway) in service.gateway_refs.iter().flatten().enumerate() {
+        let other = defaults::name(gateway["namespace"].as_str(), namespace);
+        let name = gateway["name"].as_str().unwrap_or_default();
+        check(format!("spec.service.gatewayRefs[{index}].namespace"), "gateway", name, other);
+    }
+    for (index, mirror) in service.mirror.iter().flatten().enumerate() {
+        let backend = &mirror["backendRef"];
+        let other = defaults::name(backend["namespace"].as_str(), namespace);
+        let name = backend["name"].as_str().unwrap_or_default();
+        check(format!("spec.service.mirror[{index}].backendRef.namespace"), "backend", name, other);
+    }
+}
+
+/// Why a host is, or takes in, the name of a Service of another namespace.
+fn foreign_host(host: &str, namespace: &str) -> Option<String> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let labels: Vec<&str> = host.split('.').collect();
+    let of = |other: &str| format!("it is the name of a Service of namespace {other}");
+    match labels.as_slice() {
+        // A bare name is one of the own namespace; a star alone is nothing that a mesh takes.
+        [_] => None,
+        ["*", "svc"] | ["*", "svc", "cluster", "local"] | ["*", "cluster", "local"] | ["*", "local"] => {
+            Some("it takes in the Services of all namespaces".to_owned())
+        }
+        [_, other] if *other != namespace => Some(format!("{}, or may be", of(other))),
+        [_, other, "svc", ..] if *other != namespace => Some(of(other)),
+        _ => None,
     }
 }
 

@@ -167,7 +167,7 @@ mod tests {
         let Next::Send(call) = datadog.probe(&asked(""), &[]) else { panic!("no call") };
         assert_eq!((url, 2), (call.url(), call.headers.len()));
         assert_eq!(Next::Done(Ok(())), datadog.probe(&asked(""), &[answered(200, b"{\"valid\":true}")]));
-        let refused = "datadog error response: {\"errors\":[\"Forbidden\"]}: 403 Forbidden".to_owned();
+        let refused = "datadog error response: Forbidden: 403 Forbidden".to_owned();
         let answer = answered(403, b"{\"errors\":[\"Forbidden\"]}");
         assert_eq!(Next::Done(Err(refused)), datadog.probe(&asked(""), &[answer]));
     }

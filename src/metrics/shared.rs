@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use crate::model::answer::excerpt;
+use crate::model::answer::said;
 use crate::model::call::{Answer, Auth, Call, Heard, Next, What};
 
 use super::{Asked, Error, Measured, SecretData};
@@ -154,7 +154,7 @@ pub(super) fn refused(provider: &'static str, answer: &Answer) -> String {
         Some(pause) => format!(" (try again after {}s)", pause.as_secs()),
         None => String::new(),
     };
-    format!("{provider} error response: {}: {status} {}{pause}", excerpt(body, SHOWN), reason(*status))
+    format!("{provider} error response: {}: {status} {}{pause}", said(body, SHOWN), reason(*status))
 }
 
 /// The body as JSON; the error is for the user.
@@ -164,30 +164,30 @@ pub(super) fn json(body: &[u8]) -> Result<Value, String> {
 
 /// What a backend said as a `T`; the error is for the user.
 pub(super) fn typed<T: DeserializeOwned>(json: Value) -> Result<T, String> {
-    serde_json::from_value(json).map_err(|error| format!("{NOT_A_QUERY}: {error}"))
+    serde_json::from_value(json).map_err(|_| format!("{NOT_A_QUERY}: its members have other types"))
 }
 
 /// The body as a `T` that is an object: serde would take an array for a structure as well, field by field.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     match json(body)? {
         object @ Value::Object(_) => typed(object),
-        other => Err(format!("{NOT_A_QUERY}: {}", excerpt(other.to_string().as_bytes(), 80))),
+        _ => Err(format!("{NOT_A_QUERY}: it is no object")),
     }
 }
 
 /// Why a body cannot be read as JSON.
 pub(super) fn not_json(body: &[u8]) -> String {
-    let start = excerpt(body, 80);
-    match start.chars().next() {
-        None => "the answer is empty".to_owned(),
-        Some('<') => format!("the answer is not JSON but a web page: {start}"),
-        Some(_) => format!("the answer is not JSON: {start}"),
+    // What came instead is not repeated: it may come from anywhere, and the log has it at level debug.
+    match body.trim_ascii() {
+        [] => "the answer is empty".to_owned(),
+        [b'<', ..] => "the answer is not JSON but a web page".to_owned(),
+        text => format!("the answer is not JSON but {} bytes of something else", text.len()),
     }
 }
 
 /// Why there is nothing to judge, with the beginning of what the backend said.
 pub(super) fn no_data(provider: &'static str, body: &[u8]) -> Measured {
-    Measured::NoData(format!("{provider} invalid response: {}: {NO_VALUES}", excerpt(body, SHOWN)))
+    Measured::NoData(format!("{provider} invalid response: {}: {NO_VALUES}", said(body, SHOWN)))
 }
 
 /// The words for a status, such as `Not Found`.

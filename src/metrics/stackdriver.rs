@@ -138,7 +138,11 @@ fn is_project(text: &str) -> bool {
 /// A question to the metadata service of the machine.
 fn metadata(path: &str) -> Call {
     let header = ("Metadata-Flavor".to_owned(), Secret::from("Google"));
-    Call { headers: vec![header], ..Call::get(format!("{METADATA}/computeMetadata/v1/{path}")) }
+    Call {
+        headers: vec![header],
+        own_address: true,
+        ..Call::get(format!("{METADATA}/computeMetadata/v1/{path}"))
+    }
 }
 
 fn own_project(body: &[u8]) -> Result<String, String> {

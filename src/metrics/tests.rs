@@ -140,6 +140,29 @@ fn an_answer_of_somebody_else_is_an_error(#[case] body: &str) {
     }
 }
 
+#[rstest]
+#[case::credentials(r#"{"AccessKeyId":"AKIA0","Token":"s3cret","Expiration":"2026"}"#)]
+#[case::same_members(r#"{"status":"success","data":"s3cret","series":"s3cret","results":"s3cret"}"#)]
+#[case::in_the_result(r#"{"status":"success","data":{"resultType":"s3cret","result":[{"s3cret":1}]},"series":[{"pointlist":"s3cret"}]}"#)]
+#[case::text("s3cret\nhostname")]
+#[case::page("<html>s3cret</html>")]
+#[case::texts(r#"["s3cret"]"#)]
+#[case::text_in_json("\"s3cret\"")]
+#[case::cut_off(r#"{"status":"s3cret"#)]
+fn an_answer_of_an_unknown_shape_is_not_repeated(#[case] body: &str) {
+    // Who may write a MetricTemplate chooses whose answer this is, and events are read by many.
+    for Entry { name, .. } in registered() {
+        let (_, measured) = measured(name, &said(200, body));
+        assert!(!format!("{measured:?}").contains("s3cret"), "{name}: {measured:?}");
+        let (_, online) = online(name, &said(200, body));
+        assert!(!format!("{online:?}").contains("s3cret"), "{name}: {online:?}");
+        if !body.starts_with('s') {
+            let (_, measured) = self::measured(name, &said(403, body));
+            assert!(!format!("{measured:?}").contains("s3cret"), "{name}: {measured:?}");
+        }
+    }
+}
+
 #[test]
 fn an_answer_that_is_cut_off_anywhere_is_an_error() {
     for Entry { name, .. } in registered() {

@@ -26,7 +26,7 @@ pub struct Call {
     pub secret_address: bool,
     /// Parameters that are added to those of the address.
     pub query: Vec<(String, String)>,
-    /// A name that appears twice is sent twice. A call with headers is not redirected to another host.
+    /// A name that appears twice is sent twice.
     pub headers: Vec<(String, Secret)>,
     /// What the call sends.
     pub body: Body,
@@ -44,6 +44,8 @@ pub struct Call {
     pub max_bytes: usize,
     /// Whether the beginning of a longer answer is enough. If not, a longer answer counts as none.
     pub cut: bool,
+    /// Whether the address is one that no user has chosen, as that of the machine's metadata service.
+    pub own_address: bool,
 }
 
 /// The method of a call.
@@ -208,6 +210,7 @@ impl Call {
             retries: 0,
             max_bytes: 1024 * 1024,
             cut: false,
+            own_address: false,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod call;
 pub mod object;
 pub mod quantity;
 pub mod release;
+pub mod secrets;
 #[cfg(test)]
 pub mod testing;
 pub mod traffic;

@@ -263,9 +263,59 @@ pub fn owner_references(canary: &str, uid: &str) -> Value {
     }])
 }
 
+/// Whether an owner reference names the Canary `canary`. A kind of that name in another API group is none of ours.
+pub fn is_canary(owner: &Value, canary: &str) -> bool {
+    is_any_canary(owner) && owner["name"] == canary
+}
+
+/// Whether an owner reference names a Canary.
+pub fn is_any_canary(owner: &Value) -> bool {
+    let group = owner["apiVersion"].as_str().map(|version| version.split('/').next().unwrap_or_default());
+    owner["kind"] == "Canary" && group.is_none_or(|group| group == "flagger.app")
+}
+
+/// The owner references of `live` with the Canary `canary` of this `uid` in the place of an earlier one of that name;
+/// `None` if there is none to replace. The cluster is about to collect what the earlier one owned, with all that a
+/// Canary which was created again relies on.
+pub fn adopted(live: &Value, canary: &str, uid: &str) -> Option<Value> {
+    let mut owners = live["metadata"]["ownerReferences"].as_array()?.clone();
+    let earlier = |owner: &&mut Value| {
+        is_canary(owner, canary)
+            && owner["uid"].as_str().is_some_and(|found| !found.is_empty() && found != uid)
+    };
+    let mut found = false;
+    for owner in owners.iter_mut().filter(earlier) {
+        owner["uid"] = json!(uid);
+        found = true;
+    }
+    found.then_some(Value::Array(owners))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_canary_that_was_created_again_owns_what_its_predecessor_owned() {
+        let owner = |version: &str, kind: &str, name: &str, uid: &str| json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true});
+        let live = |owners: &[Value]| json!({"metadata": {"ownerReferences": owners}});
+        let other = owner("v1", "ConfigMap", "frontend", "x-1");
+        let old = owner("flagger.app/v1beta1", "Canary", "frontend", "u-1");
+        let new = owner("flagger.app/v1beta1", "Canary", "frontend", "u-2");
+        assert_eq!(
+            adopted(&live(&[other.clone(), old]), "frontend", "u-2"),
+            Some(json!([other, new.clone()]))
+        );
+        for nothing in [
+            live(&[new]),
+            live(&[owner("flagger.app/v1beta1", "Canary", "checkout", "u-1")]),
+            live(&[owner("look.alike/v1", "Canary", "frontend", "u-1")]),
+            live(&[json!({"kind": "Canary", "name": "frontend"})]),
+            json!({"metadata": {}}),
+        ] {
+            assert_eq!(adopted(&nothing, "frontend", "u-2"), None, "{nothing}");
+        }
+    }
 
     #[test]
     fn a_patch_names_only_what_changes() {

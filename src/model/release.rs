@@ -343,6 +343,14 @@ pub struct Settings {
     /// `--min-serving-capacity`: how many of the pods that a share stands for have to be ready before a side is given
     /// it, in percent; 0 if a single pod is enough.
     pub serving_capacity: u32,
+    /// `--max-webhook-timeout`: what a hook's longer time-out is cut to.
+    pub max_webhook_timeout: Duration,
+    /// `--shared-gateway-namespaces`: those whose gateways any Canary may name, also with `no_cross_namespace_refs`.
+    pub shared_gateway_namespaces: Vec<String>,
+    /// `--require-secret-labels`: whether MetricTemplates and AlertProviders use only Secrets that are labelled for it.
+    pub require_secret_labels: bool,
+    /// `--allow-insecure-credentials`: whether hooks may send headers of Secrets so that others can read them.
+    pub allow_insecure_credentials: bool,
 }
 
 impl Default for Settings {
@@ -358,6 +366,10 @@ impl Default for Settings {
             include_label_prefixes: Vec::new(),
             config_tracking: true,
             serving_capacity: 50,
+            max_webhook_timeout: Duration::from_secs(600),
+            shared_gateway_namespaces: Vec::new(),
+            require_secret_labels: false,
+            allow_insecure_credentials: false,
         }
     }
 }

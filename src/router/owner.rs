@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::Error;
-use crate::model::object::{ObjectId, controller};
+use crate::model::object::{ObjectId, controller, is_any_canary};
 use crate::model::release::Release;
 
 /// Who made an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// This release's Canary made it. The uid is not compared: a Canary that was deleted and created again goes on
-    /// with the objects that are there.
+    /// This release's Canary made it, or one of the same name before it: a Canary that was deleted and created again
+    /// goes on with the objects that are there, and takes them over (`adopted`).
     Ours,
     /// Another Canary made it; this is its name.
     Sibling(String),
@@ -37,7 +37,7 @@ impl Owner {
             };
         }
         match controller(object) {
-            Some(owner) if owner["kind"] == "Canary" => match owner["name"].as_str().unwrap_or_default() {
+            Some(owner) if is_any_canary(owner) => match owner["name"].as_str().unwrap_or_default() {
                 name if name == release.name => Self::Ours,
                 name => Self::Sibling(format!("{name}.{}", release.namespace)),
             },

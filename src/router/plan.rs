@@ -8,7 +8,7 @@ use super::marks::{FLUX, LAST_APPLIED, ORIGINAL, ORIGINAL_METADATA, annotation, 
 use super::overlay::{fresh, laid_over};
 use super::owner::{MADE_BY, Owner, made_by, of_sibling};
 use super::{Desired, Error, Router, View};
-use crate::model::object::{ObjectId, Write, controller, merge_patch, owner_references};
+use crate::model::object::{ObjectId, Write, adopted, controller, merge_patch, owner_references};
 use crate::model::release::{Release, Settings};
 use crate::model::traffic::RouteWish;
 
@@ -133,6 +133,9 @@ fn brought_in_line(view: &View<'_>, wanted: &Desired, live: &Value) -> Result<Op
     }
     let metadata = Map::from_iter([("metadata".to_owned(), Value::Object(metadata))]);
     desired = laid_over(&desired, &metadata, &[]);
+    if let Some(owners) = adopted(live, &view.release.name, &view.release.uid) {
+        desired["metadata"]["ownerReferences"] = owners;
+    }
     match (owner, Write::update(wanted.id.clone(), live, &desired)) {
         (Owner::Sibling(canary), Some(_)) => Err(of_sibling(view.release, &wanted.id, &canary)),
         (_, write) => Ok(write),

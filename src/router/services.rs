@@ -20,7 +20,7 @@ use super::endpoints::SIDE;
 use super::marks::{LAST_APPLIED, annotation, cleared, flux};
 use super::owner::{Owner, of_sibling};
 use crate::api::service::CustomMetadata;
-use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::object::{Kind, ObjectId, Objects, Write, adopted, merge_patch, owner_references};
 use crate::model::release::{Release, TargetKind};
 use crate::model::workload::{Presence, PrimaryShape, TargetShape};
 
@@ -163,6 +163,8 @@ impl Service<'_> {
         let live_metadata = &live["metadata"];
         let mut metadata = Map::new();
         if ours {
+            let owners = adopted(live, &self.release.name, &self.release.uid);
+            metadata.extend(owners.map(|owners| ("ownerReferences".to_owned(), owners)));
             metadata.extend(whole("labels", live_metadata, &self.labels(&live_metadata["labels"])));
             metadata.extend(whole(
                 "annotations",

@@ -1,14 +1,18 @@
 //! What the answer of a hook means (spec 02 §6.1).
 
-use crate::model::answer::{Verdict, excerpt};
+use crate::model::answer::{self, Verdict, said};
 
 /// The verdict of an answer. `url` is the hook's address as it may be shown, `attempts` how often it was called.
 pub fn answered(url: &str, attempts: u32, status: u16, body: &[u8]) -> Verdict {
-    let body = excerpt(body, SHOWN);
+    let body = said(body, SHOWN);
     match status {
         // 203 and above fail, 204 included: gates are known to rely on it.
         200..=202 => Verdict::Passed,
         429 | 500 | 502.. => Verdict::Failed(with(&gave_up(url, attempts), &body)),
+        // One to the same place would have been followed. Its page says nothing that helps.
+        301 | 302 | 303 | 307 | 308 => {
+            Verdict::Failed(format!("the answer is HTTP status {status}, {}", answer::ELSEWHERE))
+        }
         _ if body.is_empty() => Verdict::Failed(format!("the answer is HTTP status {status} without a text")),
         _ => Verdict::Failed(body),
     }
@@ -51,7 +55,13 @@ mod tests {
     #[rstest]
     #[case::no_content(204, "", "the answer is HTTP status 204 without a text")]
     #[case::other_success(203, "proxied", "proxied")]
-    #[case::redirect(302, "", "the answer is HTTP status 302 without a text")]
+    #[case::redirect(
+        302,
+        "<a href='http://169.254.169.254/'>",
+        "the answer is HTTP status 302, a redirect to another scheme, host or port, which is not followed: \
+         write the address that it leads to"
+    )]
+    #[case::credentials(403, r#"{"Token":"s3cret"}"#, "(JSON of 18 bytes, in the log at level debug)")]
     #[case::closed_gate(403, "Forbidden", "Forbidden")]
     #[case::client_error(404, " not\nfound\u{7} ", "not found")]
     #[case::not_implemented(501, "no such task", "no such task")]

@@ -9,7 +9,7 @@ use super::live::{self, find};
 use super::primary::{Copied, Twin};
 use super::readiness::{Standard, about};
 use super::{Error, Workload, owner, revision, scaler, shape};
-use crate::model::object::{Kind, ObjectId, Objects, Write};
+use crate::model::object::{Kind, ObjectId, Objects, Write, adopted};
 use crate::model::release::{Release, Settings};
 use crate::model::workload::{PrimaryFacts, Readiness, Subject, TargetFacts, TargetShape};
 
@@ -158,7 +158,13 @@ impl<T: Templated> Workload for T {
     ) -> Result<Vec<Write>, Error> {
         let primary = primary_id::<T>(release);
         if let Some(present) = seen.get(&primary) {
-            return owner::check(release, &primary, present).map(|()| Vec::new());
+            owner::check(release, &primary, present)?;
+            let owners = adopted(present, &release.name, &release.uid);
+            let changes = owners.map(|owners| json!({"metadata": {"ownerReferences": owners}}));
+            return Ok(changes
+                .and_then(|changes| Write::merge(primary, present, &changes))
+                .into_iter()
+                .collect());
         }
         let target = find(seen, &target_id::<T>(release))?;
         self.check(release, target)?;

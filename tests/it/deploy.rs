@@ -1,13 +1,16 @@
 //! What is installed: that the copies of the CRDs and of the rights agree, and what the chart and the overlays render.
 //! Helm (`HELM`, the PATH, or the harness's tool cache) and kubectl render.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rstest::rstest;
 use serde_json::Value;
-use vexil::router::{Access, registry};
+use vexil::router::registry;
+
+mod pod_security;
+pub(crate) mod rights;
 
 #[test]
 fn the_copies_of_the_crds_are_up_to_date() {
@@ -21,29 +24,14 @@ fn the_copies_of_the_crds_are_up_to_date() {
 
 // What follows from the registry of routers stands between two marks.
 
+/// The words of all meshes, and the networks that are always denied, for the templates.
 #[test]
-fn the_rights_are_those_that_the_routers_need() {
-    // spec: 01/API-109
-    let mut rules = String::from("  # Meshes and ingresses.\n");
-    for (resources, verbs) in [
-        (Access::Own, "get, list, watch, create, update, patch, delete"),
-        (Access::Change, "get, list, watch, update, patch"),
-        (Access::Read, "get, list, watch"),
-    ]
-    .map(|(access, verbs)| (resources(access), verbs))
-    {
-        for (group, plurals) in resources {
-            rules += &rule(&group, &plurals, verbs);
-        }
-    }
-    for (group, plurals) in resources(Access::Own) {
-        let finalizers: BTreeSet<String> =
-            plurals.iter().map(|plural| format!("{plural}/finalizers")).collect();
-        rules += &rule(&group, &finalizers, "update");
-    }
-    for path in ["deploy/charts/vexil/templates/rbac.yaml", "deploy/kustomize/base/vexil/account.yaml"] {
-        holds_between(path, "  # meshes: begin", "  # meshes: end", &rules);
-    }
+fn the_templates_know_the_meshes_and_the_denied_networks() {
+    let helpers = "deploy/charts/vexil/templates/_helpers.tpl";
+    let line = |words: Vec<&str>| format!("{{{{- /* */ -}}}}{}\n", words.join(" "));
+    holds_between(helpers, "{{- /* providers: begin", "{{- /* providers: end", &line(registry::known()));
+    let denied = vexil::http::Egress::ALWAYS_DENIED.to_vec();
+    holds_between(helpers, "{{- /* egress: begin", "{{- /* egress: end", &line(denied));
 }
 
 #[test]
@@ -85,22 +73,6 @@ fn the_readme_lists_the_metric_providers_and_the_receivers() {
     holds_between("README.md", "<!-- backends: begin", "<!-- backends: end", &text);
 }
 
-/// The plurals that routers access in this way, by their API group.
-fn resources(access: Access) -> BTreeMap<String, BTreeSet<String>> {
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let rights = registry::MESHES.iter().flat_map(|mesh| mesh.rights);
-    for right in rights.filter(|right| right.access == access) {
-        found.entry(right.kind.group.to_owned()).or_default().insert(right.kind.plural.to_owned());
-    }
-    found
-}
-
-fn rule(group: &str, resources: &BTreeSet<String>, verbs: &str) -> String {
-    let resources: Vec<&str> = resources.iter().map(String::as_str).collect();
-    let resources = resources.join(", ");
-    format!("  - apiGroups: [{group}]\n    resources: [{resources}]\n    verbs: [{verbs}]\n")
-}
-
 /// Fails unless `expected` stands in the file between the lines that begin with these marks; writes it with
 /// `UPDATE_DEPLOY=1`.
 fn holds_between(path: &str, begin: &str, end: &str, expected: &str) {
@@ -117,26 +89,6 @@ fn holds_between(path: &str, begin: &str, end: &str, expected: &str) {
         found == whole,
         "{path} differs from the registry of routers: run the tests once with UPDATE_DEPLOY=1"
     );
-}
-
-#[test]
-fn chart_and_overlays_give_the_same_rights() {
-    assert_eq!(
-        rules("deploy/charts/vexil/templates/rbac.yaml"),
-        rules("deploy/kustomize/base/vexil/account.yaml")
-    );
-}
-
-#[test]
-fn no_right_goes_beyond_what_flaggers_role_names() {
-    // spec: 01/API-109
-    let rules = rules("deploy/charts/vexil/templates/rbac.yaml");
-    let words: Vec<&str> = rules.split([' ', ',', '[', ']', '"', '\n']).collect();
-    for beyond in ["pods", "namespaces", "nodes", "events.k8s.io", "escalate", "impersonate", "bind"] {
-        assert!(!words.contains(&beyond), "{beyond}");
-    }
-    assert!(!words.iter().any(|word| word.ends_with("/scale")), "{words:?}");
-    assert!(!rules.lines().any(|line| line.contains("verbs") && line.contains('*')), "{rules}");
 }
 
 #[test]
@@ -181,6 +133,12 @@ fn the_chart_renders_what_a_user_of_flaggers_chart_expects() {
 #[case("eventWebhook=http://events", "-event-webhook=http://events")]
 #[case("clusterName=staging", "-cluster-name=staging")]
 #[case("noCrossNamespaceRefs=true", "-no-cross-namespace-refs=true")]
+#[case("egress.deny={10.0.0.0/8,fd00::/8}", "-egress-deny=10.0.0.0/8,fd00::/8")]
+#[case("egress.allow={169.254.169.254}", "-egress-allow=169.254.169.254")]
+#[case("maxWebhookTimeout=30m", "-max-webhook-timeout=30m")]
+#[case("requireSecretLabels=true", "-require-secret-labels=true")]
+#[case("allowInsecureCredentials=true", "-allow-insecure-credentials=true")]
+#[case("sharedGatewayNamespaces={ingress,istio-system}", "-shared-gateway-namespaces=ingress,istio-system")]
 #[case("kubeconfigQPS=50", "-kubeconfig-qps=50")]
 #[case("kubeconfigBurst=1000000", "-kubeconfig-burst=1000000")]
 #[case("slack.user=bot", "-slack-user=bot")]
@@ -198,6 +156,9 @@ fn a_value_becomes_its_flag(#[case] value: &str, #[case] flag: &str) {
     // spec: 01/API-105
     let objects = chart(&[value]);
     assert!(arguments(&objects).contains(&flag.to_owned()), "{:?}", arguments(&objects));
+    // A flag that the controller does not know would end it.
+    let parsed = vexil::cli::go_flags::parse(&arguments(&objects)[1..], |_| None);
+    assert!(parsed.is_ok(), "{parsed:?}");
 }
 
 #[rstest]
@@ -224,6 +185,9 @@ fn several_replicas_run_only_with_leader_election(
 #[case("podDisruptionBudget.enabled=true", &["PodDisruptionBudget vexil"])]
 #[case("linkerdAuthPolicy.create=true", &["AuthorizationPolicy prometheus-admin-flagger"])]
 #[case("rbac.pspEnabled=true", &[])]
+#[case("networkPolicy.enabled=true", &["NetworkPolicy vexil"])]
+#[case("leaderElection.enabled=true", &["Role vexil-leader-election", "RoleBinding vexil-leader-election"])]
+#[case("namespace=shop", &["Role vexil", "RoleBinding vexil"])]
 #[case("crd.create=true", &[
     "CustomResourceDefinition alertproviders.flagger.app",
     "CustomResourceDefinition canaries.flagger.app",
@@ -308,8 +272,57 @@ fn an_overlay_has_the_namespace_and_arguments_of_flaggers(
     assert_eq!(subject["namespace"], namespace);
 }
 
+#[test]
+fn a_network_policy_lets_out_what_the_controller_may_call() {
+    let objects = chart(&[
+        "networkPolicy.enabled=true",
+        "egress.deny={203.0.113.0/24,2001:db8::1}",
+        "egress.allow={169.254.7.7}",
+    ]);
+    let spec = &object(&objects, "NetworkPolicy vexil")["spec"];
+    let pod = &object(&objects, "Deployment vexil")["spec"]["template"]["metadata"]["labels"];
+    for (key, value) in spec["podSelector"]["matchLabels"].as_object().expect("labels") {
+        assert_eq!(&pod[key], value);
+    }
+    let blocks: Vec<&Value> =
+        spec["egress"][1]["to"].as_array().expect("peers").iter().map(|peer| &peer["ipBlock"]).collect();
+    let except = |cidr: &str| {
+        let block = blocks
+            .iter()
+            .find(|block| block["cidr"] == cidr)
+            .unwrap_or_else(|| panic!("no {cidr} in {spec}"));
+        block["except"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
+    let (four, six) = (except("0.0.0.0/0"), except("::/0"));
+    for network in
+        vexil::http::Egress::ALWAYS_DENIED.iter().copied().chain(["203.0.113.0/24", "2001:db8::1/128"])
+    {
+        assert!(
+            if network.contains(':') { six.contains(network) } else { four.contains(network) },
+            "{network}"
+        );
+    }
+    assert!(except("169.254.7.7/32").is_empty());
+    assert_eq!(spec["ingress"][0]["ports"][0]["port"], "http");
+
+    let closed =
+        chart(&["networkPolicy.enabled=true", "egress.deny={0.0.0.0/0,::/0}", "egress.allow={10.0.0.0/8}"]);
+    let peers = &object(&closed, "NetworkPolicy vexil")["spec"]["egress"][1]["to"];
+    assert_eq!(peers, &serde_json::json!([{"namespaceSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]));
+}
+
 /// The chart as `helm template` renders it with these values.
-fn chart(values: &[&str]) -> Vec<Value> {
+pub(crate) fn chart(values: &[&str]) -> Vec<Value> {
+    documents(&output(&mut helm_template(values)))
+}
+
+fn helm_template(values: &[&str]) -> Command {
     let mut command = Command::new(helm());
     command
         .args(["template", "vexil"])
@@ -318,7 +331,7 @@ fn chart(values: &[&str]) -> Vec<Value> {
     for value in values {
         command.args(["--set", value]);
     }
-    documents(&output(&mut command))
+    command
 }
 
 fn helm() -> PathBuf {
@@ -371,13 +384,6 @@ fn arguments(objects: &[Value]) -> Vec<String> {
     let container = &object(objects, "Deployment vexil")["spec"]["template"]["spec"]["containers"][0];
     let arguments = container["args"].as_array().expect("arguments");
     arguments.iter().map(|argument| argument.as_str().expect("a text").to_owned()).collect()
-}
-
-/// The rules of the ClusterRole in a file, as text.
-fn rules(path: &str) -> String {
-    let text = read(path);
-    let (_, rules) = text.split_once("\nrules:\n").expect("rules");
-    rules.split_once("\n---\n").expect("another object").0.to_owned()
 }
 
 /// Fails unless the file holds `expected`; writes it with `UPDATE_DEPLOY=1`.

@@ -12,12 +12,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SECRETS: &str = "
 apiVersion: v1
 kind: Secret
-metadata: {name: gate, namespace: shop}
+metadata: {name: gate, namespace: shop, labels: {flagger.app/use-in: hooks}}
 data: {Authorization: QmVhcmVyIHQwa2Vu, key: czNjcjN0}
 ---
 apiVersion: v1
 kind: Secret
-metadata: {name: headers, namespace: shop}
+metadata: {name: headers, namespace: shop, labels: {flagger.app/use-in: metrics.hooks}}
 data: {Authorization: QmVhcmVyIHQwa2Vu}
 ";
 
@@ -25,7 +25,7 @@ const HOOKS: &str = "
     webhooks:
       - name: acceptance
         type: pre-rollout
-        url: http://gate.test/
+        url: https://gate.test/
         headersFrom: {secretRef: {name: headers}}
         signature: {secretRef: {name: gate}}
       - name: story
@@ -81,4 +81,35 @@ async fn a_missing_secret_is_a_failed_hook_that_names_it_and_nothing_is_called()
     let text = "Halt frontend.shop advancement pre-rollout check acceptance failed secret headers.shop error: \
                 secrets \"headers\" not found";
     assert!(events.contains(&text.to_owned()), "{events:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_whose_owner_has_not_released_it_stays_where_it_is() {
+    for label in ["", ", labels: {flagger.app/use-in: metrics}"] {
+        let secrets = SECRETS.replace(", labels: {flagger.app/use-in: metrics.hooks}", label);
+        assert_ne!(secrets, SECRETS);
+        let (world, controller) = initialized(&secrets).await;
+        world.set_image("shop", "frontend", NEXT);
+        assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Failed").await);
+        controller.stop().await;
+        assert!(world.backend.hook_calls().iter().all(|call| !call.url.contains("gate.test")));
+        let events = world.events("shop", "frontend");
+        let text = "Halt frontend.shop advancement pre-rollout check acceptance failed secret headers.shop error: is not \
+                    released for this: its owner has to label it flagger.app/use-in=hooks";
+        assert!(events.contains(&text.to_owned()), "{events:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_with_a_long_timeout_is_cut_and_the_user_is_told() {
+    let world = World::builder().build();
+    let controller = world.start_controller();
+    let hook = "  analysis:\n    webhooks: [{name: slow, url: http://slow.test/, timeout: 6000m}]\n";
+    world.apply(&QUARTERS.replace("  analysis:\n", hook)).expect("a manifest that the cluster takes");
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Initialized").await);
+    controller.stop().await;
+    let events = world.events("shop", "frontend");
+    let text = "spec.analysis.webhooks[0].timeout: \"6000m\" is too long, 10m0s is used: the controller's flag \
+                -max-webhook-timeout allows no more";
+    assert!(events.iter().any(|event| event == text), "{events:#?}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{ControllerFlags, Refused, Secret};
 use crate::api::duration;
 use crate::controller::logging::{Encoding, Verbosity};
+use crate::http::Egress;
 
 /// One flag.
 pub(super) struct Flag {
@@ -87,8 +88,11 @@ impl From<String> for Problem {
 /// In the order of the alphabet, as the usage lists them.
 #[rustfmt::skip]
 pub(super) const FLAGS: &[Flag] = &[
+    flag("allow-insecure-credentials", "false", "Let hooks send headers of Secrets over plain http out of the cluster, or to servers whose certificate is not checked", Kind::Switch(|f| &mut f.allow_insecure_credentials)),
     flag("cluster-name", "", "Name of the cluster, shown in alerts", Kind::Text(|f| &mut f.cluster_name)),
     flag("control-loop-interval", "10s", "Longest time before a new Canary is looked at", Kind::Own("duration", put_interval)),
+    flag("egress-allow", "", "Networks that metrics, hooks and alerts may reach although they are denied, separated by commas", Kind::Own("string", |f, value| put_networks(&mut f.egress_allow, value))),
+    flag("egress-deny", "", "Networks that metrics, hooks and alerts may not reach, separated by commas; link-local, cloud metadata and unspecified addresses always are denied", Kind::Own("string", |f, value| put_networks(&mut f.egress_deny, value))),
     flag("enable-config-tracking", "true", "Watch the ConfigMaps and Secrets that targets refer to", Kind::Switch(|f| &mut f.enable_config_tracking)),
     flag("enable-leader-election", "false", "Let one of several instances work", Kind::Switch(|f| &mut f.enable_leader_election)),
     secret("event-webhook", "EVENT_WEBHOOK_URL", "Address that is sent every event", |f| &mut f.event_webhook),
@@ -102,6 +106,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("leader-election-namespace", "kube-system", "Namespace of the lease, unless -namespace is set", Kind::Text(|f| &mut f.leader_election_namespace)),
     flag("log-level", "debug", "Log level: debug, info, warn or error", Kind::Own("string", put_log_level)),
     flag("master", "", "Address of the API server; wins over the kubeconfig", Kind::Text(|f| &mut f.master)),
+    flag("max-webhook-timeout", "10m", "Longest time that a hook may take to answer; longer ones are cut, with a warning", Kind::Own("duration", put_longest_hook)),
     flag("mesh-provider", "istio", "Mesh or ingress of the Canaries that name none", Kind::Text(|f| &mut f.mesh_provider)),
     flag("metrics-server", "http://prometheus:9090", "Address of the Prometheus for built-in checks", Kind::Text(|f| &mut f.metrics_server)),
     flag("min-serving-capacity", "50", "Percent of the pods behind a share that have to be ready before primary or canary is given it; 0 for a single pod", Kind::Number(|f| &mut f.min_serving_capacity)),
@@ -110,7 +115,9 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("namespace", "", "The one namespace to work in; all if empty", Kind::Text(|f| &mut f.namespace)),
     flag("no-cross-namespace-refs", "false", "Refuse references to objects of other namespaces", Kind::Switch(|f| &mut f.no_cross_namespace_refs)),
     flag("port", "8080", "Port for health checks and metrics", Kind::Own("string", put_port)),
+    flag("require-secret-labels", "false", "Use only those Secrets for MetricTemplates and AlertProviders whose label flagger.app/use-in says so", Kind::Switch(|f| &mut f.require_secret_labels)),
     flag("selector-labels", "app,name,app.kubernetes.io/name", "Labels that may select a target's pods, separated by commas, the preferred one first", Kind::Own("string", put_selector_labels)),
+    flag("shared-gateway-namespaces", "", "Namespaces whose gateways any Canary may name although -no-cross-namespace-refs is set, separated by commas", Kind::List(|f| &mut f.shared_gateway_namespaces)),
     flag("slack-channel", "", "Slack channel; general when unset", Kind::Text(|f| &mut f.slack_channel)),
     secret("slack-proxy-url", "SLACK_PROXY_URL", "Proxy for Slack", |f| &mut f.slack_proxy_url),
     secret("slack-token", "SLACK_TOKEN", "Token for Slack's API", |f| &mut f.slack_token),
@@ -160,6 +167,14 @@ fn put_interval(flags: &mut ControllerFlags, value: &str) -> Result<(), Problem>
     Ok(())
 }
 
+fn put_longest_hook(flags: &mut ControllerFlags, value: &str) -> Result<(), Problem> {
+    flags.max_webhook_timeout = duration::parse(value).map_err(|problem| problem.to_string())?;
+    if flags.max_webhook_timeout == Duration::ZERO {
+        return Err("it must be above zero".to_owned().into());
+    }
+    Ok(())
+}
+
 fn put_log_level(flags: &mut ControllerFlags, value: &str) -> Result<(), Problem> {
     // As in the reference an unknown level is no error; unlike there somebody is told.
     flags.log_level = value.parse().unwrap_or_else(|unknown| {
@@ -171,6 +186,13 @@ fn put_log_level(flags: &mut ControllerFlags, value: &str) -> Result<(), Problem
 
 fn put_port(flags: &mut ControllerFlags, value: &str) -> Result<(), Problem> {
     flags.port = value.parse().map_err(|_| "use a number up to 65535".to_owned())?;
+    Ok(())
+}
+
+fn put_networks(networks: &mut Vec<String>, value: &str) -> Result<(), Problem> {
+    let written = list(value);
+    Egress::new(&written, &[]).map_err(|problem| problem.to_string())?;
+    *networks = written;
     Ok(())
 }
 

@@ -38,6 +38,7 @@ fn defaults_are_those_of_the_reference() {
         leader_election_namespace: "kube-system".into(),
         enable_config_tracking: true,
         min_serving_capacity: 50,
+        max_webhook_timeout: Duration::from_secs(600),
         ..ControllerFlags::blank()
     };
     assert_eq!(expected, flags);
@@ -78,6 +79,12 @@ fn defaults_are_those_of_the_reference() {
 #[case("leader-election-namespace", "x", |f: &ControllerFlags| f.leader_election_namespace == "x")]
 #[case("enable-config-tracking", "0", |f: &ControllerFlags| !f.enable_config_tracking)]
 #[case("cluster-name", "x", |f: &ControllerFlags| f.cluster_name == "x")]
+#[case("max-webhook-timeout", "30m", |f: &ControllerFlags| f.settings().max_webhook_timeout.as_secs() == 1800)]
+#[case("shared-gateway-namespaces", "a, b", |f: &ControllerFlags| f.settings().shared_gateway_namespaces == ["a", "b"])]
+#[case("require-secret-labels", "true", |f: &ControllerFlags| f.settings().require_secret_labels)]
+#[case("allow-insecure-credentials", "true", |f: &ControllerFlags| f.settings().allow_insecure_credentials)]
+#[case("egress-deny", "10.0.0.0/8, fd00::/8", |f: &ControllerFlags| f.egress_deny == ["10.0.0.0/8", "fd00::/8"])]
+#[case("egress-allow", "169.254.169.254", |f: &ControllerFlags| f.egress_allow == ["169.254.169.254"])]
 #[case("no-cross-namespace-refs", "True", |f: &ControllerFlags| f.no_cross_namespace_refs)]
 fn each_flag_is_read_with_one_dash_and_two(
     #[case] name: &str,
@@ -129,6 +136,11 @@ fn a_word_that_is_no_flag_ends_them(#[case] args: &[&str]) {
     &["-control-loop-interval=10"],
     "invalid value \"10\" for flag -control-loop-interval: time: missing unit in duration \"10\""
 )]
+#[case(
+    &["-egress-deny=10.0.0.0/8,metadata"],
+    "invalid value \"10.0.0.0/8,metadata\" for flag -egress-deny: \"metadata\" is not a network: write one like \
+     10.0.0.0/8, fd00::/8 or 192.0.2.7"
+)]
 #[case(&["-enable-config-tracking=yes"], "invalid value \"yes\" for flag -enable-config-tracking: use true or false")]
 fn what_is_wrong_is_said_with_the_usage_and_exit_code_2(#[case] args: &[&str], #[case] message: &str) {
     // spec: 01/API-086
@@ -137,7 +149,7 @@ fn what_is_wrong_is_said_with_the_usage_and_exit_code_2(#[case] args: &[&str], #
     assert!(
         refused
             .to_string()
-            .starts_with(&format!("{message}\nUsage of vexil controller:\n  -cluster-name string\n"))
+            .starts_with(&format!("{message}\nUsage of vexil controller:\n  -allow-insecure-credentials\n"))
     );
 }
 

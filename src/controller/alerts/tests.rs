@@ -90,6 +90,15 @@ impl World {
         self
     }
 
+    /// Labels a Secret.
+    fn labelled(self, namespace: &str, name: &str, label: (&str, &str)) -> Self {
+        let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+        if let Some(secret) = lock(&self.0).objects.get_mut(&path) {
+            secret["metadata"]["labels"][label.0] = json!(label.1);
+        }
+        self
+    }
+
     /// The next answers of `host`; the last one for good.
     fn answers(self, host: &str, answers: &[Answer]) -> Self {
         lock(&self.0).answers.insert(host.to_owned(), answers.iter().cloned().collect());
@@ -98,6 +107,11 @@ impl World {
 
     /// A started worker, with a Slack notifier of its own if `global` names a host.
     async fn start(&self, global: &str) -> Running {
+        self.start_with(global, false).await
+    }
+
+    /// As [`World::start`]; `labelled` wants Secrets that are released for alerts.
+    async fn start_with(&self, global: &str, labelled: bool) -> Running {
         let world = self.clone();
         let service = tower::service_fn(move |request: wire::Request<kube::client::Body>| {
             let world = world.clone();
@@ -120,7 +134,8 @@ impl World {
             channel: "ops".into(),
             ..Channel::default()
         };
-        let settings = alert::Settings { cluster: "prod".into(), slack, ..alert::Settings::default() };
+        let settings =
+            alert::Settings { cluster: "prod".into(), slack, labelled, ..alert::Settings::default() };
         let http = http::Client::over(Arc::new(self.clone()), Limits::default());
         let (outbox, worker) =
             super::outbox(client, http, Arc::clone(&caches), &settings, mpsc::unbounded_channel().0);
@@ -415,6 +430,26 @@ async fn the_secret_is_that_of_the_providers_namespace() {
     let running = world.start("").await;
     running.outbox.tell(&with_alerts(&[(Severity::Info, "chat", "ops")]), &alert(Severity::Info, "hi"));
     assert_eq!(vec!["right.test hi"], lines(&running.finish().await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_secrets_need_a_label_only_a_released_one_is_used() {
+    let spec = |secret: &str| json!({"type": "slack", "secretRef": {"name": secret}});
+    let address = [("address", "https://right.test/"), ("password", "pa55word")];
+    let world = World::new()
+        .provider("ops", "free", spec("free"))
+        .secret("ops", "free", &address)
+        .labelled("ops", "free", ("flagger.app/use-in", "alerts"))
+        .provider("ops", "kept", spec("kept"))
+        .secret("ops", "kept", &address);
+    let release = with_alerts(&[(Severity::Info, "kept", "ops"), (Severity::Info, "free", "ops")]);
+    let _log = world.listen();
+    let running = world.start_with("", true).await;
+    running.outbox.tell(&release, &alert(Severity::Info, "hi"));
+    assert_eq!(vec!["right.test hi"], lines(&running.finish().await));
+    let why = "alert provider kept.ops secretRef error: secret kept is not released for this: its owner has to label it \
+               flagger.app/use-in=alerts";
+    assert_eq!(vec![why], world.errors());
 }
 
 #[rstest]

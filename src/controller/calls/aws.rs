@@ -205,7 +205,7 @@ async fn said(http: &http::Client, request: Request) -> Result<Vec<u8>, String> 
         timeout: Duration::from_secs(5),
         max_bytes: 64 * 1024,
         oversize: Oversize::Refuse,
-        one_host: true,
+        own_address: true,
         ..request
     };
     let answer = http.send(request).await.map_err(|error| error.to_string())?;

@@ -187,18 +187,6 @@ async fn every_backend_that_hangs_floods_or_refuses_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_go_to_one_host_alone() {
-    let script = Script::of(&[Line::Says(200, "")]);
-    let calls = outside(&script);
-    let plain = Call::get("http://metrics/");
-    let headers = vec![("X-Key".to_owned(), "s3cret".into())];
-    for call in [plain.clone(), Call { headers, ..plain }] {
-        calls.send(&call).await.expect("an answer");
-    }
-    assert_eq!(vec![false, true], script.asked().iter().map(|request| request.one_host).collect::<Vec<_>>());
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_clusters_own_api_is_called_within_bounds() {
     let service = tower::service_fn(|request: wire::Request<kube::client::Body>| async move {
         let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use wiremock::matchers::{any, body_string, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::http::{Auth, Cause, Client, Oversize, Request, install_tls_provider};
+use crate::http::{Auth, Cause, Client, Egress, Oversize, Request, install_tls_provider};
 
 async fn answering(template: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
@@ -155,8 +155,11 @@ async fn redirects_are_followed_but_not_for_ever() {
     );
 }
 
+#[rstest]
+#[case::elsewhere("away", 307)]
+#[case::at_home("home", 200)]
 #[tokio::test]
-async fn what_is_for_one_host_follows_no_redirect_to_another() {
+async fn a_redirect_to_another_origin_is_the_answer(#[case] to: &str, #[case] status: u16) {
     let other = answering(ResponseTemplate::new(200)).await;
     let server = MockServer::start().await;
     let away = ResponseTemplate::new(307).insert_header("location", other.uri().as_str());
@@ -164,13 +167,35 @@ async fn what_is_for_one_host_follows_no_redirect_to_another() {
     let home = ResponseTemplate::new(307).insert_header("location", "/here");
     Mock::given(path("/home")).respond_with(home).mount(&server).await;
     Mock::given(path("/here")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
-    for (to, status) in [("away", 307), ("home", 200)] {
-        let mut request = Request::get(format!("{}/{to}", server.uri()));
-        request.headers.push(("X-Vexil-Signature".into(), "sha256=0".into()));
-        request.one_host = true;
-        assert_eq!(status, Client::default().send(request).await.unwrap().status, "{to}");
+    // With and without anything to give away.
+    let mut signed = Request::post(format!("{}/{to}", server.uri()), "application/json", "{}");
+    signed.headers.push(("X-Vexil-Signature".into(), "sha256=0".into()));
+    for request in [Request::get(format!("{}/{to}", server.uri())), signed] {
+        assert_eq!(status, Client::default().send(request).await.unwrap().status);
     }
     assert_eq!(0, other.received_requests().await.unwrap_or_default().len());
+}
+
+#[tokio::test]
+async fn a_name_that_stands_for_a_denied_address_is_not_called() {
+    let server = answering(ResponseTemplate::new(200)).await;
+    let client = |allow: &[&str]| Client::within(Egress::new(&["127.0.0.0/8", "::1"], allow).unwrap());
+    let port = server.address().port();
+    for host in ["localhost", "127.0.0.1", "2130706433", "[::ffff:127.0.0.1]"] {
+        let error = client(&[]).send(Request::get(format!("http://{host}:{port}/x"))).await.unwrap_err();
+        assert!(matches!(error.cause, Cause::Denied(_)), "{host}: {error:?}");
+        assert_eq!(0, error.attempts, "{host}");
+        let text = error.to_string();
+        assert!(text.contains("may not be called") && text.contains("-egress-allow"), "{text}");
+    }
+    // Not as a proxy either, which sees what calls carry.
+    let proxy = Some(format!("http://localhost:{port}"));
+    let error = client(&[]).send(Request { proxy, ..Request::get("http://a.test/") }).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Denied(_)), "{error:?}");
+    assert_eq!(0, server.received_requests().await.unwrap_or_default().len());
+
+    let answer = client(&["127.0.0.1"]).send(Request::get(format!("http://localhost:{port}/x"))).await;
+    assert_eq!(200, answer.unwrap().status);
 }
 
 #[tokio::test]

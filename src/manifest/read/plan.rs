@@ -12,10 +12,17 @@ use crate::api::reference::CrossRef;
 use crate::manifest::defaults;
 use crate::manifest::notes::{Notes, shown};
 use crate::manifest::validate::EMPTY;
-use crate::model::release::{Credentials, Hook, Plan, Steps, Strategy};
+use crate::model::release::{Credentials, Hook, Plan, Settings, Steps, Strategy};
+use crate::model::secrets::exposed;
 
 /// The plan as written. Its strategy is a first guess, for routers to look at.
-pub(super) fn read(analysis: &Analysis, path: &str, namespace: &str, notes: &mut Notes) -> Plan {
+pub(super) fn read(
+    analysis: &Analysis,
+    path: &str,
+    namespace: &str,
+    settings: &Settings,
+    notes: &mut Notes,
+) -> Plan {
     Plan {
         interval: interval(analysis.interval.as_deref(), path, notes),
         threshold: analysis.threshold.filter(|threshold| *threshold > 0).unwrap_or(defaults::THRESHOLD),
@@ -32,7 +39,7 @@ pub(super) fn read(analysis: &Analysis, path: &str, namespace: &str, notes: &mut
         canary_ready_threshold: ready_threshold(analysis.canary_ready_threshold, path, "canary", notes),
         matches: analysis.matches.clone().unwrap_or_default(),
         metrics: checks::read(analysis, path, namespace, notes),
-        hooks: hooks(analysis, path, notes),
+        hooks: hooks(analysis, path, namespace, settings, notes),
         alerts: alerts(analysis, path, namespace, notes),
         session_affinity: analysis.session_affinity.as_ref().map(affinity),
         on_metric_error: analysis.on_metric_error.unwrap_or_default(),
@@ -107,12 +114,42 @@ fn percent(written: Option<i64>, otherwise: u32, field: &str, notes: &mut Notes)
     u32::try_from(used).unwrap_or(otherwise)
 }
 
-fn hooks(analysis: &Analysis, path: &str, notes: &mut Notes) -> Vec<Hook> {
+fn hooks(
+    analysis: &Analysis,
+    path: &str,
+    namespace: &str,
+    settings: &Settings,
+    notes: &mut Notes,
+) -> Vec<Hook> {
     let hooks = analysis.webhooks.iter().flatten().enumerate();
-    hooks.map(|(index, hook)| read_hook(hook, &format!("{path}.webhooks[{index}]"), notes)).collect()
+    hooks
+        .map(|(index, hook)| {
+            let path = format!("{path}.webhooks[{index}]");
+            judge_secrecy(hook, &path, namespace, settings, notes);
+            read_hook(hook, &path, settings, notes)
+        })
+        .collect()
 }
 
-fn read_hook(hook: &Webhook, path: &str, notes: &mut Notes) -> Hook {
+/// Headers of Secrets are ours, so that they need not go where others read them. A password in an address is what
+/// Flagger's users may have: it is worth a warning.
+fn judge_secrecy(hook: &Webhook, path: &str, namespace: &str, settings: &Settings, notes: &mut Notes) {
+    let Some(exposed) = exposed(&hook.url, namespace, hook.disable_tls.unwrap_or_default()) else { return };
+    if hook.headers_from.is_some() && !settings.allow_insecure_credentials {
+        let message = format!(
+            "would be sent {exposed}: write an https address and leave disableTLS out, or set the controller's flag \
+             -allow-insecure-credentials"
+        );
+        notes.refuse(&format!("{path}.headersFrom"), message);
+    }
+    if Url::parse(&hook.url).is_ok_and(|url| url.password().is_some()) {
+        let message =
+            format!("sends its password {exposed}: write an https address and leave disableTLS out");
+        notes.warn(&format!("{path}.url"), message);
+    }
+}
+
+fn read_hook(hook: &Webhook, path: &str, settings: &Settings, notes: &mut Notes) -> Hook {
     let address = Url::parse(&hook.url).ok();
     if !address.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
         let message =
@@ -130,7 +167,7 @@ fn read_hook(hook: &Webhook, path: &str, notes: &mut Notes) -> Hook {
         name: hook.name.clone(),
         url: hook.url.clone(),
         kind,
-        timeout: hook_timeout(hook.timeout.as_deref(), path, notes),
+        timeout: hook_timeout(hook.timeout.as_deref(), path, settings.max_webhook_timeout, notes),
         retries,
         disable_tls: hook.disable_tls.unwrap_or_default(),
         mute_alert: hook.mute_alert.unwrap_or_default(),
@@ -154,9 +191,22 @@ fn credentials(hook: &Webhook, path: &str, notes: &mut Notes) -> Credentials {
     Credentials { headers, signing }
 }
 
-fn hook_timeout(written: Option<&str>, path: &str, notes: &mut Notes) -> Duration {
-    let Some(text) = written.filter(|text| text.chars().count() > 1) else { return defaults::HOOK_TIMEOUT };
-    positive(text, &format!("{path}.timeout"), notes).unwrap_or(defaults::HOOK_TIMEOUT)
+/// A hook that hangs holds one of the places that all calls share, so that its time is bounded.
+fn hook_timeout(written: Option<&str>, path: &str, longest: Duration, notes: &mut Notes) -> Duration {
+    let field = format!("{path}.timeout");
+    let Some(text) = written.filter(|text| text.chars().count() > 1) else {
+        return defaults::HOOK_TIMEOUT.min(longest);
+    };
+    let timeout = positive(text, &field, notes).unwrap_or(defaults::HOOK_TIMEOUT);
+    if timeout > longest {
+        let cap = duration::format(longest);
+        let message = format!(
+            "{} is too long, {cap} is used: the controller's flag -max-webhook-timeout allows no more",
+            shown(text)
+        );
+        notes.warn(&field, message);
+    }
+    timeout.min(longest)
 }
 
 /// A duration that must be one; a problem otherwise.

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::metrics::shared::{MULTIPLE, NO_VALUES, SHOWN, not_json, reason};
-use crate::model::answer::{Measured, excerpt};
+use crate::model::answer::{ELSEWHERE, Measured, excerpt, said};
 
 /// The one number in an answer, or why there is none.
 pub(super) fn measure(status: u16, body: &[u8]) -> Measured {
-    // A redirect that leads to another host is not followed, and its page is no result.
+    // A redirect that leads elsewhere is not followed, and its page is no result.
     if status >= 300 {
         return Measured::Failed(refused(status, body));
     }
@@ -37,14 +37,15 @@ struct Envelope {
 fn read(body: &[u8]) -> Result<Measured, String> {
     let json: Value = serde_json::from_slice(body).map_err(|_| not_json(body))?;
     let Envelope { status, data, error_type, error, warnings } = serde_json::from_value(json)
-        .map_err(|error| format!("the answer is not one of Prometheus: {error}"))?;
+        .map_err(|_| format!("{NOT_PROMETHEUS}: its members have other types"))?;
     if status == "error" {
-        return Err(format!("{error_type}: {error}"));
+        return Err(excerpt(format!("{error_type}: {error}").as_bytes(), SHOWN));
     }
-    let data = data.ok_or("the answer is not one of Prometheus: it has no data")?;
+    let data = data.ok_or_else(|| format!("{NOT_PROMETHEUS}: it has no data"))?;
     refuse_other_samples(&data)?;
+    // The parser's own words would repeat what it found.
     let result: PromqlResult = serde_json::from_value(data)
-        .map_err(|error| format!("the answer is not one of Prometheus: {error}"))?;
+        .map_err(|_| format!("{NOT_PROMETHEUS}: its data are neither a number nor series of numbers"))?;
     match result.data() {
         Data::Scalar(sample) => Ok(Measured::number(sample.value())),
         Data::Matrix(_) => Err(MULTIPLE.to_owned()),
@@ -79,8 +80,11 @@ fn refuse_other_samples(data: &Value) -> Result<(), String> {
 }
 
 fn refused(status: u16, body: &[u8]) -> String {
-    format!("error response: Status {status} {}: {}", reason(status), excerpt(body, SHOWN))
+    let said = if status < 400 { ELSEWHERE.to_owned() } else { said(body, SHOWN) };
+    format!("error response: Status {status} {}: {said}", reason(status))
 }
+
+const NOT_PROMETHEUS: &str = "the answer is not one of Prometheus";
 
 fn no_values(warnings: &[String]) -> String {
     match warnings.first() {

@@ -201,12 +201,9 @@ fn no_series_is_no_data_and_nan_is_neither_data_nor_an_error() {
 #[case::no_data(r#"{"status":"success"}"#, "the answer is not one of Prometheus: it has no data")]
 #[case::empty("", "the answer is empty")]
 #[case::blank(" \n", "the answer is empty")]
-#[case::web_page(
-    "<!DOCTYPE html>\n<title>Login</title>",
-    "the answer is not JSON but a web page: <!DOCTYPE html> <title>Login</title>"
-)]
-#[case::text("no healthy upstream", "the answer is not JSON: no healthy upstream")]
-#[case::cut_off(r#"{"status":"success","data":{"#, r#"the answer is not JSON: {"status":"success","data":{"#)]
+#[case::web_page("<!DOCTYPE html>\n<title>Login</title>", "the answer is not JSON but a web page")]
+#[case::text("ami-id\nhostname\niam/", "the answer is not JSON but 20 bytes of something else")]
+#[case::cut_off(r#"{"status":"success","data":{"#, "the answer is not JSON but 28 bytes of something else")]
 fn what_is_no_single_number_is_an_error_that_says_what_came(#[case] body: &str, #[case] why: &str) {
     // spec: 04/PR-11 04/PR-12 04/PR-13 04/TH-07
     assert_eq!(Measured::Failed(why.into()), measure(body));
@@ -240,9 +237,19 @@ fn absurd_nesting_is_an_error() {
 #[case::bad_query(
     400,
     r#"{"status":"error"}"#,
-    r#"error response: Status 400 Bad Request: {"status":"error"}"#
+    "error response: Status 400 Bad Request: (JSON of 18 bytes, in the log at level debug)"
 )]
-#[case::redirect(302, "<a href=x>Found</a>", "error response: Status 302 Found: <a href=x>Found</a>")]
+#[case::bad_query_with_reason(
+    400,
+    r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#,
+    "error response: Status 400 Bad Request: bad_data; parse error"
+)]
+#[case::redirect(
+    302,
+    "<a href=x>Found</a>",
+    "error response: Status 302 Found: a redirect to another scheme, host or port, which is not followed: \
+     write the address that it leads to"
+)]
 #[case::unknown(599, "", "error response: Status 599 : ")]
 fn an_error_status_is_told_with_its_text(#[case] status: u16, #[case] body: &str, #[case] why: &str) {
     // spec: 04/PR-09

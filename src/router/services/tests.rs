@@ -57,6 +57,18 @@ fn load_balancer() -> Value {
     })
 }
 
+#[test]
+fn a_canary_that_was_created_again_keeps_the_services_of_its_predecessor() {
+    for side in SIDES {
+        let mut live = created(&release(), &shape(), side);
+        live["metadata"]["ownerReferences"][0]["uid"] = json!("an-earlier-one");
+        let writes = planned(&release(), side, &live);
+        let after = applied(from_ref(&live), &writes);
+        assert_eq!(after[0]["metadata"]["ownerReferences"], owner_references("frontend", &release().uid));
+        assert!(planned(&release(), side, &after[0]).is_empty());
+    }
+}
+
 // spec: 03/SVC-01 03/SVC-02 03/SVC-10 03/SVC-11 03/OWN-01
 #[test]
 fn three_services_are_created_and_the_apex_leads_to_the_primary() {

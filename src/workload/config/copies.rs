@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Tracked, checksum, digest};
-use crate::model::object::{ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::object::{
+    ObjectId, Objects, Write, is_any_canary, is_canary, merge_patch, owner_references,
+};
 use crate::model::release::{Release, Settings};
 use crate::workload::inherited::included;
 use crate::workload::{Error, owner};
@@ -241,8 +243,8 @@ impl<'a> Copy<'a> {
 /// another Canary runs, or what is somebody's own.
 fn is_free(release: &Release, copy: &Value, source: &Value) -> bool {
     let owners = || copy["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-    let canaries = || owners().filter(|owner| owner["kind"] == "Canary");
-    let foreign = owners().any(|owner| owner["controller"] == true && owner["kind"] != "Canary");
+    let canaries = || owners().filter(|owner| is_any_canary(owner));
+    let foreign = owners().any(|owner| owner["controller"] == true && !is_any_canary(owner));
     let alone = canaries().all(|owner| is_this_canary(release, owner));
     let same =
         checksum::holds_the_same(copy, source) && (holds_same(copy, source) || !is_fixed(copy, source));
@@ -282,7 +284,7 @@ pub(super) fn other_owners<'a>(release: &Release, object: &'a Value) -> Option<V
 }
 
 fn is_this_canary(release: &Release, owner: &Value) -> bool {
-    owner["kind"] == "Canary" && owner["name"] == release.name.as_str()
+    is_canary(owner, &release.name)
 }
 
 fn is_owned_by(object: &Value, uid: &str) -> bool {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::inherited::is_flux;
 use super::live::missing;
 use super::{Error, owner};
-use crate::model::object::{Kind, ObjectId, Objects, Write, merge_patch, owner_references};
+use crate::model::object::{Kind, ObjectId, Objects, Write, adopted, merge_patch, owner_references};
 use crate::model::release::{Autoscaler, Release, ScalerKind, Settings, TargetKind};
 use crate::model::workload::Presence;
 
@@ -103,10 +103,13 @@ impl Scaler<'_> {
             return Ok(None);
         }
         let wanted = self.kindred.spec(self.release, self.scaler, source);
-        let changes = json!({
+        let mut changes = json!({
             "metadata": {"labels": labels(source), "annotations": self.kindred.annotations(settings, source)},
             "spec": merge_patch(&twin["spec"], &wanted).unwrap_or_else(|| json!({})),
         });
+        if let Some(owners) = adopted(twin, &self.release.name, &self.release.uid) {
+            changes["metadata"]["ownerReferences"] = owners;
+        }
         Ok(Write::merge(twin_id, twin, &changes))
     }
 

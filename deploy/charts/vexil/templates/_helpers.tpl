@@ -41,3 +41,57 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "flagger.name" -}}{{ include "vexil.name" . }}{{- end -}}
 {{- define "flagger.fullname" -}}{{ include "vexil.fullname" . }}{{- end -}}
 {{- define "flagger.serviceAccountName" -}}{{ include "vexil.serviceAccountName" . }}{{- end -}}
+
+{{- /* The names of all meshes that rights can be given for. */ -}}
+{{- define "vexil.providers" -}}
+{{- /* providers: begin (from the registry of routers, UPDATE_DEPLOY=1 cargo test --test it deploy) */ -}}
+{{- /* */ -}}contour istio knative kubernetes
+{{- /* providers: end */ -}}
+{{- end -}}
+
+{{- /* The names of the meshes that the controller gets rights for, or "all". A name that is none stops the
+       installation: the controller would not start with it, and the old one would be gone. */ -}}
+{{- define "vexil.meshes" -}}
+{{- $named := .Values.rbac.meshes | default list -}}
+{{- if kindIs "string" $named -}}
+{{- $named = splitList "," (nospace $named) -}}
+{{- end -}}
+{{- with .Values.meshProvider -}}
+{{- $named = append $named . -}}
+{{- end -}}
+{{- range $name := $named -}}
+{{- $known := false -}}
+{{- range $provider := splitList " " (include "vexil.providers" $) -}}
+{{- if hasPrefix $provider $name -}}{{- $known = true -}}{{- end -}}
+{{- end -}}
+{{- if and (ne $name "all") (not $known) -}}
+{{- fail (printf "%q in meshProvider or rbac.meshes is no mesh: there are all, %s" $name (include "vexil.providers" $ | replace " " ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- join " " (empty $named | ternary (list "all") $named) -}}
+{{- end -}}
+
+{{- /* Whether one of the providers (the list's second part) is to be used: not empty if so. */ -}}
+{{- define "vexil.uses" -}}
+{{- range $name := splitList " " (include "vexil.meshes" (index . 0)) -}}
+{{- if eq $name "all" -}}yes{{- end -}}
+{{- range $provider := index $ 1 -}}
+{{- if hasPrefix $provider $name -}}yes{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Who has the rights. */ -}}
+{{- define "vexil.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "vexil.serviceAccountName" . }}
+    namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{- /* The networks that no call reaches, unless they are allowed. */ -}}
+{{- define "vexil.alwaysDenied" -}}
+{{- /* egress: begin (from src/http/egress.rs, UPDATE_DEPLOY=1 cargo test --test it deploy) */ -}}
+{{- /* */ -}}0.0.0.0/8 169.254.0.0/16 100.100.100.200/32 168.63.129.16/32 192.0.0.192/32 ::/128 fe80::/10 fd00:ec2::/32 fd20:ce::254/128
+{{- /* egress: end */ -}}
+{{- end -}}

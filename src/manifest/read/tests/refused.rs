@@ -127,3 +127,127 @@ fn a_long_value_is_cut_in_messages() {
     let manifest = with("/spec/provider", json!("é".repeat(10_000)));
     assert!(refusals(read(&manifest))[0].len() < 300);
 }
+
+#[rstest]
+#[case::plain_http(json!({"url": "http://gate.example.com/"}), Some("would be sent over plain http to gate.example.com, which is not known to be in the cluster"))]
+#[case::unverified(json!({"url": "https://gate/", "disableTLS": true}), Some("would be sent to gate, whose certificate is not checked"))]
+#[case::https(json!({"url": "https://gate.example.com/"}), None)]
+#[case::in_the_cluster(json!({"url": "http://gate.shop/"}), None)]
+#[case::in_another_namespace(json!({"url": "http://gate.ops.svc/"}), None)]
+fn headers_of_a_secret_do_not_go_where_others_read_them(#[case] hook: Value, #[case] refused: Option<&str>) {
+    let mut hook = hook;
+    hook["name"] = json!("gate");
+    hook["headersFrom"] = json!({"secretRef": {"name": "headers"}});
+    let manifest = with("/spec/analysis/webhooks", json!([hook.clone()]));
+    let problems = read(&manifest).release.err().map(|problems| lines(&problems)).unwrap_or_default();
+    assert_eq!(refused.is_some(), !problems.is_empty(), "{problems:?}");
+    if let Some(why) = refused {
+        assert!(
+            problems[0].starts_with(&format!("spec.analysis.webhooks[0].headersFrom: {why}")),
+            "{problems:?}"
+        );
+        let told = Settings { allow_insecure_credentials: true, ..Settings::default() };
+        assert!(read_with(&manifest, &told).release.is_ok());
+    }
+    // A signature gives no secret away.
+    hook["signature"] = hook["headersFrom"].take();
+    hook.as_object_mut().expect("an object").remove("headersFrom");
+    assert!(read(&with("/spec/analysis/webhooks", json!([hook]))).release.is_ok());
+}
+
+#[test]
+fn a_password_in_an_address_of_flaggers_users_is_worth_a_warning() {
+    let hooks = |url: &str| with("/spec/analysis/webhooks", json!([{"name": "gate", "url": url}]));
+    let told = warnings(&hooks("http://bob:s3cret@gate.example.com/"));
+    assert!(
+        told[0].starts_with("spec.analysis.webhooks[0].url: sends its password over plain http"),
+        "{told:?}"
+    );
+    assert!(!told[0].contains("s3cret"), "{told:?}");
+    assert!(warnings(&hooks("http://bob:s3cret@gate/")).is_empty());
+}
+
+#[rstest]
+#[case::capped("100h", Settings::default(), 600, true)]
+#[case::as_long_as_allowed("10m", Settings::default(), 600, false)]
+#[case::short("5s", Settings::default(), 5, false)]
+#[case::allowed_more("30m", Settings { max_webhook_timeout: Duration::from_secs(3600), ..Settings::default() }, 1800, false)]
+#[case::allowed_less("30s", Settings { max_webhook_timeout: Duration::from_secs(5), ..Settings::default() }, 5, true)]
+fn a_hook_gets_no_more_time_than_the_controller_allows(
+    #[case] timeout: &str,
+    #[case] settings: Settings,
+    #[case] seconds: u64,
+    #[case] warned: bool,
+) {
+    let hook = json!([{"name": "gate", "url": "http://gate/", "timeout": timeout}]);
+    let reading = read_with(&with("/spec/analysis/webhooks", hook), &settings);
+    let release = reading.release.expect("accepted");
+    assert_eq!(Duration::from_secs(seconds), release.analysis.hooks[0].timeout);
+    let told = lines(&reading.warnings);
+    assert_eq!(
+        warned,
+        told.iter().any(|text| text.starts_with("spec.analysis.webhooks[0].timeout: ")),
+        "{told:?}"
+    );
+}
+
+#[rstest]
+#[case::bare("frontend", None)]
+#[case::own_namespace("frontend.shop.svc.cluster.local", None)]
+#[case::own_in_short("frontend.shop", None)]
+#[case::outside("www.example.com", None)]
+#[case::subdomains("*.shop.example.com", None)]
+#[case::all("*", None)]
+#[case::other("frontend.bank.svc.cluster.local", Some("Service of namespace bank"))]
+#[case::other_with_a_dot("frontend.bank.svc.cluster.local.", Some("Service of namespace bank"))]
+#[case::other_in_capitals("frontend.BANK.SVC.cluster.local", Some("Service of namespace bank"))]
+#[case::other_in_short("frontend.bank.svc", Some("Service of namespace bank"))]
+#[case::other_domain("frontend.bank.svc.corp", Some("Service of namespace bank"))]
+#[case::two_words("frontend.bank", Some("Service of namespace bank, or may be"))]
+#[case::whole_namespace("*.bank.svc.cluster.local", Some("Service of namespace bank"))]
+#[case::whole_namespace_in_short("*.bank", Some("Service of namespace bank, or may be"))]
+#[case::whole_cluster("*.svc.cluster.local", Some("Services of all namespaces"))]
+#[case::whole_domain("*.local", Some("Services of all namespaces"))]
+fn another_namespaces_traffic_can_be_kept_out_of_reach(#[case] host: &str, #[case] refused: Option<&str>) {
+    let manifest = with("/spec/service/hosts", json!(["frontend", host]));
+    assert!(read(&manifest).release.is_ok());
+    let settings = Settings { no_cross_namespace_refs: true, ..Settings::default() };
+    let problems = read_with(&manifest, &settings).release.err().map(|problems| lines(&problems));
+    match (refused, problems.unwrap_or_default().as_slice()) {
+        (None, []) => {}
+        (Some(why), [problem]) => {
+            assert!(
+                problem.starts_with("spec.service.hosts[1]: can't take ") && problem.contains(why),
+                "{problem}"
+            );
+        }
+        (_, other) => panic!("{other:?}"),
+    }
+}
+
+#[rstest]
+#[case::mesh("/spec/service/gateways", json!(["mesh"]), None)]
+#[case::own("/spec/service/gateways", json!(["public", "shop/public", "./public"]), None)]
+#[case::other("/spec/service/gateways", json!(["ingress/public"]), Some("spec.service.gateways[0]: can't access gateway ingress/public of namespace ingress"))]
+#[case::old_form("/spec/service/gateways", json!(["public.ingress.svc.cluster.local"]), Some("spec.service.gateways[0]"))]
+#[case::own_ref("/spec/service/gatewayRefs", json!([{"name": "public"}, {"name": "public", "namespace": "shop"}]), None)]
+#[case::other_ref("/spec/service/gatewayRefs", json!([{"name": "public", "namespace": "ingress"}]), Some("spec.service.gatewayRefs[0].namespace"))]
+#[case::own_mirror("/spec/service/mirror", json!([{"backendRef": {"name": "copy", "port": 80}}]), None)]
+#[case::mirror("/spec/service/mirror", json!([{"backendRef": {"name": "copy", "namespace": "ingress", "port": 80}}]), Some("spec.service.mirror[0].backendRef.namespace"))]
+fn gateways_of_other_namespaces_can_be_kept_out_of_reach(
+    #[case] at: &str,
+    #[case] value: Value,
+    #[case] refused: Option<&str>,
+) {
+    let manifest = with(at, value);
+    assert!(read(&manifest).release.is_ok());
+    let settings = Settings { no_cross_namespace_refs: true, ..Settings::default() };
+    let problems = read_with(&manifest, &settings).release.err().map(|problems| lines(&problems));
+    match (refused, problems.unwrap_or_default().as_slice()) {
+        (None, []) => {}
+        (Some(start), [problem]) => assert!(problem.starts_with(start), "{problem}"),
+        (_, other) => panic!("{other:?}"),
+    }
+    let shared = Settings { shared_gateway_namespaces: vec!["ingress".into()], ..settings };
+    assert!(read_with(&manifest, &shared).release.is_ok());
+}
