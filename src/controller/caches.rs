@@ -66,7 +66,7 @@ impl Refusal {
                 _ => None,
             },
             watcher::Error::WatchError(status) => Some(status),
-            _ => None,
+            watcher::Error::NoResourceVersion => None,
         };
         let resource = match kind.group {
             "" => kind.plural.to_owned(),

@@ -1,5 +1,6 @@
 //! The traffic interlock: every route write passes through it (promise 1). It refuses to give more traffic to a side
-//! without ready pods. The other side then keeps its traffic, so the last healthy side stays in service.
+//! whose ready pods could not carry it, and lowers a share that they can carry in part. The other side then keeps its
+//! traffic, so the last healthy side stays in service.
 
 use serde::Serialize;
 

@@ -11,7 +11,7 @@ pub(super) fn accepted(id: &ObjectId, live: &Value, mesh: &str, types: &[&str]) 
     let status = &live["status"];
     let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
     let told = conditions.iter().filter(|condition| types.iter().any(|kind| condition["type"] == *kind));
-    for condition in told.clone().filter(|condition| condition["status"] != "True") {
+    if let Some(condition) = told.clone().find(|condition| condition["status"] != "True") {
         let text = |field: &str| condition[field].as_str().filter(|text| !text.is_empty());
         let why = text("message").or(text("reason")).unwrap_or("no reason is given");
         let kind = text("type").unwrap_or_default();

@@ -1,12 +1,11 @@
 //! Contour (spec 03 §11): one HTTPProxy whose routes divide the requests between the two Services. Its user brings the
 //! root HTTPProxy with the host name, which includes this one.
 
-use prometheus_http_query::Selector;
 use serde_json::{Value, json};
 
 use super::checks::Unit;
 use super::predicates::prefix;
-use super::promql::{p99, pattern, percentage};
+use super::promql::{envoy_duration, envoy_success_rate, pattern};
 use super::shares::{self, Backends};
 use super::{Access, Checks, Desired, Error, Items, Lists, Mesh, Router, View, problem, right};
 use crate::api::analysis::AnalysisMatch;
@@ -223,16 +222,11 @@ fn headers(entry: &AnalysisMatch, path: &str) -> Result<Vec<Value>, Problem> {
 }
 
 fn success_rate(release: &Release, interval: &str) -> String {
-    let cluster = cluster(release);
-    let all = Selector::new().regex_eq("envoy_cluster_name", &cluster);
-    let good = all.clone().regex_ne("envoy_response_code", "5.*");
-    percentage("envoy_cluster_upstream_rq", &good, &all, interval)
+    envoy_success_rate(&cluster(release), interval)
 }
 
 fn duration(release: &Release, interval: &str) -> String {
-    let cluster = cluster(release);
-    let all = Selector::new().regex_eq("envoy_cluster_name", &cluster);
-    p99("envoy_cluster_upstream_rq_time_bucket", &all, interval)
+    envoy_duration(&cluster(release), interval)
 }
 
 /// The cluster that Envoy has for the canary's Service; what follows is its port.

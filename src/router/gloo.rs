@@ -2,11 +2,10 @@
 //! user brings the VirtualService with the host name, which delegates to this table, and may bring an Upstream whose
 //! settings the two take.
 
-use prometheus_http_query::Selector;
 use serde_json::{Map, Value, json};
 
 use super::checks::Unit;
-use super::promql::{p99, pattern, percentage};
+use super::promql::{envoy_duration, envoy_success_rate, pattern};
 use super::shares::{self, Backends};
 use super::{Access, Checks, Desired, Error, Items, Lists, Mesh, Router, View, right};
 use crate::api::Provider;
@@ -216,16 +215,11 @@ fn weight(route: &Value, upstream: &str) -> Option<u64> {
 }
 
 fn success_rate(release: &Release, interval: &str) -> String {
-    let cluster = cluster(release);
-    let all = Selector::new().regex_eq("envoy_cluster_name", &cluster);
-    let good = all.clone().regex_ne("envoy_response_code", "5.*");
-    percentage("envoy_cluster_upstream_rq", &good, &all, interval)
+    envoy_success_rate(&cluster(release), interval)
 }
 
 fn duration(release: &Release, interval: &str) -> String {
-    let cluster = cluster(release);
-    let all = Selector::new().regex_eq("envoy_cluster_name", &cluster);
-    p99("envoy_cluster_upstream_rq_time_bucket", &all, interval)
+    envoy_duration(&cluster(release), interval)
 }
 
 /// The cluster that Envoy has for the canary's Upstream: its name and its namespace.

@@ -48,3 +48,19 @@ pub(super) fn escaped(text: &str) -> String {
     }
     escaped
 }
+
+/// The part of the requests, in percent, that the Envoy clusters whose names match `cluster` answered well.
+pub(super) fn envoy_success_rate(cluster: &str, interval: &str) -> String {
+    let all = Selector::new().regex_eq("envoy_cluster_name", cluster);
+    let good = all.clone().regex_ne("envoy_response_code", "5.*");
+    percentage("envoy_cluster_upstream_rq", &good, &all, interval)
+}
+
+/// The 99th percentile of the time, in milliseconds, that these clusters took to answer.
+pub(super) fn envoy_duration(cluster: &str, interval: &str) -> String {
+    p99(
+        "envoy_cluster_upstream_rq_time_bucket",
+        &Selector::new().regex_eq("envoy_cluster_name", cluster),
+        interval,
+    )
+}

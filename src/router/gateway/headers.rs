@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::live::list;
 use super::{limits, names};
 use crate::model::release::{Problem, Release};
-use crate::router::live::is_nothing;
 use crate::router::problem;
 
 /// What is done to the headers of requests, or of responses.
@@ -97,19 +96,32 @@ pub(super) fn with_cookie(mut filters: Vec<Value>, cookie: &str) -> Vec<Value> {
     filters
 }
 
-/// `filters` without the cookies that were added in an earlier step.
-pub(super) fn without_cookies(filters: &[Value]) -> Vec<Value> {
+/// `filters` without the cookies that were added in an earlier step. With session affinity a side sets no cookie but ours,
+/// so that every one goes, whatever somebody has made of it.
+pub(super) fn without_cookies(filters: &[Value], affinity: bool) -> Vec<Value> {
     let mut kept = Vec::new();
     for filter in filters {
         let mut filter = filter.clone();
         let added = list(&filter["responseHeaderModifier"]["add"]);
-        let others: Vec<Value> = added.iter().filter(|header| !is_ours(header)).cloned().collect();
-        if others.len() < added.len() {
+        let others: Vec<Value> = added
+            .iter()
+            .filter(|header| header["name"].is_string() && !is_ours(header, affinity))
+            .cloned()
+            .collect();
+        let add = &filter["responseHeaderModifier"]["add"];
+        if others.len() < added.len() || !(add.is_array() || add.is_null()) {
             let others = if others.is_empty() { Value::Null } else { Value::Array(others) };
             json_patch::merge(&mut filter, &json!({"responseHeaderModifier": {"add": others}}));
-            if is_nothing(&filter["responseHeaderModifier"]) {
-                continue;
-            }
+        }
+        // What is left of a filter when its cookie is gone may do nothing at all.
+        let says = |list: &str| {
+            let entries = filter["responseHeaderModifier"][list].as_array();
+            entries.is_some_and(|entries| {
+                entries.iter().any(|entry| entry.is_string() || entry["name"].is_string())
+            })
+        };
+        if filter["type"] == RESPONSE && !["set", "add", "remove"].into_iter().any(says) {
+            continue;
         }
         kept.push(filter);
     }
@@ -117,12 +129,12 @@ pub(super) fn without_cookies(filters: &[Value]) -> Vec<Value> {
 }
 
 /// Whether this is one of our cookies: ten letters (spec 03 §4) that live for a while.
-fn is_ours(header: &Value) -> bool {
+fn is_ours(header: &Value, affinity: bool) -> bool {
     let value = header["value"].as_str().unwrap_or_default();
     let letters = value.split_once("; Max-Age=").and_then(|(pair, _)| pair.rsplit_once('='));
-    is_set_cookie(header["name"].as_str().unwrap_or_default())
-        && letters
-            .is_some_and(|(_, value)| value.len() == 10 && value.bytes().all(|b| b.is_ascii_alphabetic()))
+    let made =
+        letters.is_some_and(|(_, value)| value.len() == 10 && value.bytes().all(|b| b.is_ascii_alphabetic()));
+    is_set_cookie(header["name"].as_str().unwrap_or_default()) && (affinity || made)
 }
 
 fn is_set_cookie(name: &str) -> bool {

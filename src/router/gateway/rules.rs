@@ -259,7 +259,9 @@ impl<'a> Manifest<'a> {
         cookie: Option<String>,
     ) -> Value {
         let live = like.live.and_then(|rule| sides.backend(rule, name));
-        let mut filters = headers::without_cookies(live.map_or(&[][..], |live| list(&live["filters"])));
+        let had = live.map_or(&[][..], |live| list(&live["filters"]));
+        let affinity = self.release.analysis.session_affinity.is_some();
+        let mut filters = headers::without_cookies(had, affinity);
         if let Some(cookie) = cookie {
             filters = headers::with_cookie(filters, &cookie);
         }

@@ -70,7 +70,7 @@ fn is_taken(text: &str) -> bool {
 /// A duration in the API's words, if it has some for it.
 fn written(time: Duration) -> Option<String> {
     let (seconds, millis) = (time.as_secs(), time.subsec_millis());
-    if time.subsec_nanos() % 1_000_000 != 0 || seconds / 3_600 > 99_999 {
+    if !time.subsec_nanos().is_multiple_of(1_000_000) || seconds / 3_600 > 99_999 {
         return None;
     }
     let parts =

@@ -217,8 +217,10 @@ fn the_users_split_comes_back() {
         "spec": {"service": "frontend", "backends": [{"service": "frontend", "weight": "1"}, {"service": "b", "weight": "1"}]},
     });
     assert_eq!(state(&Smi, &release, std::slice::from_ref(&users)), Ok(None));
-    let taken =
-        applied(&[users.clone()], &plan(&Smi, &release, &wish(30), &[users.clone()]).expect("planned"));
+    let taken = applied(
+        std::slice::from_ref(&users),
+        &plan(&Smi, &release, &wish(30), std::slice::from_ref(&users)).expect("planned"),
+    );
     assert_eq!(state(&Smi, &release, &taken), seen_split(30));
     let back = applied(&taken, &finalize(&Smi, &release, &taken).expect("planned"));
     assert_eq!(back, [users]);

@@ -27,7 +27,7 @@ fn listing(services: Value) -> Value {
 }
 
 fn share(object: &Value) -> Option<u32> {
-    state(&Traefik, &release(), &[object.clone()]).expect("read").map(|state| state.split.canary())
+    state(&Traefik, &release(), std::slice::from_ref(object)).expect("read").map(|state| state.split.canary())
 }
 
 // spec: 03/TRF-01 03/TRF-02 03/TRF-05

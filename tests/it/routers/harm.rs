@@ -28,8 +28,14 @@ fn what_is_taken_out_of_an_object_comes_back() {
 fn nonsense_in_an_object_is_put_right() {
     for nonsense in [json!("x"), json!(-7), json!({}), json!([1, null, {"a": []}])] {
         holds(|case| {
+            // The API server holds the objects of the Gateway API to the types of their fields.
+            let typed = case.release.provider.as_str().starts_with("gatewayapi:");
             each_part(case, |object, path| {
-                if let Some(part) = object.pointer_mut(path) {
+                if let Some(part) = object.pointer_mut(path)
+                    && (!typed
+                        || (part.is_string() && nonsense.is_string())
+                        || (part.is_i64() && nonsense.is_i64()))
+                {
                     *part = nonsense.clone();
                 }
             })

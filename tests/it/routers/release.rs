@@ -130,7 +130,7 @@ pub fn manifest(provider: Provider, analysis: Value) -> (Value, Value, Vec<Value
     let case = cases().into_iter().find(|case| {
         case.release.provider == provider && case.title.ends_with("weighted") && brought.is_empty()
     });
-    if let Some(case) = case.filter(|case| needs_more(case)) {
+    if let Some(case) = case.filter(needs_more) {
         let mut spec = case.canary["spec"].clone();
         spec["analysis"] = canary["spec"]["analysis"].take();
         canary["spec"] = spec;
