@@ -139,7 +139,11 @@ mod tests {
         "unauthorized access",
         Err("influxdb error response: unauthorized access: 401 Unauthorized")
     )]
-    #[case::other(200, "<html>", Err("influxdb: the answer is not annotated CSV to its end: <html>"))]
+    #[case::other(
+        200,
+        "<html>",
+        Err("influxdb: the answer is not annotated CSV to its end but 6 bytes of something else")
+    )]
     fn it_is_there_if_it_takes_the_token(
         #[case] status: u16,
         #[case] body: &str,

@@ -367,7 +367,7 @@ impl Default for Settings {
             config_tracking: true,
             serving_capacity: 50,
             max_webhook_timeout: Duration::from_secs(600),
-            shared_gateway_namespaces: Vec::new(),
+            shared_gateway_namespaces: vec!["istio-system".into()],
             require_secret_labels: false,
             allow_insecure_credentials: false,
         }

@@ -117,7 +117,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("port", "8080", "Port for health checks and metrics", Kind::Own("string", put_port)),
     flag("require-secret-labels", "false", "Use only those Secrets for MetricTemplates and AlertProviders whose label flagger.app/use-in says so", Kind::Switch(|f| &mut f.require_secret_labels)),
     flag("selector-labels", "app,name,app.kubernetes.io/name", "Labels that may select a target's pods, separated by commas, the preferred one first", Kind::Own("string", put_selector_labels)),
-    flag("shared-gateway-namespaces", "", "Namespaces whose gateways any Canary may name although -no-cross-namespace-refs is set, separated by commas", Kind::List(|f| &mut f.shared_gateway_namespaces)),
+    flag("shared-gateway-namespaces", "istio-system", "Namespaces whose gateways any Canary may name although -no-cross-namespace-refs is set, separated by commas", Kind::List(|f| &mut f.shared_gateway_namespaces)),
     flag("slack-channel", "", "Slack channel; general when unset", Kind::Text(|f| &mut f.slack_channel)),
     secret("slack-proxy-url", "SLACK_PROXY_URL", "Proxy for Slack", |f| &mut f.slack_proxy_url),
     secret("slack-token", "SLACK_TOKEN", "Token for Slack's API", |f| &mut f.slack_token),

@@ -39,6 +39,7 @@ fn defaults_are_those_of_the_reference() {
         enable_config_tracking: true,
         min_serving_capacity: 50,
         max_webhook_timeout: Duration::from_secs(600),
+        shared_gateway_namespaces: vec!["istio-system".into()],
         ..ControllerFlags::blank()
     };
     assert_eq!(expected, flags);

@@ -97,8 +97,11 @@ fn the_one_number_counts(#[case] body: &str, #[case] expected: Result<f64, &str>
 #[case::null(r#"{"results":[{"average":null}]}"#)]
 #[case::none(r#"{"results":[]}"#)]
 fn no_number_is_no_value(#[case] body: &str) {
+    let size = body.len();
     assert_eq!(
-        Measured::NoData(format!("newrelic invalid response: {body}: no values found")),
+        Measured::NoData(format!(
+            "newrelic invalid response: (JSON of {size} bytes, in the log at level debug): no values found"
+        )),
         measured("", body)
     );
 }
