@@ -126,7 +126,7 @@ impl Writer<'_> {
         let mut objects = seen.clone();
         for id in wanted.map_err(|error| Error::Refused(error.to_string()))? {
             let read = self.api(&id).get(&id.name).await.map_err(|error| unread(error, &id))?;
-            let Some((_, object)) = plain(read) else { continue };
+            let Some(object) = plain(read).map(Arc::new) else { continue };
             if !seen.get(&id).is_some_and(|observed| config::holds_the_same(&object, observed)) {
                 return Err(Error::Conflict(id));
             }
@@ -257,9 +257,7 @@ impl Writer<'_> {
     }
 
     fn remember(&self, id: ObjectId, written: DynamicObject, memory: &mut Memory, now: DateTime<Utc>) {
-        if let Some((_, object)) = plain(written) {
-            memory.wrote(id, &object, now);
-        }
+        memory.wrote(id, written.metadata.resource_version.as_deref(), now);
     }
 
     fn api(&self, id: &ObjectId) -> Api<DynamicObject> {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::model::object::{Kind, ObjectId};
-use crate::model::release::Release;
 use crate::rollout::{Answers, Event};
+
+use super::caches::packed::Packed;
 
 /// The memory that this process keeps of one Canary.
 #[derive(Clone, Debug, Default)]
@@ -33,10 +34,10 @@ pub struct Memory {
     pub events_published_at: Option<DateTime<Utc>>,
     /// Plans in a row of which the API refused a write.
     pub refused_plans: u32,
-    /// The release as it was last read from a manifest that could be used.
-    pub usable: Option<Box<Release>>,
+    /// The last manifest that could be used, with its generation.
+    usable: Option<(Option<i64>, Packed)>,
     /// The primary as it was last seen.
-    pub primary: Option<(ObjectId, Arc<Value>)>,
+    pub primary: Option<(ObjectId, Packed)>,
     /// The time since which a Service does not lead to the pods that its workload calls ready.
     pub endpoints_behind_since: Option<DateTime<Utc>>,
     /// What we wrote and have not seen in the caches yet.
@@ -47,8 +48,8 @@ pub struct Memory {
     too_late: BTreeMap<Kind, u32>,
     /// Name of the Service that it last had.
     pub apex: Option<String>,
-    /// Objects that it depends on.
-    pub reads: Vec<ObjectId>,
+    /// Objects that it depends on, if a look has found them since they were last asked for.
+    pub reads: Option<Vec<ObjectId>>,
     /// Names under which its series stand.
     pub series: Option<(String, String)>,
 }
@@ -71,10 +72,30 @@ impl Memory {
         self.uid = uid;
     }
 
-    /// Remembers the answer to a write of ours.
-    pub fn wrote(&mut self, id: ObjectId, object: &Value, now: DateTime<Utc>) {
+    /// Remembers `canary` as one whose manifest can be used.
+    pub fn understood(&mut self, canary: &Value, pack: impl FnOnce(&Value) -> Packed) {
+        let generation = canary["metadata"]["generation"].as_i64();
+        let known = matches!(&self.usable, Some((known, _)) if generation.is_some() && *known == generation);
+        if !known {
+            let manifest = json!({
+                "apiVersion": canary["apiVersion"],
+                "kind": canary["kind"],
+                "metadata": canary["metadata"],
+                "spec": canary["spec"],
+            });
+            self.usable = Some((generation, pack(&manifest)));
+        }
+    }
+
+    /// The last manifest that could be used.
+    pub fn usable(&self) -> Option<Value> {
+        self.usable.as_ref().map(|(_, manifest)| manifest.open())
+    }
+
+    /// Remembers the version that an object has after a write of ours.
+    pub fn wrote(&mut self, id: ObjectId, resource_version: Option<&str>, now: DateTime<Utc>) {
         self.too_late.remove(&id.kind);
-        if let Some(version) = version(object) {
+        if let Some(version) = resource_version.and_then(|version| version.parse().ok()) {
             self.written.insert(id, Written { version, until: now + PATIENCE });
         }
     }
@@ -145,7 +166,7 @@ mod tests {
         let id = Kind::DEPLOYMENT.at("shop", "frontend");
         let object = |version: &str| Arc::new(json!({"metadata": {"resourceVersion": version}}));
         let mut memory = Memory::default();
-        memory.wrote(id, &object("12"), now);
+        memory.wrote(id, Some("12"), now);
         assert_eq!(memory.unseen(|_| Some(object("9")), now), Some(now + PATIENCE));
         assert_eq!(memory.unseen(|_| Some(object("13")), now), None);
     }
@@ -154,7 +175,7 @@ mod tests {
     fn a_watch_that_hangs_is_not_waited_for_for_ever() {
         let now = Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).single().expect("a time");
         let mut memory = Memory::default();
-        memory.wrote(Kind::DEPLOYMENT.at("a", "b"), &json!({"metadata": {"resourceVersion": "12"}}), now);
+        memory.wrote(Kind::DEPLOYMENT.at("a", "b"), Some("12"), now);
         assert_eq!(memory.unseen(|_| None, now + PATIENCE), None);
         assert_eq!(memory.given_up(), BTreeSet::from([Kind::DEPLOYMENT]), "it is listed anew");
         assert_eq!(memory.given_up(), BTreeSet::new());
@@ -179,7 +200,7 @@ mod tests {
         assert_eq!([false, false], [(); 2].map(|()| memory.too_late(Kind::DEPLOYMENT)));
         assert!(!memory.too_late(Kind::CANARY), "another kind");
         assert!(memory.too_late(Kind::DEPLOYMENT));
-        memory.wrote(Kind::DEPLOYMENT.at("a", "b"), &json!({}), now);
+        memory.wrote(Kind::DEPLOYMENT.at("a", "b"), None, now);
         assert!(!memory.too_late(Kind::DEPLOYMENT), "a write went through in between");
     }
 }

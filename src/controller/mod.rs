@@ -12,7 +12,7 @@
 
 #![warn(missing_docs)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +35,7 @@ pub mod caches;
 pub mod calls;
 pub mod client;
 pub mod clock;
+mod dependents;
 mod event_hooks;
 pub mod events;
 pub mod fence;
@@ -58,6 +59,7 @@ mod fake_api;
 
 use self::caches::{Caches, Noticed, State, lock};
 use self::clock::{Clock, Drift};
+use self::dependents::Dependents;
 use self::events::{Rank, Recorder};
 use self::fence::Fence;
 use self::ids::Ids;
@@ -217,9 +219,7 @@ struct Work {
     turns: Turns<ObjectId>,
     running: JoinSet<(ObjectId, Next)>,
     woken: BTreeMap<ObjectId, Arc<Notify>>,
-    /// Object to the Canaries that look at it, and the other way round.
-    dependents: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
-    reads: BTreeMap<ObjectId, Vec<ObjectId>>,
+    dependents: Dependents,
     leading: bool,
 }
 
@@ -230,8 +230,7 @@ impl Work {
             turns: Turns::new(worker::FIRST_RETRY, worker::LAST_RETRY),
             running: JoinSet::new(),
             woken: BTreeMap::new(),
-            dependents: BTreeMap::new(),
-            reads: BTreeMap::new(),
+            dependents: Dependents::default(),
             leading: false,
         }
     }
@@ -285,9 +284,9 @@ impl Work {
             Noticed::Object(id) => {
                 if id.kind == Kind::CANARY {
                     self.wake_one(id.clone());
-                    self.count();
+                    self.count(&id.namespace);
                 }
-                for canary in self.dependents.get(&id).cloned().unwrap_or_default() {
+                for canary in self.dependents.of(&id) {
                     self.wake_one(canary);
                 }
             }
@@ -303,17 +302,13 @@ impl Work {
     }
 
     fn wake_all(&mut self) {
-        for (id, _) in self.shared.caches.list(Kind::CANARY) {
+        for id in self.shared.caches.ids(Kind::CANARY) {
             self.wake_one(id);
         }
     }
 
-    fn count(&self) {
-        let mut totals = BTreeMap::new();
-        for (id, _) in self.shared.caches.list(Kind::CANARY) {
-            *totals.entry(id.namespace).or_insert(0) += 1;
-        }
-        self.shared.telemetry.canary_totals(&totals);
+    fn count(&self, namespace: &str) {
+        self.shared.telemetry.canary_total(namespace, self.shared.caches.canaries_in(namespace));
     }
 
     fn finished(&mut self, done: Result<(ObjectId, Next), tokio::task::JoinError>) {
@@ -335,36 +330,23 @@ impl Work {
 
     /// Remembers which Canaries to look at when an object changes.
     fn index(&mut self, canary: &ObjectId) {
-        let reads =
-            lock(&self.shared.memories).get(canary).map(|memory| memory.reads.clone()).unwrap_or_default();
-        if self.reads.get(canary) == Some(&reads) {
-            return;
-        }
-        for object in self.reads.remove(canary).unwrap_or_default() {
-            if let Some(canaries) = self.dependents.get_mut(&object) {
-                canaries.remove(canary);
-                if canaries.is_empty() {
-                    self.dependents.remove(&object);
-                }
-            }
-        }
-        for object in &reads {
-            self.dependents.entry(object.clone()).or_default().insert(canary.clone());
-        }
-        if !reads.is_empty() {
-            self.reads.insert(canary.clone(), reads);
+        let found = lock(&self.shared.memories).get_mut(canary).and_then(|memory| memory.reads.take());
+        if let Some(reads) = found
+            && self.dependents.note(canary, &reads)
+        {
             // Something may have changed between the look and this note of it.
             self.turns.wake(canary.clone(), self.shared.clock.now());
         }
     }
 
     fn forget(&mut self, id: &ObjectId) {
+        self.dependents.forget(id);
         if let Some(memory) = lock(&self.shared.memories).remove(id)
             && let Some((namespace, name)) = memory.series
         {
             self.shared.telemetry.target(&namespace, &name).forget();
         }
-        self.count();
+        self.count(&id.namespace);
     }
 
     /// Lets the steps under way come to their end.

@@ -23,7 +23,7 @@ use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
 use super::ask::METRIC_TEMPLATE;
-use super::caches::{Caches, Refusal, State};
+use super::caches::{Caches, Claim, Refusal, Sight, State};
 use super::memory::Memory;
 
 /// The result of one look at a Canary.
@@ -189,16 +189,16 @@ fn understand(
     };
     let (release, problems) = match reading.release {
         Ok(release) => {
-            memory.usable = Some(release.clone());
+            memory.understood(&object, |manifest| caches.pack(Kind::CANARY, manifest));
             (*release, Vec::new())
         }
-        Err(problems) => match memory.usable.clone().or(reading.refused) {
+        Err(problems) => match usable(memory, settings).or(reading.refused) {
             Some(release) => (*release, problems),
             None => return unusable(object, status, problems),
         },
     };
     if let Some((rival, problem)) = rival(caches, &release, &object) {
-        memory.reads = vec![rival];
+        memory.reads = Some(vec![rival]);
         return unusable(object, status, vec![problem]);
     }
     // A provider that is not known any more left no routes that could be reverted.
@@ -214,6 +214,11 @@ fn understand(
     let mut warnings = reading.warnings;
     warnings.extend(exposed_templates(caches, &release));
     ControlFlow::Continue((Manifest { object, status, release, warnings, workload, router }, problems))
+}
+
+/// The release as it was last read from a manifest that could be used.
+fn usable(memory: &Memory, settings: &Settings) -> Option<Box<Release>> {
+    reading(&memory.usable()?, settings).release.ok()
 }
 
 /// What is said of MetricTemplates that send their credentials where others can read them.
@@ -257,6 +262,27 @@ struct Surroundings {
 }
 
 impl Surroundings {
+    /// Takes in what the caches know of these objects; whether all that is to be known is known.
+    fn take_in(&mut self, caches: &Caches, ids: &[ObjectId]) -> bool {
+        let mut complete = true;
+        for id in ids {
+            match caches.state(id.kind) {
+                State::Loading => complete = false,
+                State::Ready => match caches.look_up(id) {
+                    Sight::There(object) => self.objects.insert(id.clone(), object),
+                    Sight::Absent => {}
+                    Sight::Fetching => complete = false,
+                },
+                State::Unavailable(refusal) => {
+                    self.cannot_see(id.kind, &refusal);
+                    // What was known before is still the best guess.
+                    self.objects.extend(caches.get(id).map(|object| (id.clone(), object)));
+                }
+            }
+        }
+        complete
+    }
+
     fn cannot_see(&mut self, kind: Kind, refusal: &Refusal) {
         let why = format!("{} cannot be watched: {}", kind.kind, refusal.why);
         if !refusal.is_missing() {
@@ -276,36 +302,25 @@ fn gather(
     let Manifest { release, workload, router, .. } = manifest;
     let mut reads = reads(release, *workload, *router);
     let mut around = Surroundings::default();
-    for kind in reads.iter().map(|id| id.kind) {
-        match caches.state(kind) {
-            State::Ready => {}
-            State::Loading => {
-                memory.reads = reads;
-                return ControlFlow::Break(Observation::NotYet(None));
-            }
-            State::Unavailable(refusal) => around.cannot_see(kind, &refusal),
-        }
-    }
-    let found = reads.iter().filter_map(|id| Some((id.clone(), caches.get(id)?)));
-    around.objects.extend(found);
+    let mut complete = around.take_in(caches, &reads);
     let named = workload.named_reads(release, &around.objects);
-    reads.extend(named.iter().cloned());
-    for id in named {
-        match caches.state(id.kind) {
-            State::Ready => around.objects.extend(caches.get(&id).map(|object| (id, object))),
-            State::Loading => {
-                memory.reads = reads;
-                return ControlFlow::Break(Observation::NotYet(None));
-            }
-            State::Unavailable(refusal) => around.cannot_see(id.kind, &refusal),
-        }
+    complete &= around.take_in(caches, &named);
+    reads.extend(named);
+    if !complete {
+        memory.reads = Some(reads);
+        return ControlFlow::Break(Observation::NotYet(None));
+    }
+    if let Some(id) = workload.primary_id(release)
+        && let Some(packed) = caches.get_packed(&id)
+    {
+        memory.primary = Some((id, packed));
     }
     let tracked =
         if settings.config_tracking { workload.config_reads(release, &around.objects) } else { Vec::new() };
     reads.extend(tracked.iter().cloned());
     let sides = [services::Side::Primary, services::Side::Canary].map(|side| services::id(release, side));
     reads.extend(sides.iter().map(|service| ENDPOINT_SLICE.at(&service.namespace, &service.name)));
-    memory.reads = reads;
+    memory.reads = Some(reads);
     match caches.state(ENDPOINT_SLICE) {
         State::Loading => return ControlFlow::Break(Observation::NotYet(None)),
         // What the workloads say of their pods has to do.
@@ -402,16 +417,14 @@ fn lost_primary(
     workload: &dyn Workload,
     release: &Release,
     objects: &Objects,
-    memory: &mut Memory,
+    memory: &Memory,
 ) -> Option<(ObjectId, Arc<Value>)> {
     let id = workload.primary_id(release)?;
-    match objects.shared(&id) {
-        Some(primary) => {
-            memory.primary = Some((id, primary));
-            None
-        }
-        None => memory.primary.clone().filter(|(remembered, _)| *remembered == id),
+    if objects.get(&id).is_some() {
+        return None;
     }
+    let (remembered, primary) = memory.primary.as_ref()?;
+    (*remembered == id).then(|| (id, Arc::new(primary.open())))
 }
 
 /// `endpoints`, with the time since which a Service does not lead to the pods that its workload calls ready.
@@ -468,29 +481,20 @@ fn status_of(canary: &Value, memory: &Memory) -> Result<CanaryStatus, DecodeErro
 /// An older Canary with the same target, or the same Service, and what is said about it (spec 02 §9.4). The older one
 /// keeps what it has; the two would undo each other's work.
 fn rival(caches: &Caches, release: &Release, canary: &Value) -> Option<(ObjectId, Problem)> {
-    let age = |object: &Value| {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
-        (text("creationTimestamp"), text("name"))
-    };
-    let mine = age(canary);
-    let others = caches.in_namespace(Kind::CANARY, &release.namespace);
-    others.into_iter().filter(|(id, other)| id.name != release.name && age(other) < mine).find_map(
-        |(id, other)| {
-            let target = &other["spec"]["targetRef"];
-            let (kind, name) = (target["kind"].as_str()?, target["name"].as_str()?);
-            let apex =
-                other["spec"]["service"]["name"].as_str().filter(|name| !name.is_empty()).unwrap_or(name);
-            let (field, shared) = if kind == release.target.kind.as_str() && name == release.target.name {
-                ("spec.targetRef", format!("{kind} {}", release.target_title()))
-            } else if apex == release.apex {
-                ("spec.service.name", format!("Service {}.{}", release.apex, release.namespace))
-            } else {
-                return None;
-            };
-            let message = format!("{shared} belongs to the older Canary {}: delete one of the two", id.name);
-            Some((id, problem(field, &message)))
-        },
-    )
+    let target = &release.target;
+    let claims = [
+        ("spec.targetRef", Claim::Target(target.kind.as_str(), &target.name)),
+        ("spec.service.name", Claim::Apex(&release.apex)),
+    ];
+    claims.into_iter().find_map(|(field, claim)| {
+        let older = caches.older_claim(&release.namespace, claim, canary)?;
+        let shared = match claim {
+            Claim::Target(kind, _) => format!("{kind} {}", release.target_title()),
+            Claim::Apex(apex) => format!("Service {apex}.{}", release.namespace),
+        };
+        let message = format!("{shared} belongs to the older Canary {older}: delete one of the two");
+        Some((Kind::CANARY.at(&release.namespace, &older), problem(field, &message)))
+    })
 }
 
 /// Everything that a release looks at, each once.

@@ -19,6 +19,7 @@ pub struct Queue<K, T, R> {
     /// Those that may be popped, in order. The number is the age: it breaks ties and keeps the order the same
     /// on each run.
     ready: BTreeMap<(T, u64), K>,
+    in_flight: usize,
     age: u64,
 }
 
@@ -38,7 +39,7 @@ struct Wish<T, R> {
 impl<K: Ord + Clone, T: Ord + Copy, R: Ord> Queue<K, T, R> {
     /// An empty queue.
     pub fn new() -> Self {
-        Self { entries: BTreeMap::new(), ready: BTreeMap::new(), age: 0 }
+        Self { entries: BTreeMap::new(), ready: BTreeMap::new(), in_flight: 0, age: 0 }
     }
 
     /// Wishes a run of `key` at `due`. If one is waiting already, the earlier time wins and both reasons count.
@@ -73,6 +74,7 @@ impl<K: Ord + Clone, T: Ord + Copy, R: Ord> Queue<K, T, R> {
         let key = first.remove();
         let entry = self.entries.get_mut(&key)?;
         entry.in_flight = true;
+        self.in_flight += 1;
         let reasons = entry.next.take().map(|wish| wish.reasons).unwrap_or_default();
         Some((key, reasons))
     }
@@ -83,6 +85,7 @@ impl<K: Ord + Clone, T: Ord + Copy, R: Ord> Queue<K, T, R> {
         if !mem::take(&mut entry.in_flight) {
             return;
         }
+        self.in_flight -= 1;
         match &entry.next {
             Some(wish) => {
                 self.ready.insert((wish.due, wish.age), key.clone());
@@ -100,7 +103,7 @@ impl<K: Ord + Clone, T: Ord + Copy, R: Ord> Queue<K, T, R> {
 
     /// Keys that run now.
     pub fn in_flight(&self) -> usize {
-        self.entries.values().filter(|entry| entry.in_flight).count()
+        self.in_flight
     }
 }
 

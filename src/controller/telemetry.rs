@@ -34,7 +34,6 @@ pub struct Telemetry {
     failures: Counters,
     /// The series of each target whose labels cannot be derived from its name.
     known: Mutex<BTreeMap<(String, String), Known>>,
-    namespaces: Mutex<BTreeSet<String>>,
     reconciles: Counters,
     reconcile_duration: HistogramVec,
     queue_waiting: Gauge,
@@ -147,7 +146,6 @@ impl Telemetry {
             successes: make.counters("flagger_canary_successes_total", "Releases that were promoted", &end),
             failures: make.counters("flagger_canary_failures_total", "Releases that failed", &end),
             known: Mutex::default(),
-            namespaces: Mutex::default(),
             reconciles: make.counters(
                 "vexil_reconciles_total",
                 "Looks at a Canary, by how they ended",
@@ -182,16 +180,14 @@ impl Telemetry {
         }
     }
 
-    /// The number of Canaries by namespace. A namespace that is missing has none left; its series ends.
-    pub fn canary_totals(&self, totals: &BTreeMap<String, usize>) {
-        let mut known = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in known.iter().filter(|namespace| !totals.contains_key(*namespace)) {
-            let _ = self.canary_total.remove_label_values(&[gone]);
+    /// The number of Canaries of a namespace. The series of one that has none left ends.
+    pub fn canary_total(&self, namespace: &str, total: usize) {
+        if total == 0 {
+            // It may have had none before.
+            let _ = self.canary_total.remove_label_values(&[namespace]);
+        } else {
+            self.canary_total.with_label_values(&[namespace]).set(count(total));
         }
-        for (namespace, total) in totals {
-            self.canary_total.with_label_values(&[namespace]).set(count(*total));
-        }
-        *known = totals.keys().cloned().collect();
     }
 
     /// The series of one target.
@@ -407,7 +403,7 @@ mod tests {
     async fn names_labels_and_types_are_those_of_the_reference() {
         // spec: 01/API-100 01/API-103
         let telemetry = telemetry();
-        telemetry.canary_totals(&BTreeMap::from([("shop".to_owned(), 2)]));
+        telemetry.canary_total("shop", 2);
         let target = telemetry.target("shop", "frontend");
         target.phase(Phase::Progressing);
         target.weights(95.0, 5.0);
@@ -490,9 +486,10 @@ mod tests {
             target.succeeded(Strategy::AbTesting, Analysis::Completed);
             target.failed(Strategy::Canary);
         }
-        telemetry.canary_totals(&BTreeMap::from([("shop".to_owned(), 2)]));
+        telemetry.canary_total("shop", 2);
         telemetry.target("shop", "frontend").forget();
-        telemetry.canary_totals(&BTreeMap::from([("else".to_owned(), 1)]));
+        telemetry.canary_total("shop", 0);
+        telemetry.canary_total("else", 1);
         let left = lines(&telemetry, "flagger_canary");
         assert!(
             !left.iter().any(|line| line.contains("frontend") || line.contains("total{namespace=\"shop\"")),

@@ -19,6 +19,7 @@ mod kuma;
 mod lifecycle;
 mod metric_templates;
 mod metrics;
+mod neighbours;
 mod promises;
 mod releases;
 mod rights;

@@ -13,18 +13,19 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use kube::api::{Api, DynamicObject};
+use kube::api::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::{Refusal, Store, kept, resource};
+use super::watched::Watched;
+use super::{Refusal, Store, resource};
 use crate::controller::backoff;
 use crate::model::object::Kind;
 use crate::router::endpoints::{ENDPOINT_SLICE, SIDE};
 
-type Events = BoxStream<'static, watcher::Result<Event<DynamicObject>>>;
+type Events = BoxStream<'static, watcher::Result<Event<Watched>>>;
 
 /// Failures in a row.
 #[derive(Default)]
@@ -68,7 +69,7 @@ pub(super) async fn watch(store: Arc<Store>, kind: Kind, doubted: Arc<Notify>) {
         }
         match event {
             Event::Init => fresh.clear(),
-            Event::InitApply(object) => fresh.extend(kept(kind, object)),
+            Event::InitApply(object) => fresh.extend(store.listed(kind, object)),
             Event::InitDone => store.replace(kind, std::mem::take(&mut fresh)),
             Event::Apply(object) => store.put(kind, object),
             Event::Delete(object) => store.remove(kind, object),
@@ -80,13 +81,13 @@ pub(super) async fn watch(store: Arc<Store>, kind: Kind, doubted: Arc<Notify>) {
 fn begin(store: &Store, kind: Kind) -> Events {
     let resource = resource(kind);
     let client = store.client(kind).clone();
-    let api: Api<DynamicObject> = if store.namespace.is_empty() || kind.cluster_wide {
+    let api: Api<Watched> = if store.namespace.is_empty() || kind.cluster_wide {
         Api::all_with(client, &resource)
     } else {
         Api::namespaced_with(client, &store.namespace, &resource)
     };
     // Long watches: at rest they are the only requests there are (P8).
-    let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
     if kind == ENDPOINT_SLICE {
         // Those of the Services of Canaries, not of the whole cluster.
         config = config.labels(SIDE);
@@ -160,6 +161,8 @@ fn longest_pause(refusal: &Refusal) -> Duration {
 }
 
 const WATCH_SECONDS: u32 = 1800;
+/// Objects that a list delivers at a time. All of a page are in memory together, unpacked.
+const PAGE: u32 = 100;
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// The longest pause while nobody answers: it ends with the network's trouble.
 const LONGEST_UNANSWERED: Duration = Duration::from_secs(30);
