@@ -78,6 +78,16 @@ impl Account {
         account
     }
 
+    /// What was asked for since an earlier account, but for watches and leases.
+    pub fn since(&self, earlier: &Account) -> Vec<String> {
+        let more = self.requests.iter().filter_map(|(request, n)| {
+            let more = n - earlier.requests.get(request).copied().unwrap_or(0);
+            let about_work = request.verb != "watch" && request.resource != "leases";
+            (more > 0 && about_work).then(|| format!("{more} × {} {}", request.verb, request.resource))
+        });
+        more.collect()
+    }
+
     /// How many requests there were but for watches and leases, which are not about work.
     pub fn work(&self) -> usize {
         let about_work = |request: &Request| request.verb != "watch" && request.resource != "leases";

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
@@ -30,8 +31,11 @@ pub struct Inbox {
 #[derive(Default)]
 struct Orders {
     letters: Vec<Letter>,
-    answers: BTreeMap<String, u16>,
+    answers: BTreeMap<String, Answer>,
 }
+
+/// What decides about an answer each time.
+type Answer = Arc<dyn Fn() -> u16 + Send + Sync>;
 
 impl Inbox {
     /// Starts serving on an address that pods reach.
@@ -51,9 +55,22 @@ impl Inbox {
 
     /// From now on a path answers with this status; without orders it is 200.
     pub fn answer(&self, path: &str, status: u16) {
+        self.decide(path, move || status);
+    }
+
+    /// From now on a path answers with whatever status this decides on each time.
+    pub fn decide(&self, path: &str, status: impl Fn() -> u16 + Send + Sync + 'static) {
         if let Ok(mut state) = self.state.lock() {
-            state.answers.insert(path.to_owned(), status);
+            state.answers.insert(path.to_owned(), Arc::new(status));
         }
+    }
+
+    /// The next question at a path gets one status, all others get another. Gives how often it was asked since.
+    pub fn answer_once(&self, path: &str, first: u16, others: u16) -> Arc<AtomicUsize> {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        self.decide(path, move || if count.fetch_add(1, Ordering::SeqCst) == 0 { first } else { others });
+        asked
     }
 
     /// What has come to a path.
@@ -68,8 +85,11 @@ impl Inbox {
 async fn take(State(inbox): State<Inbox>, uri: Uri, body: Bytes) -> StatusCode {
     let path = uri.path().to_owned();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let Ok(mut state) = inbox.state.lock() else { return StatusCode::INTERNAL_SERVER_ERROR };
-    let answer = state.answers.get(&path).copied().unwrap_or(200);
-    state.letters.push(Letter { path, body });
-    StatusCode::from_u16(answer).unwrap_or(StatusCode::OK)
+    let decide = {
+        let Ok(mut state) = inbox.state.lock() else { return StatusCode::INTERNAL_SERVER_ERROR };
+        let decide = state.answers.get(&path).cloned();
+        state.letters.push(Letter { path, body });
+        decide
+    };
+    StatusCode::from_u16(decide.map_or(200, |decide| decide())).unwrap_or(StatusCode::OK)
 }

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
-use crate::process;
 use crate::tools::{self, Tool};
+use crate::{pace, process};
 
 const GATEWAY: &str = include_str!("../manifests/gateway.yaml");
 const PROMETHEUS: &str = include_str!("../manifests/prometheus.yaml");
@@ -18,8 +19,8 @@ pub const SYSTEM: &str = "istio-system";
 /// The release and the Deployment of the controller.
 pub const CONTROLLER: &str = "vexil";
 
-/// How long a deployment may take to become available on a busy machine.
-const PATIENCE: &str = "--timeout=240s";
+/// How long a deployment may take to become available.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Istio with a stock Envoy as gateway, and Prometheus.
 pub fn mesh(place: &Place) -> Result<()> {
@@ -48,19 +49,43 @@ pub fn mesh(place: &Place) -> Result<()> {
         ],
     )?;
     kubectl_apply(place, PROMETHEUS)?;
-    kubectl(place, &["-n", SYSTEM, "rollout", "status", "deployment/istiod", PATIENCE])?;
+    let patience = format!("--timeout={}s", pace::stretched(PATIENCE).as_secs());
+    kubectl(place, &["-n", SYSTEM, "rollout", "status", "deployment/istiod", &patience])?;
     // The Gateway object is checked by istiod's webhook, so istiod comes first.
     kubectl_apply(place, GATEWAY)?;
     for name in ["istio-ingressgateway", "prometheus"] {
-        kubectl(place, &["-n", SYSTEM, "rollout", "status", &format!("deployment/{name}"), PATIENCE])?;
+        kubectl(place, &["-n", SYSTEM, "rollout", "status", &format!("deployment/{name}"), &patience])?;
     }
     println!("istio, gateway, prometheus: up in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
+/// A controller and how it is installed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Controller {
+    pub program: PathBuf,
+    /// Its own chart; ours if there is none.
+    pub chart: Option<PathBuf>,
+    /// Values for the chart, as `helm --set` takes them.
+    pub values: Vec<String>,
+    /// Files or folders of CRDs to apply before.
+    pub crds: Vec<PathBuf>,
+    /// The program says that it is Vexil.
+    #[serde(default)]
+    ours: bool,
+}
+
+impl Controller {
+    /// A program that our chart installs.
+    pub fn new(program: PathBuf) -> Controller {
+        Controller { program, chart: None, values: Vec::new(), crds: Vec::new(), ours: false }
+    }
+}
+
 /// The controller by its chart, with the values that a user of a mesh sets.
-pub fn controller(place: &Place, program: &Path, replicas: u32) -> Result<()> {
+pub fn controller(place: &Place, controller: &Controller) -> Result<()> {
     let started = Instant::now();
+    let program = &controller.program;
     ensure!(
         program.is_file(),
         "there is no controller at {}: build it, or name one with --controller",
@@ -75,46 +100,98 @@ pub fn controller(place: &Place, program: &Path, replicas: u32) -> Result<()> {
     let _ = std::fs::remove_file(&copy);
     std::fs::copy(program, &copy)?;
     std::fs::write(place.controller(), path(&copy)?)?;
-    install_chart(place, replicas)?;
+    let controller = Controller { ours: says_vexil(program), ..controller.clone() };
+    std::fs::write(place.controller_note(), serde_json::to_string(&controller)?)?;
+    for crds in &controller.crds {
+        kubectl(place, &["apply", "--server-side", "--force-conflicts", "-f", path(crds)?])?;
+    }
+    install_chart(place, &controller, 1)?;
     println!("{}: up in {:.1} s", name.display(), started.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn install_chart(place: &Place, replicas: u32) -> Result<()> {
-    let chart = root().join("deploy/charts/vexil");
-    let leader = format!("leaderElection.enabled={},leaderElection.replicaCount={replicas}", replicas > 1);
-    // The controller's pods have to come up under the strictest Pod Security Standard. What else lives in this
-    // namespace is not ours, so that the rule holds for this while alone.
-    let restricted = |label: &str| kubectl(place, &["label", "--overwrite", "namespace", SYSTEM, label]);
-    restricted("pod-security.kubernetes.io/enforce=restricted")?;
-    helm(
-        place,
-        &[
-            "upgrade",
-            "--install",
-            CONTROLLER,
-            path(&chart)?,
-            "--namespace",
-            SYSTEM,
-            "--set",
-            "meshProvider=istio",
-            "--set",
-            "metricsServer=http://prometheus.istio-system:9090",
-            "--set",
-            &leader,
-            "--set",
-            "logLevel=debug",
-        ],
-    )?;
-    kubectl(place, &["-n", SYSTEM, "rollout", "status", &format!("deployment/{CONTROLLER}"), PATIENCE])?;
-    restricted("pod-security.kubernetes.io/enforce-")?;
+/// Whether the controller under test is Vexil. What is Vexil's alone is asked of no other.
+pub fn is_ours(place: &Place) -> bool {
+    installed(place).is_ok_and(|controller| controller.ours)
+}
+
+fn installed(place: &Place) -> Result<Controller> {
+    let note = std::fs::read_to_string(place.controller_note()).context("the controller has not been installed")?;
+    Ok(serde_json::from_str(&note)?)
+}
+
+fn says_vexil(program: &Path) -> bool {
+    // A program that does not know the flag may go on for ever.
+    let mut ask = Command::new("timeout");
+    ask.args(["--signal=KILL", "10"]).arg(program).arg("--version");
+    process::run_command(&mut ask, None).is_ok_and(|text| text.starts_with("vexil "))
+}
+
+fn install_chart(place: &Place, controller: &Controller, replicas: u32) -> Result<()> {
+    let chart = controller.chart.clone().unwrap_or_else(|| root().join("deploy/charts/vexil"));
+    let mut values = vec![
+        "image.repository=vexil".to_owned(),
+        "meshProvider=istio".to_owned(),
+        "metricsServer=http://prometheus.istio-system:9090".to_owned(),
+        format!("leaderElection.enabled={},leaderElection.replicaCount={replicas}", replicas > 1),
+        "logLevel=debug".to_owned(),
+    ];
+    values.extend(controller.values.iter().cloned());
+    let mut arguments = vec!["upgrade", "--install", CONTROLLER, path(&chart)?, "--namespace", SYSTEM];
+    for value in &values {
+        arguments.extend(["--set", value]);
+    }
+    // Our pods have to come up under the strictest Pod Security Standard. What else lives in this namespace is not ours, so
+    // that the rule holds for this while alone.
+    let label = "pod-security.kubernetes.io/enforce";
+    let enforce = |value: &str| kubectl(place, &["label", "--overwrite", "namespace", SYSTEM, &format!("{label}{value}")]);
+    if controller.ours {
+        enforce("=restricted")?;
+    }
+    helm(place, &arguments)?;
+    let deployment = deployment(place)?;
+    if !controller.ours && controller.chart.is_none() {
+        // Nobody but Vexil answers there.
+        let probe = r#"[{"op": "replace", "path": "/spec/template/spec/containers/0/readinessProbe/httpGet/path", "value": "/healthz"}]"#;
+        kubectl(place, &["-n", SYSTEM, "patch", &deployment, "--type=json", "--patch", probe])?;
+    }
+    let patience = format!("--timeout={}s", pace::stretched(PATIENCE).as_secs());
+    kubectl(place, &["-n", SYSTEM, "rollout", "status", &deployment, &patience])
+        .with_context(|| format!("the controller does not come up; {}", what_pods_say(place)))?;
+    if controller.ours {
+        enforce("-")?;
+    }
     Ok(())
+}
+
+/// The controller's Deployment, whatever its chart calls it.
+fn deployment(place: &Place) -> Result<String> {
+    let label = format!("app.kubernetes.io/instance={CONTROLLER}");
+    let names = kubectl(place, &["-n", SYSTEM, "get", "deployments", "--selector", &label, "--output=name"])?;
+    let first = names.lines().next().with_context(|| format!("the chart made no Deployment with the label {label}"))?;
+    Ok(first.to_owned())
+}
+
+/// Why pods of the controller are not ready: warnings about them, and the ends of their logs.
+fn what_pods_say(place: &Place) -> String {
+    let only = "--output=custom-columns=ABOUT:.involvedObject.name,WHY:.message";
+    let warnings =
+        kubectl(place, &["-n", SYSTEM, "get", "events", "--field-selector=type=Warning", "--no-headers", only]);
+    let mut said: Vec<String> = warnings.unwrap_or_default().lines().rev().take(3).map(str::to_owned).collect();
+    let folders = std::fs::read_dir(place.logs().join("pods").join(SYSTEM)).into_iter().flatten().flatten();
+    for folder in folders.filter(|folder| folder.file_name().to_string_lossy().starts_with(CONTROLLER)) {
+        for log in std::fs::read_dir(folder.path()).into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(log.path()).unwrap_or_default();
+            let end: Vec<&str> = text.lines().rev().take(3).collect();
+            said.push(format!("{}: {}", log.path().display(), end.into_iter().rev().collect::<Vec<_>>().join(" / ")));
+        }
+    }
+    said.join("; ")
 }
 
 /// Changes how many replicas the controller has; more than one elect a leader.
 pub fn scale_controller(place: &Place, replicas: u32) -> Result<()> {
-    ensure!(place.controller().is_file(), "the controller has not been installed");
-    install_chart(place, replicas)
+    install_chart(place, &installed(place)?, replicas)
 }
 
 /// The controller's program: as told, or where a release build puts it.

@@ -10,12 +10,14 @@
 
 pub mod apps;
 pub mod audit;
+pub mod busy;
 pub mod cluster;
 pub mod drive;
 pub mod inbox;
 pub mod install;
 pub mod node;
 pub mod outside;
+pub mod pace;
 pub mod place;
 pub mod process;
 pub mod report;

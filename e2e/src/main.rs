@@ -7,12 +7,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use vexil_e2e::apps::{demo, load};
+use vexil_e2e::busy::Busy;
+use vexil_e2e::install::Controller;
 use vexil_e2e::node::{container, sandbox};
 use vexil_e2e::outside::{self, Lifetime};
 use vexil_e2e::place::Place;
-use vexil_e2e::{cluster, drive, install, runs};
+use vexil_e2e::report::Tally;
+use vexil_e2e::{busy, cluster, drive, install, runs};
 
 #[derive(Parser)]
 #[command(
@@ -30,25 +33,29 @@ enum What {
         /// The control plane alone
         #[arg(long)]
         bare: bool,
-        /// The controller's program (by default the release build)
-        #[arg(long)]
-        controller: Option<PathBuf>,
+        #[command(flatten)]
+        controller: Which,
     },
     /// Run scenarios (all by default) on the cluster that is up, or on one of their own
     Run {
         scenarios: Vec<String>,
-        /// Another controller's program in place of ours
-        #[arg(long)]
-        controller: Option<PathBuf>,
+        #[command(flatten)]
+        controller: Which,
         /// Leave the cluster up
-        #[arg(long)]
+        #[arg(long, conflicts_with = "repeat")]
         keep: bool,
+        /// So many times, each on a cluster of its own
+        #[arg(long, default_value_t = 1, value_name = "TIMES")]
+        repeat: u32,
+        /// Keep all cores busy beside it
+        #[arg(long)]
+        under_load: bool,
     },
     /// Run scenarios, if any, and open a shell inside with kubectl and helm set up
     Shell {
         scenarios: Vec<String>,
-        #[arg(long)]
-        controller: Option<PathBuf>,
+        #[command(flatten)]
+        controller: Which,
     },
     /// Run one command inside
     Exec {
@@ -93,11 +100,65 @@ enum What {
     #[command(hide = true)]
     Inside {
         scenarios: Vec<String>,
-        #[arg(long)]
-        controller: Option<PathBuf>,
+        #[command(flatten)]
+        controller: Which,
         #[arg(long)]
         install_only: bool,
     },
+    /// Keep one core busy
+    #[command(hide = true)]
+    Spin,
+}
+
+/// The controller under test.
+#[derive(Args, Clone, Debug, Default)]
+struct Which {
+    /// The controller's program; by default the release build, or what E2E_CONTROLLER says
+    #[arg(long, value_name = "PROGRAM")]
+    controller: Option<PathBuf>,
+    /// Its own chart (a folder or an archive) in place of ours
+    #[arg(long, env = "E2E_CHART")]
+    chart: Option<PathBuf>,
+    /// A value for that chart, as `helm --set` takes it; may be given several times
+    #[arg(long = "chart-set", value_name = "KEY=VALUE")]
+    values: Vec<String>,
+    /// A file or a folder of CRDs to apply before; may be given several times
+    #[arg(long, env = "E2E_CRDS", value_name = "PATH")]
+    crds: Vec<PathBuf>,
+}
+
+impl Which {
+    fn named(&self) -> bool {
+        self.controller.is_some() || self.chart.is_some() || !self.values.is_empty() || !self.crds.is_empty()
+    }
+
+    fn described(self) -> Result<Controller> {
+        let absolute = |path: PathBuf| std::path::absolute(&path).with_context(|| path.display().to_string());
+        let mut controller = Controller::new(install::program(self.controller));
+        controller.chart = self.chart.map(absolute).transpose()?;
+        controller.crds = self.crds.into_iter().map(absolute).collect::<Result<_>>()?;
+        controller.values = self.values;
+        Ok(controller)
+    }
+
+    /// The same as arguments; paths are absolute, since another process reads them.
+    fn arguments(&self) -> Result<Vec<OsString>> {
+        let mut out: Vec<OsString> = Vec::new();
+        let one = |name: &str, path: &Path| Ok::<_, anyhow::Error>([name.into(), std::path::absolute(path)?.into()]);
+        if let Some(program) = &self.controller {
+            out.extend(one("--controller", program)?);
+        }
+        if let Some(chart) = &self.chart {
+            out.extend(one("--chart", chart)?);
+        }
+        for crds in &self.crds {
+            out.extend(one("--crds", crds)?);
+        }
+        for value in &self.values {
+            out.extend(["--chart-set".into(), value.into()]);
+        }
+        Ok(out)
+    }
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -123,11 +184,11 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         What::Contain { plan } => match container::contain(&plan)? {},
         What::Up { bare, controller } => {
             if !bare {
-                expect_program(controller.as_deref())?;
+                expect_program(&controller)?;
             }
             outside::up(&place, Lifetime::Detached)?;
             if !bare {
-                return go_inside(&place, &[], controller.as_deref(), true);
+                return go_inside(&place, &[], &controller, true);
             }
         }
         What::Down => outside::down_and_clear(&place)?,
@@ -136,10 +197,15 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode> {
                 println!("{:18} {}", run.name, run.about);
             }
         }
-        What::Run { scenarios, controller, keep } => {
-            return run_scenarios(&place, &scenarios, controller.as_deref(), keep);
+        What::Run { scenarios, controller, keep, repeat, under_load } => {
+            let _busy = if under_load { Some(Busy::start()?) } else { None };
+            if repeat > 1 {
+                return run_again_and_again(&place, &scenarios, &controller, repeat);
+            }
+            return run_scenarios(&place, &scenarios, &controller, keep);
         }
-        What::Shell { scenarios, controller } => return shell(&place, &scenarios, controller.as_deref()),
+        What::Spin => busy::spin(),
+        What::Shell { scenarios, controller } => return shell(&place, &scenarios, &controller),
         What::Exec { command } => {
             let (program, rest) = command.split_first().context("there is no command")?;
             let status = outside::inside(&place, Path::new(program))?.args(rest).status()?;
@@ -161,12 +227,39 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_scenarios(
+/// Each time on a cluster of its own, also after a failure; closes with what each run came to.
+fn run_again_and_again(
     place: &Place,
     scenarios: &[String],
-    controller: Option<&Path>,
-    keep: bool,
+    controller: &Which,
+    times: u32,
 ) -> Result<ExitCode> {
+    ensure!(!outside::is_up(place), "a cluster is up already: see `down`");
+    ensure!(std::env::var_os("E2E_KUBECONFIG").is_none(), "nothing can be repeated on another cluster");
+    let mut tally = Tally::default();
+    let mut all = ExitCode::SUCCESS;
+    for n in 1..=times {
+        println!("\n--- {n} of {times}");
+        let result = run_scenarios(place, scenarios, controller, false);
+        // It lies where the cluster was, or where that was put aside.
+        let report = [place.root().to_owned(), outside::evidence(place)].map(|folder| folder.join("report.txt"));
+        let failed = !matches!(&result, Ok(code) if *code == ExitCode::SUCCESS);
+        match (result, std::fs::read_to_string(&report[usize::from(failed)])) {
+            (Err(error), _) => println!("vexil-e2e: {error:#}"),
+            (Ok(code), _) if code == ExitCode::from(130) => return Ok(code),
+            (_, Ok(table)) => tally.add(&table),
+            (_, Err(error)) => println!("there is no table: {error}"),
+        }
+        if failed {
+            all = ExitCode::FAILURE;
+            outside::number_evidence(place, n)?;
+        }
+    }
+    println!("\n{}", tally.show());
+    Ok(all)
+}
+
+fn run_scenarios(place: &Place, scenarios: &[String], controller: &Which, keep: bool) -> Result<ExitCode> {
     runs::named(scenarios)?;
     // Only when asked by name: never the cluster that a shell happens to point to.
     if let Some(kubeconfig) = std::env::var_os("E2E_KUBECONFIG") {
@@ -187,7 +280,7 @@ fn run_scenarios(
     }
     outside::down(place)?;
     if matches!(result, Ok(code) if code == ExitCode::SUCCESS) {
-        outside::down_and_clear(place)?;
+        outside::clear_all_but_the_report(place)?;
     } else {
         println!(
             "logs, objects, events and the audit log are in {}",
@@ -197,7 +290,7 @@ fn run_scenarios(
     result
 }
 
-fn shell(place: &Place, scenarios: &[String], controller: Option<&Path>) -> Result<ExitCode> {
+fn shell(place: &Place, scenarios: &[String], controller: &Which) -> Result<ExitCode> {
     let ours = !outside::is_up(place);
     if ours {
         expect_program(controller)?;
@@ -218,8 +311,8 @@ fn shell(place: &Place, scenarios: &[String], controller: Option<&Path>) -> Resu
 }
 
 /// Says so before a cluster is booted when there is nothing to run on it.
-fn expect_program(controller: Option<&Path>) -> Result<()> {
-    let program = install::program(controller.map(Path::to_owned));
+fn expect_program(controller: &Which) -> Result<()> {
+    let program = install::program(controller.controller.clone());
     ensure!(
         program.is_file(),
         "there is no controller at {}: build it, or name one with --controller",
@@ -232,14 +325,11 @@ fn expect_program(controller: Option<&Path>) -> Result<()> {
 fn go_inside(
     place: &Place,
     scenarios: &[String],
-    controller: Option<&Path>,
+    controller: &Which,
     install_only: bool,
 ) -> Result<ExitCode> {
     let mut command = outside::inside(place, &place.root().join("vexil-e2e"))?;
-    command.arg("inside").args(scenarios);
-    if let Some(controller) = controller {
-        command.arg("--controller").arg(std::path::absolute(controller)?);
-    }
+    command.arg("inside").args(scenarios).args(controller.arguments()?);
     if install_only {
         command.arg("--install-only");
     }
@@ -255,9 +345,11 @@ fn go_inside(
 fn inside(
     place: Place,
     scenarios: &[String],
-    controller: Option<PathBuf>,
+    controller: Which,
     install_only: bool,
 ) -> Result<ExitCode> {
+    vexil_e2e::pace::watch();
+    let controller = if controller.named() { Some(controller.described()?) } else { None };
     let work = async {
         if install_only {
             return drive::install(&place, controller).await.map(|()| true);

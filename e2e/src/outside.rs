@@ -127,11 +127,44 @@ pub fn down_and_clear(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// Puts the folder of a cluster that is down aside, for whoever looks for the failure.
-pub fn keep_evidence(place: &Place) -> Result<PathBuf> {
+/// Removes what a cluster that is down has left, but for the table of its runs.
+pub fn clear_all_but_the_report(place: &Place) -> Result<()> {
+    let report = place.root().join("report.txt");
+    let table = std::fs::read_to_string(&report).ok();
+    down_and_clear(place)?;
+    if let Some(table) = table {
+        std::fs::create_dir_all(place.root())?;
+        std::fs::write(report, table)?;
+    }
+    Ok(())
+}
+
+/// Where [`keep_evidence`] puts a folder.
+pub fn evidence(place: &Place) -> PathBuf {
     let mut name = place.root().as_os_str().to_owned();
     name.push("-failure");
-    let kept = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+/// Gives the evidence of the n-th time a name of its own.
+pub fn number_evidence(place: &Place, n: u32) -> Result<()> {
+    let from = evidence(place);
+    let mut name = from.as_os_str().to_owned();
+    name.push(format!("-{n}"));
+    let to = PathBuf::from(name);
+    if to.exists() {
+        std::fs::remove_dir_all(&to)?;
+    }
+    if from.exists() {
+        std::fs::rename(&from, &to)?;
+        println!("that is now {}", to.display());
+    }
+    Ok(())
+}
+
+/// Puts the folder of a cluster that is down aside, for whoever looks for the failure.
+pub fn keep_evidence(place: &Place) -> Result<PathBuf> {
+    let kept = evidence(place);
     if kept.exists() {
         std::fs::remove_dir_all(&kept)?;
     }

@@ -26,7 +26,7 @@ impl Place {
 
     /// Makes the folders.
     pub fn create(&self) -> Result<()> {
-        for folder in [self.pki(), self.logs(), self.pids(), self.pods(), self.etcd(), self.work()] {
+        for folder in [self.pki(), self.logs(), self.pids(), self.pods(), self.etcd(), self.work(), self.withdrawn()] {
             std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         Ok(())
@@ -66,6 +66,16 @@ impl Place {
     /// Which program stands for the controller's image.
     pub fn controller(&self) -> PathBuf {
         self.root.join("controller")
+    }
+
+    /// How the controller was installed.
+    pub fn controller_note(&self) -> PathBuf {
+        self.root.join("controller.json")
+    }
+
+    /// One file an image that the registry does not have any more, named as [`crate::node::images::file_of`] says.
+    pub fn withdrawn(&self) -> PathBuf {
+        self.root.join("withdrawn")
     }
 
     pub fn audit_log(&self) -> PathBuf {

@@ -28,14 +28,25 @@ impl Held {
 
 /// Follows the canary's weights in the gateway.
 pub struct Routes {
-    held: Arc<Mutex<Vec<Held>>>,
+    held: View,
     task: JoinHandle<()>,
+}
+
+/// What was held so far, for those who look while it goes on.
+#[derive(Clone, Default)]
+pub struct View(Arc<Mutex<Vec<Held>>>);
+
+impl View {
+    /// In order.
+    pub fn so_far(&self) -> Vec<Held> {
+        self.0.lock().map(|held| held.clone()).unwrap_or_default()
+    }
 }
 
 impl Routes {
     /// Starts following a namespace's routes; times count from `start`.
     pub fn watch(world: &Arc<World>, namespace: &str, start: Instant) -> Routes {
-        let held: Arc<Mutex<Vec<Held>>> = Arc::default();
+        let held = View::default();
         let url = format!("http://{}:15000/config_dump?resource=dynamic_route_configs", world.gateway.ip());
         let task = tokio::spawn(follow(url, format!(".{namespace}.svc.cluster.local"), start, held.clone()));
         Routes { held, task }
@@ -49,19 +60,24 @@ impl Routes {
 
     /// What was held so far, in order.
     pub fn so_far(&self) -> Vec<Held> {
-        self.held.lock().map(|held| held.clone()).unwrap_or_default()
+        self.held.so_far()
+    }
+
+    /// The same, for those who look while it goes on.
+    pub fn view(&self) -> View {
+        self.held.clone()
     }
 }
 
-async fn follow(url: String, suffix: String, start: Instant, held: Arc<Mutex<Vec<Held>>>) {
+async fn follow(url: String, suffix: String, start: Instant, held: View) {
     let client =
-        reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build().unwrap_or_default();
+        reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().unwrap_or_default();
     loop {
         let asked = start.elapsed();
         if let Ok(answer) = client.get(&url).send().await
             && let Ok(dump) = answer.json::<Value>().await
             && let Some(weights) = canary_weights(&dump, &suffix)
-            && let Ok(mut held) = held.lock()
+            && let Ok(mut held) = held.0.lock()
         {
             note(&mut held, weights, asked, start.elapsed());
         }

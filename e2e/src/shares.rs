@@ -1,61 +1,126 @@
-//! What share of the requests a version served, and whether that is what the gateway's weights promise.
+//! What share of the requests the canary's pods served, and whether that is what the gateway's weights promise.
 
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+
+use crate::apps::load::{Running, Sample, Samples};
+use crate::routes::{Held, Routes, View};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use tokio::time::Instant;
-
-use crate::apps::load::{Sample, Summary};
-use crate::routes::Held;
-use crate::shop::Shop;
-
-/// A share may be off by this many standard deviations: one false alarm in 15,000 steps.
-const DEVIATIONS: f64 = 4.0;
+/// The share of one step may be off by this many standard deviations: one false alarm in a million.
+const DEVIATIONS: f64 = 5.0;
+/// The shares of all steps together may be off by this many: one false alarm in 15,000.
+const ALL_DEVIATIONS: f64 = 4.0;
+/// So many requests say something about a share.
+const ENOUGH: usize = 150;
 /// The gateway's threads take over new routes within this.
 pub const TAKE_OVER: Duration = Duration::from_millis(200);
-/// The primary changes a moment before its Canary is seen to be promoting.
-const BEFORE_PROMOTION: Duration = Duration::from_secs(2);
-
-/// Until when the primary surely had the old version: from the promotion on shares say nothing any more.
-pub fn promotion(shop: &Shop, start: Instant) -> Result<Duration> {
-    let promoting = shop.first_seen("Promoting").context("it was never promoting")?;
-    Ok(promoting.duration_since(start).saturating_sub(BEFORE_PROMOTION))
-}
 
 /// What a step's weight was, and what it came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     pub weight: i64,
     pub requests: usize,
-    pub share: f64,
+    /// Those that the canary's pods answered.
+    pub canary: usize,
 }
 
 impl Step {
     pub fn show(&self) -> String {
-        format!("{} % → {:.1} % of {}", self.weight, self.share, self.requests)
+        let share = self.canary as f64 * 100.0 / self.requests.max(1) as f64;
+        format!("{} % → {share:.1} % of {}", self.weight, self.requests)
+    }
+
+    fn chance(&self) -> f64 {
+        self.weight as f64 / 100.0
+    }
+
+    fn expected(&self) -> f64 {
+        self.requests as f64 * self.chance()
+    }
+
+    fn variance(&self) -> f64 {
+        self.expected() * (1.0 - self.chance())
     }
 }
 
+/// All steps in words.
+pub fn show(steps: &[Step]) -> String {
+    steps.iter().map(Step::show).collect::<Vec<_>>().join(", ")
+}
+
+/// What the gateway did with a load while it held each weight. Requests that were under way when routes changed are left out.
+///
 /// # Errors
-/// A step's share is further from its weight than chance allows.
-pub fn by_step(samples: &[Sample], held: &[Held], end: Duration, version: &str) -> Result<Vec<Step>> {
-    let mut steps = Vec::new();
-    for held in held.iter().filter(|held| held.weight() > 0) {
-        let (weight, since, until) = (held.weight(), held.first + TAKE_OVER, end.min(held.last));
-        let inside = |sample: &&Sample| sample.sent > since && sample.done < until;
-        let summary = Summary::of(samples.iter().filter(inside));
-        let step = Step { weight, requests: summary.requests, share: summary.share(version) };
-        let p = weight as f64 / 100.0;
-        let deviation = 100.0 * (p * (1.0 - p) / (step.requests.max(1) as f64)).sqrt();
-        ensure!(step.requests >= 100, "only {} requests at a weight of {weight}", step.requests);
+/// A share is further from its weight than chance allows, in one step or in all together; or the canary gave another version.
+pub fn by_step(samples: &[Sample], held: &[Held], version: &str) -> Result<Vec<Step>> {
+    let steps: Vec<Step> = held.iter().filter(|held| held.weight() > 0).map(|held| step(samples, held)).collect();
+    let strange = samples.iter().find(|sample| sample.by_canary() && sample.note != version);
+    ensure!(strange.is_none(), "the canary gave another version than {version}: {strange:?}");
+    for step in &steps {
+        ensure!(step.requests >= ENOUGH, "only {} requests at a weight of {}", step.requests, step.weight);
+        let off = (step.canary as f64 - step.expected()).abs();
         ensure!(
-            (step.share - weight as f64).abs() <= DEVIATIONS * deviation,
-            "at a weight of {weight} the new version served {:.2} % of {} requests (one deviation is {deviation:.2} %)",
-            step.share,
-            step.requests
+            off <= DEVIATIONS * step.variance().sqrt(),
+            "the canary's share is off by {off:.0} requests: {} (one deviation is {:.1} requests)",
+            step.show(),
+            step.variance().sqrt()
         );
-        steps.push(step);
     }
+    let sum = |of: fn(&Step) -> f64| steps.iter().map(of).sum::<f64>();
+    let off = sum(|step| step.canary as f64 - step.expected()).abs();
+    let deviation = sum(Step::variance).sqrt();
+    ensure!(
+        off <= ALL_DEVIATIONS * deviation,
+        "over all steps the canary's share is off by {off:.0} requests (one deviation is {deviation:.1}): {}",
+        show(&steps)
+    );
     Ok(steps)
+}
+
+fn step(samples: &[Sample], held: &Held) -> Step {
+    let inside = samples.iter().filter(|sample| is_inside(sample, held));
+    let (mut requests, mut canary) = (0, 0);
+    for sample in inside {
+        requests += 1;
+        canary += usize::from(sample.by_canary());
+    }
+    Step { weight: held.weight(), requests, canary }
+}
+
+fn is_inside(sample: &Sample, held: &Held) -> bool {
+    !sample.pod.is_empty() && sample.sent > held.first + TAKE_OVER && sample.done < held.last
+}
+
+/// Tells whether the step that a release has come to has seen enough requests to be judged by.
+#[derive(Clone)]
+pub struct Judge {
+    samples: Vec<Samples>,
+    routes: View,
+    fits: Arc<dyn Fn(&Sample) -> bool + Send + Sync>,
+}
+
+impl Judge {
+    /// Of those requests of these users that fit.
+    pub fn new<'a>(
+        users: impl IntoIterator<Item = &'a Running>,
+        routes: &Routes,
+        fits: impl Fn(&Sample) -> bool + Send + Sync + 'static,
+    ) -> Judge {
+        let samples = users.into_iter().map(Running::samples).collect();
+        Judge { samples, routes: routes.view(), fits: Arc::new(fits) }
+    }
+
+    /// Whether the gateway holds this weight and has held it for enough requests; true of no weight at all.
+    pub fn has_enough(&self, weight: i64) -> bool {
+        if weight == 0 {
+            return true;
+        }
+        let Some(held) = self.routes.so_far().pop() else { return false };
+        let fits = |sample: &Sample| is_inside(sample, &held) && (self.fits)(sample);
+        held.weight() == weight && self.samples.iter().map(|samples| samples.count(fits)).sum::<usize>() >= ENOUGH
+    }
 }
 
 #[cfg(test)]
@@ -63,21 +128,37 @@ mod tests {
     use super::*;
 
     fn samples(new: usize, old: usize) -> Vec<Sample> {
-        (0..new + old)
-            .map(|n| Sample {
-                sent: Duration::from_secs(5),
-                done: Duration::from_secs(5),
-                status: 200,
-                note: if n < new { "1.1.0".into() } else { "1.0.0".into() },
-                ..Sample::default()
-            })
-            .collect()
+        let seconds = Duration::from_secs;
+        let sample = |pod: &str, note: &str| Sample {
+            sent: seconds(5),
+            done: seconds(5),
+            status: 200,
+            note: note.into(),
+            pod: pod.into(),
+            ..Sample::default()
+        };
+        let canary = (0..new).map(|_| sample("frontend-abc-1", "1.1.0"));
+        // After the promotion the primary has the new version too, and is still no canary.
+        canary.chain((0..old).map(|n| sample("frontend-primary-abc-1", ["1.0.0", "1.1.0"][n % 2]))).collect()
+    }
+
+    fn held(weight: i64) -> Held {
+        Held { weights: vec![weight], first: Duration::from_secs(1), last: Duration::from_secs(9) }
     }
 
     #[test]
     fn a_share_near_its_weight_passes_and_one_far_off_does_not() {
-        let held = [Held { weights: vec![10], first: Duration::from_secs(1), last: Duration::from_secs(9) }];
-        assert!(by_step(&samples(105, 895), &held, Duration::MAX, "1.1.0").is_ok());
-        assert!(by_step(&samples(160, 840), &held, Duration::MAX, "1.1.0").is_err());
+        let steps = by_step(&samples(105, 895), &[held(0), held(10)], "1.1.0").expect("near");
+        assert_eq!(steps, [Step { weight: 10, requests: 1000, canary: 105 }]);
+        assert!(by_step(&samples(160, 840), &[held(10)], "1.1.0").is_err());
+        assert!(by_step(&samples(105, 895), &[held(10)], "1.2.0").is_err(), "another version");
+        assert!(by_step(&samples(5, 45), &[held(10)], "1.1.0").is_err(), "too few to say anything");
+    }
+
+    #[test]
+    fn steps_that_are_all_off_by_a_little_are_off() {
+        let off = samples(139, 861);
+        assert!(by_step(&off, &[held(10)], "1.1.0").is_ok(), "by chance, once in 10,000");
+        assert!(by_step(&off, &[held(10), held(10)], "1.1.0").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! The online shop that the runs release: one namespace, the Deployment `frontend`, its Canary, and what users see of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,11 +13,14 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::apps::load::{Load, Running};
-use crate::wait;
-use crate::world::World;
+use crate::shares::Judge;
+use crate::world::{Seen, World};
+use crate::{pace, wait};
 
 /// The name of the workload, its apex Service and its Canary.
 pub const NAME: &str = "frontend";
+/// How long a pod that is told to leave goes on serving, on a machine with nothing else to do.
+const LAST_CALL: Duration = Duration::from_secs(3);
 /// The field manager of the shop's own people.
 const OWNER: &str = "shop-team";
 
@@ -24,6 +28,8 @@ const OWNER: &str = "shop-team";
 pub struct Shop {
     pub world: Arc<World>,
     pub namespace: String,
+    /// How far in what was seen of the Canary waits have come.
+    come: AtomicUsize,
 }
 
 /// How one version of the frontend behaves.
@@ -47,11 +53,30 @@ impl Version {
 impl Shop {
     /// A fresh namespace with the frontend running in its first version.
     pub async fn open(world: &Arc<World>, namespace: &str, first: &Version) -> Result<Shop> {
-        let shop = Shop { world: world.clone(), namespace: namespace.to_owned() };
+        Shop::open_as(world, namespace, &deployment(first)).await
+    }
+
+    /// The same with a Deployment of one's own.
+    pub async fn open_as(world: &Arc<World>, namespace: &str, deployment: &Value) -> Result<Shop> {
         let namespaces: Api<Namespace> = Api::all(world.client.clone());
+        // What an earlier run left here would be in the way.
+        if wait::calmly(async || Ok(namespaces.get_opt(namespace).await?)).await?.is_some() {
+            wait::until(&format!("namespace {namespace} is gone"), Duration::from_secs(180), async || {
+                match namespaces.delete(namespace, &DeleteParams::default()).await {
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(true),
+                    // It is on its way out.
+                    Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+                    other => other.map(|_| false).map_err(Into::into),
+                }
+            })
+            .await?;
+        }
+        let come = AtomicUsize::new(world.history("Canary", namespace, NAME).len());
+        let shop = Shop { world: world.clone(), namespace: namespace.to_owned(), come };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        namespaces.patch(namespace, &PatchParams::apply(OWNER), &Patch::Apply(&object)).await?;
-        shop.apply(&deployment(first)).await?;
+        let parameters = PatchParams::apply(OWNER);
+        wait::calmly(async || Ok(namespaces.patch(namespace, &parameters, &Patch::Apply(&object)).await?)).await?;
+        shop.apply(deployment).await?;
         shop.wait_rolled_out(NAME).await?;
         Ok(shop)
     }
@@ -104,13 +129,14 @@ impl Shop {
 
     /// An object of the shop.
     pub async fn get(&self, api_version: &str, kind: &str, name: &str) -> Result<Option<DynamicObject>> {
-        Ok(self.world.api(api_version, kind, &self.namespace).get_opt(name).await?)
+        let api = self.world.api(api_version, kind, &self.namespace);
+        wait::calmly(async || Ok(api.get_opt(name).await?)).await
     }
 
     /// Deletes an object and waits until it is gone.
     pub async fn delete(&self, api_version: &str, kind: &str, name: &str) -> Result<()> {
         let api = self.world.api(api_version, kind, &self.namespace);
-        api.delete(name, &DeleteParams::default()).await?;
+        wait::calmly(async || Ok(api.delete(name, &DeleteParams::default()).await?)).await?;
         wait::until(
             &format!("{kind} {}/{name} is gone", self.namespace),
             Duration::from_secs(180),
@@ -120,11 +146,13 @@ impl Shop {
     }
 
     pub async fn deployment(&self, name: &str) -> Result<Option<Deployment>> {
-        Ok(Api::<Deployment>::namespaced(self.world.client.clone(), &self.namespace).get_opt(name).await?)
+        let api = Api::<Deployment>::namespaced(self.world.client.clone(), &self.namespace);
+        wait::calmly(async || Ok(api.get_opt(name).await?)).await
     }
 
     pub async fn service(&self, name: &str) -> Result<Option<Service>> {
-        Ok(Api::<Service>::namespaced(self.world.client.clone(), &self.namespace).get_opt(name).await?)
+        let api = Api::<Service>::namespaced(self.world.client.clone(), &self.namespace);
+        wait::calmly(async || Ok(api.get_opt(name).await?)).await
     }
 
     /// How many replicas a Deployment wants; none when there is no such Deployment.
@@ -168,44 +196,42 @@ impl Shop {
         self.world.latest("Canary", &self.namespace, NAME).unwrap_or(Value::Null)
     }
 
+    /// The phase as last seen. What happened is asked with [`Shop::wait_phase`]: a phase may be over before anybody looks.
     pub fn phase(&self) -> String {
         self.canary()["status"]["phase"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits for a phase.
+    /// Everything seen of the Canary.
+    pub fn history(&self) -> Vec<Arc<Seen>> {
+        self.world.history("Canary", &self.namespace, NAME)
+    }
+
+    /// Waits until the Canary has come to a phase since the last wait; it may be further by then.
     ///
     /// # Errors
-    /// The deadline passed, or the Canary reached another end; the text shows the events.
+    /// The deadline passed, or the Canary came to another end; the text shows the events.
     pub async fn wait_phase(&self, wanted: &str, deadline: Duration) -> Result<()> {
         let what = format!("Canary {}/{NAME} becomes {wanted}", self.namespace);
-        let since = Instant::now();
         let waited = wait::until(&what, deadline, async || {
-            let phase = self.phase();
-            // An end that is older than the wait belongs to the release before.
-            let ended = matches!(phase.as_str(), "Succeeded" | "Failed")
-                && phase != wanted
-                && self.phase_is_newer(since);
-            ensure!(!ended, "Canary {}/{NAME} became {phase} instead of {wanted}", self.namespace);
-            Ok(phase == wanted)
+            let history = self.history();
+            let come = self.come.load(Ordering::SeqCst);
+            let found = next_phase(history.iter().map(|seen| phase_of(seen)).skip(come), wanted);
+            match found {
+                Ok(Some(steps)) => {
+                    self.come.store(come + steps, Ordering::SeqCst);
+                    Ok(true)
+                }
+                Ok(None) => Ok(false),
+                Err(end) => bail!("Canary {}/{NAME} became {end} instead of {wanted}", self.namespace),
+            }
         })
         .await;
         self.explain(waited).await
     }
 
-    fn phase_is_newer(&self, since: Instant) -> bool {
-        let history = self.world.history("Canary", &self.namespace, NAME);
-        let phase = |seen: &crate::world::Seen| seen.object.as_ref().map(|o| o["status"]["phase"].clone());
-        let last = history.last().and_then(phase);
-        history.iter().rev().take_while(|seen| phase(seen) == last).last().is_some_and(|seen| seen.at > since)
-    }
-
-    /// When a phase was first seen.
-    pub fn first_seen(&self, phase: &str) -> Option<Instant> {
-        let history = self.world.history("Canary", &self.namespace, NAME);
-        history
-            .iter()
-            .find(|seen| seen.object.as_ref().is_some_and(|o| o["status"]["phase"] == phase))
-            .map(|seen| seen.at)
+    /// When the phase that was last waited for was seen.
+    pub fn reached(&self) -> Option<Instant> {
+        self.history().get(self.come.load(Ordering::SeqCst)).map(|seen| seen.at)
     }
 
     /// Waits for a release to begin and then to end.
@@ -214,16 +240,96 @@ impl Shop {
         self.wait_phase(wanted, deadline).await
     }
 
-    /// Waits until the canary's share is at least this.
-    pub async fn wait_weight(&self, least: i64, deadline: Duration) -> Result<()> {
-        let what = format!("Canary {}/{NAME} has a share of {least}", self.namespace);
-        let waited = wait::until(&what, deadline, async || {
+    /// Hooks that hold each step of a release until the gateway has served enough requests at its weight to judge by. On a
+    /// machine that is fast enough they are open whenever they are asked.
+    pub fn hold_steps(&self, judge: Judge) -> Value {
+        let path = format!("/{}/enough", self.namespace);
+        let (world, namespace) = (self.world.clone(), self.namespace.clone());
+        self.world.inbox.decide(&path, move || {
+            let service = world.latest("VirtualService", &namespace, NAME);
+            let weight = service.and_then(|service| shares(&service)).map_or(0, |(_, canary)| canary);
+            if judge.has_enough(weight) { 200 } else { 403 }
+        });
+        let hook = |kind: &str| {
+            json!({"name": format!("enough-{kind}"), "type": kind, "url": self.world.inbox.url(&path), "timeout": "30s"})
+        };
+        json!([hook("confirm-traffic-increase"), hook("confirm-promotion")])
+    }
+
+    /// Waits until a release that a closed gate keeps is seen in this phase with this share, in the Canary and in its route.
+    ///
+    /// # Errors
+    /// It went further, or never came there.
+    pub async fn wait_step(&self, phase: &str, weight: i64) -> Result<()> {
+        let what = format!("Canary {}/{NAME} waits as {phase} with a share of {weight}", self.namespace);
+        let waited = wait::until(&what, Duration::from_secs(20), async || {
             let canary = self.canary();
-            ensure!(canary["status"]["phase"] != "Failed", "Canary {}/{NAME} failed", self.namespace);
-            Ok(canary["status"]["canaryWeight"].as_i64().unwrap_or(0) >= least)
+            let found = canary["status"]["canaryWeight"].as_i64().unwrap_or(0);
+            ensure!(found <= weight, "its share is {found} and not {weight}");
+            let there = canary["status"]["phase"] == phase && found == weight;
+            // The news of the route may come a moment after those of the Canary, and a gate that keeps the first pods has no
+            // route to look at.
+            Ok(there && (phase == "Waiting" || self.shares() == Some((100 - weight, weight))))
         })
         .await;
         self.explain(waited).await
+    }
+
+    /// # Errors
+    /// Since the phase that was last waited for, the route has not given the canary as little as this.
+    pub async fn expect_share_falls_to(&self, weight: i64) -> Result<()> {
+        let since = self.reached().context("no phase was waited for")?;
+        let what = format!("the share of {}/{NAME} falls to {weight}", self.namespace);
+        wait::until(&what, Duration::from_secs(20), async || {
+            let history = self.world.history("VirtualService", &self.namespace, NAME);
+            // The version that was in force at that time counts too.
+            let from = history.iter().rposition(|seen| seen.at <= since).unwrap_or(0);
+            let shares = history.iter().skip(from).filter_map(|seen| shares(seen.object.as_ref()?));
+            Ok(shares.into_iter().any(|(_, canary)| canary <= weight))
+        })
+        .await
+    }
+
+    /// Waits until the canary's share has been at least this since the last phase that was waited for.
+    pub async fn wait_weight(&self, least: i64, deadline: Duration) -> Result<()> {
+        let what = format!("Canary {}/{NAME} has a share of {least}", self.namespace);
+        let waited = wait::until(&what, deadline, async || {
+            let history = self.history();
+            let since = history.get(self.come.load(Ordering::SeqCst)..).unwrap_or_default();
+            if since.iter().any(|seen| weight_of(seen) >= least) {
+                return Ok(true);
+            }
+            let failed = since.iter().skip(1).any(|seen| phase_of(seen) == "Failed");
+            ensure!(!failed || self.phase() != "Failed", "Canary {}/{NAME} failed", self.namespace);
+            Ok(false)
+        })
+        .await;
+        self.explain(waited).await
+    }
+
+    /// Lets a release pass a closed gate that is asked before each step, once, and waits until it has come to this share. A
+    /// check that fails on the way costs a pass, so the gate opens again when it was asked in vain.
+    pub async fn pass(&self, gate: &str, weight: i64) -> Result<()> {
+        let mut asked = self.world.inbox.answer_once(gate, 200, 403);
+        let what = format!("Canary {}/{NAME} passes {gate} to a share of {weight}", self.namespace);
+        let waited = wait::until(&what, Duration::from_secs(120), async || {
+            // The second question comes after everything that followed from the first answer.
+            let again = asked.load(Ordering::SeqCst) >= 2;
+            let status = self.status_now().await?;
+            let reached = status["canaryWeight"].as_i64().unwrap_or(0) >= weight;
+            if again && !reached {
+                asked = self.world.inbox.answer_once(gate, 200, 403);
+            }
+            Ok(reached)
+        })
+        .await;
+        self.explain(waited).await
+    }
+
+    /// The Canary's status as the API server has it now.
+    pub async fn status_now(&self) -> Result<Value> {
+        let canary = self.get("flagger.app/v1beta1", "Canary", NAME).await?;
+        Ok(canary.context("the Canary is gone")?.data["status"].take())
     }
 
     /// Adds what the controller said to an error.
@@ -244,8 +350,7 @@ impl Shop {
     /// What the controller told about the Canary, oldest first, as `Type: message`.
     pub async fn events(&self) -> Result<Vec<String>> {
         let events: Api<Event> = Api::namespaced(self.world.client.clone(), &self.namespace);
-        let mut all: Vec<Event> = events
-            .list(&ListParams::default())
+        let mut all: Vec<Event> = wait::calmly(async || Ok(events.list(&ListParams::default()).await?))
             .await?
             .items
             .into_iter()
@@ -278,16 +383,18 @@ impl Shop {
         shares(&self.world.latest("VirtualService", &self.namespace, NAME)?)
     }
 
-    /// The same of every rule, in order: those for requests that match come before the one for the others.
-    pub fn all_shares(&self) -> Vec<(i64, i64)> {
-        let service = self.world.latest("VirtualService", &self.namespace, NAME).unwrap_or_default();
-        service["spec"]["http"].as_array().into_iter().flatten().filter_map(of_rule).collect()
+    /// The shares of every rule as the API server has them now, in order: those for requests that match come before the one
+    /// for the others.
+    pub async fn shares_now(&self) -> Result<Vec<(i64, i64)>> {
+        let service = self.get("networking.istio.io/v1beta1", "VirtualService", NAME).await?;
+        let service = service.map(|service| service.data).unwrap_or_default();
+        Ok(service["spec"]["http"].as_array().into_iter().flatten().filter_map(of_rule).collect())
     }
 
     /// # Errors
     /// Something of the canary is left after the release ended: a share, pods, or another image in the primary.
     pub async fn expect_at_rest(&self, tag: &str) -> Result<()> {
-        for (index, shares) in self.all_shares().into_iter().enumerate() {
+        for (index, shares) in self.shares_now().await?.into_iter().enumerate() {
             ensure!(shares == (100, 0), "rule {index} of the route still says {shares:?}");
         }
         ensure!(self.replicas(NAME).await? == Some(0), "the canary has replicas");
@@ -295,6 +402,38 @@ impl Shop {
         ensure!(image.ends_with(&format!(":{tag}")), "the primary runs {image} and not {tag}");
         Ok(())
     }
+}
+
+/// How many versions further the wanted phase comes first, if it does.
+///
+/// # Errors
+/// The first end that is not the wanted one and begins before that.
+fn next_phase(phases: impl Iterator<Item = String>, wanted: &str) -> Result<Option<usize>, String> {
+    let mut before = None;
+    for (steps, phase) in phases.enumerate() {
+        if phase == wanted {
+            return Ok(Some(steps));
+        }
+        // An end that was there already belongs to the release before.
+        let begins = before.is_some_and(|before| before != phase);
+        if begins && matches!(&*phase, "Succeeded" | "Failed") {
+            return Err(phase);
+        }
+        before = Some(phase);
+    }
+    Ok(None)
+}
+
+/// The phase in a version of the Canary.
+pub fn phase_of(seen: &Seen) -> String {
+    let status = seen.object.as_ref().map(|object| &object["status"]);
+    status.and_then(|status| status["phase"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// The canary's share in a version of the Canary.
+pub fn weight_of(seen: &Seen) -> i64 {
+    let status = seen.object.as_ref().map(|object| &object["status"]);
+    status.and_then(|status| status["canaryWeight"].as_i64()).unwrap_or(0)
 }
 
 /// The shares of primary and canary in a VirtualService, for requests that match no rule of their own.
@@ -318,6 +457,8 @@ fn of_rule(rule: &Value) -> Option<(i64, i64)> {
 
 /// The frontend's Deployment in a version.
 pub fn deployment(version: &Version) -> Value {
+    // The gateway hears of a leaving pod a moment after the pod does: the busier the machine, the later.
+    let last_call = pace::stretched(LAST_CALL).as_secs();
     let environment: Vec<Value> =
         version.environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     json!({
@@ -332,7 +473,7 @@ pub fn deployment(version: &Version) -> Value {
                     "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
                 },
                 "spec": {
-                    "terminationGracePeriodSeconds": 20,
+                    "terminationGracePeriodSeconds": last_call + 16,
                     "containers": [{
                         "name": NAME,
                         "image": format!("registry.example.com/shop/{NAME}:{}", version.tag),
@@ -341,8 +482,7 @@ pub fn deployment(version: &Version) -> Value {
                         "envFrom": [{"configMapRef": {"name": "frontend-config", "optional": true}}],
                         "startupProbe": {"grpc": {"port": 9000}, "periodSeconds": 1, "failureThreshold": 60},
                         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
-                        // The gateway hears of a leaving pod a moment after the pod does.
-                        "lifecycle": {"preStop": {"sleep": {"seconds": 4}}},
+                        "lifecycle": {"preStop": {"sleep": {"seconds": last_call}}},
                         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
                     }],
                 },
@@ -375,9 +515,16 @@ pub fn canary(namespace: &str) -> Value {
     })
 }
 
-/// The same for a good version: a machine that is busy for a while is no reason to roll it back.
+/// The same for a good version: a machine that is busy for a while is no reason to roll it back, so nothing but the run's own
+/// deadline ends its release.
 pub fn patient(mut canary: Value) -> Value {
-    canary["spec"]["analysis"]["threshold"] = json!(10);
+    canary["spec"]["analysis"]["threshold"] = json!(200);
+    canary["spec"]["progressDeadlineSeconds"] = json!(600);
+    for metric in canary["spec"]["analysis"]["metrics"].as_array_mut().into_iter().flatten() {
+        if metric["name"] == "request-duration" {
+            metric["thresholdRange"]["max"] = json!(pace::stretched(Duration::from_millis(500)).as_millis() as u64);
+        }
+    }
     canary
 }
 
@@ -401,4 +548,27 @@ pub fn plain_service() -> Value {
         "metadata": {"name": NAME},
         "spec": {"selector": {"app": NAME}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(phases: &[&str], wanted: &str) -> Result<Option<usize>, String> {
+        next_phase(phases.iter().map(|phase| (*phase).to_owned()), wanted)
+    }
+
+    #[test]
+    fn a_phase_that_is_over_before_anybody_looks_is_found() {
+        let phases = ["Initialized", "Progressing", "Promoting", "Finalising", "Succeeded"];
+        assert_eq!(next(&phases, "Promoting"), Ok(Some(2)));
+        assert_eq!(next(&phases[..2], "Promoting"), Ok(None));
+    }
+
+    #[test]
+    fn another_end_ends_the_wait_unless_it_is_that_of_the_release_before() {
+        assert_eq!(next(&["Succeeded", "Succeeded", "Progressing", "Failed"], "Failed"), Ok(Some(3)));
+        assert_eq!(next(&["Succeeded", "Progressing", "Failed"], "Succeeded"), Ok(Some(0)));
+        assert_eq!(next(&["Progressing", "Failed"], "Succeeded"), Err("Failed".to_owned()));
+    }
 }

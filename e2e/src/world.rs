@@ -1,5 +1,6 @@
 //! What all runs share: the cluster's API, the gateway, the outside world, and a memory of what was seen when.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,22 +19,25 @@ use crate::apps::load::{Load, Running};
 use crate::inbox::Inbox;
 use crate::install::{CONTROLLER, SYSTEM};
 use crate::place::Place;
-use crate::{process, wait};
+use crate::{pace, process, wait};
 
 /// The kinds whose every version is remembered.
-const REMEMBERED: [(&str, &str); 2] =
-    [("flagger.app/v1beta1", "Canary"), ("networking.istio.io/v1beta1", "VirtualService")];
+const REMEMBERED: [(&str, &str); 3] = [
+    ("flagger.app/v1beta1", "Canary"),
+    ("networking.istio.io/v1beta1", "VirtualService"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+];
 
 /// One version of an object, as a watch brought it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Seen {
     pub at: Instant,
-    pub kind: &'static str,
-    pub namespace: String,
-    pub name: String,
     /// None once it was deleted.
     pub object: Option<Value>,
 }
+
+/// Everything seen, by kind, namespace and name; of each object the oldest first.
+type Memory = BTreeMap<(&'static str, String, String), Vec<Arc<Seen>>>;
 
 /// See the head of this file.
 pub struct World {
@@ -41,7 +45,9 @@ pub struct World {
     pub client: Client,
     pub gateway: SocketAddr,
     pub inbox: Inbox,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    /// The node is the harness's own: it reaches pods by their addresses and decides which images there are.
+    pub has_node: bool,
+    memory: Arc<Mutex<Memory>>,
 }
 
 impl World {
@@ -51,13 +57,15 @@ impl World {
         client: Client,
         gateway: SocketAddr,
         inbox: SocketAddr,
+        has_node: bool,
     ) -> Result<Arc<World>> {
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        pace::watch();
+        let memory: Arc<Mutex<Memory>> = Arc::default();
         for (api_version, kind) in REMEMBERED {
-            tokio::spawn(remember(client.clone(), api_version, kind, seen.clone()));
+            tokio::spawn(remember(client.clone(), api_version, kind, memory.clone()));
         }
         let inbox = Inbox::open(inbox).await?;
-        Ok(Arc::new(World { place, client, gateway, inbox, seen }))
+        Ok(Arc::new(World { place, client, gateway, inbox, has_node, memory }))
     }
 
     /// An untyped API of a kind.
@@ -66,19 +74,23 @@ impl World {
     }
 
     /// Everything seen of an object, oldest first.
-    pub fn history(&self, kind: &str, namespace: &str, name: &str) -> Vec<Seen> {
-        let seen = self.seen.lock().map(|seen| seen.clone()).unwrap_or_default();
-        seen.into_iter().filter(|s| s.kind == kind && s.namespace == namespace && s.name == name).collect()
+    pub fn history(&self, kind: &'static str, namespace: &str, name: &str) -> Vec<Arc<Seen>> {
+        let Ok(memory) = self.memory.lock() else { return Vec::new() };
+        memory.get(&(kind, namespace.to_owned(), name.to_owned())).cloned().unwrap_or_default()
+    }
+
+    /// Everything seen of all objects of a kind in a namespace, by name.
+    pub fn histories(&self, kind: &'static str, namespace: &str) -> BTreeMap<String, Vec<Arc<Seen>>> {
+        let Ok(memory) = self.memory.lock() else { return BTreeMap::new() };
+        let from = (kind, namespace.to_owned(), String::new());
+        let own = memory.range(from..).take_while(|((k, n, _), _)| *k == kind && n == namespace);
+        own.map(|((_, _, name), seen)| (name.clone(), seen.clone())).collect()
     }
 
     /// The newest version of an object that was seen.
-    pub fn latest(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
-        let seen = self.seen.lock().ok()?;
-        seen.iter()
-            .rev()
-            .find(|s| s.kind == kind && s.namespace == namespace && s.name == name)?
-            .object
-            .clone()
+    pub fn latest(&self, kind: &'static str, namespace: &str, name: &str) -> Option<Value> {
+        let memory = self.memory.lock().ok()?;
+        memory.get(&(kind, namespace.to_owned(), name.to_owned()))?.last()?.object.clone()
     }
 
     /// Users of a host at the gateway.
@@ -99,7 +111,7 @@ impl World {
     /// The controller's pods that are not on their way out.
     pub async fn controllers(&self) -> Result<Vec<Pod>> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
-        let label = format!("app.kubernetes.io/name={CONTROLLER}");
+        let label = format!("app.kubernetes.io/instance={CONTROLLER}");
         let all = pods.list(&ListParams::default().labels(&label)).await?;
         Ok(all.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect())
     }
@@ -138,7 +150,7 @@ fn at(target: SocketAddr, host: &str, rate: u32) -> Load {
         headers: Default::default(),
         clients: Default::default(),
         rate,
-        longest: Duration::from_secs(900),
+        longest: Duration::from_secs(3600),
     }
 }
 
@@ -146,7 +158,7 @@ async fn remember(
     client: Client,
     api_version: &'static str,
     kind: &'static str,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    memory: Arc<Mutex<Memory>>,
 ) {
     let api: Api<DynamicObject> = Api::all_with(client, &resource(api_version, kind));
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).backoff(crate::retry::Steady));
@@ -156,15 +168,11 @@ async fn remember(
             Ok(watcher::Event::Delete(object)) => (object, true),
             _ => continue,
         };
-        let note = Seen {
-            at: Instant::now(),
-            kind,
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            object: if gone { None } else { serde_json::to_value(&object).ok() },
-        };
-        if let Ok(mut seen) = seen.lock() {
-            seen.push(note);
+        let key = (kind, object.namespace().unwrap_or_default(), object.name_any());
+        let object = if gone { None } else { serde_json::to_value(&object).ok() };
+        let seen = Arc::new(Seen { at: Instant::now(), object });
+        if let Ok(mut memory) = memory.lock() {
+            memory.entry(key).or_default().push(seen);
         }
     }
 }

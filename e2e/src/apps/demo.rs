@@ -10,8 +10,9 @@
 //! | `READY` | `never`: `/readyz` always says 503, and gRPC that it does not serve |
 //! | `MESSAGE` | a text that `/` returns; for seeing which configuration a pod has |
 //!
-//! Paths: `/`, `/status/{code}`, `/delay/{seconds}`, `/version`, `/healthz`, `/readyz`, `/metrics`.
-//! Every answer names the version that gave it in the header `x-version`.
+//! Paths: `/`, `/status/{code}`, `/delay/{seconds}`, `/version`, `/healthz`, `/readyz`, `/metrics`; a POST to `/ready/off` or
+//! `/ready/on` makes the pod say that it is not ready, and takes that back, while it goes on serving.
+//! Every answer names the version that gave it in the header `x-version`, and the pod in `x-pod`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,7 +26,7 @@ use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -68,6 +69,10 @@ impl Behaviour {
 
 struct App {
     behaviour: Behaviour,
+    /// Its host name.
+    pod: String,
+    /// What it was told last.
+    ready: AtomicBool,
     requests: AtomicU64,
     /// It was told to end.
     leaving: AtomicBool,
@@ -90,6 +95,8 @@ pub async fn serve(behaviour: Behaviour) -> Result<()> {
     tokio::spawn(health::serve(health, behaviour.ready));
     println!("version {} listens on {}", behaviour.version, behaviour.port);
     let app = Arc::new(App {
+        ready: AtomicBool::new(behaviour.ready),
+        pod: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         behaviour,
         requests: AtomicU64::new(0),
         leaving: AtomicBool::new(false),
@@ -116,6 +123,7 @@ fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), measure))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
+        .route("/ready/{what}", post(become_ready))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(app.clone(), sign))
         .with_state(app)
@@ -149,13 +157,26 @@ async fn version(State(app): State<Arc<App>>) -> String {
 }
 
 async fn ready(State(app): State<Arc<App>>) -> StatusCode {
-    if app.behaviour.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    if app.ready.load(Ordering::Relaxed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn become_ready(State(app): State<Arc<App>>, Path(what): Path<String>) -> StatusCode {
+    let ready = match &*what {
+        "on" => true,
+        "off" => false,
+        _ => return StatusCode::NOT_FOUND,
+    };
+    app.ready.store(ready, Ordering::Relaxed);
+    StatusCode::OK
 }
 
 async fn sign(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Ok(version) = HeaderValue::from_str(&app.behaviour.version) {
         response.headers_mut().insert("x-version", version);
+    }
+    if let Ok(pod) = HeaderValue::from_str(&app.pod) {
+        response.headers_mut().insert("x-pod", pod);
     }
     if app.leaving.load(Ordering::Relaxed) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -7,19 +7,28 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use reqwest::header::SET_COOKIE;
+use anyhow::{Context, Result, ensure};
+use http::Request;
+use http::header::{COOKIE, HOST, SET_COOKIE};
+use http_body_util::Empty;
 use serde::Serialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::client::{Answer, Client};
 use super::jar::Jar;
 
 /// No run makes more requests than this.
 const MOST_REQUESTS: u64 = 200_000;
 const MOST_IN_FLIGHT: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Longer than anything in between waits for a server: what has not been answered then never will be.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A load that is further behind than this lets the rest go: nobody comes later because others had to wait.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// How the names of the pods of the shop's primary begin.
+const PRIMARY_PODS: &str = "frontend-primary-";
 
 /// What to ask, and how often.
 #[derive(Clone, Debug)]
@@ -75,6 +84,10 @@ pub struct Sample {
     pub status: u16,
     /// The version that answered, or what went wrong.
     pub note: String,
+    /// The pod that answered; empty if nobody did.
+    pub pod: String,
+    /// It was sent twice, as every client does when a used connection ends without a byte of the answer.
+    pub retried: bool,
 }
 
 impl Sample {
@@ -82,12 +95,44 @@ impl Sample {
     pub fn lost(&self) -> bool {
         self.status == 0 || self.status >= 500
     }
+
+    /// Whether a pod of the shop's primary answered.
+    pub fn by_primary(&self) -> bool {
+        self.pod.starts_with(PRIMARY_PODS)
+    }
+
+    /// Whether a pod of the shop's canary answered.
+    pub fn by_canary(&self) -> bool {
+        !self.pod.is_empty() && !self.by_primary()
+    }
+}
+
+/// What has been answered so far.
+#[derive(Clone, Default)]
+pub struct Samples(Arc<Mutex<Vec<Sample>>>);
+
+impl Samples {
+    /// A copy of all of them.
+    pub fn all(&self) -> Vec<Sample> {
+        self.0.lock().map(|samples| samples.clone()).unwrap_or_default()
+    }
+
+    /// How many fit.
+    pub fn count(&self, fits: impl Fn(&Sample) -> bool) -> usize {
+        self.0.lock().map_or(0, |samples| samples.iter().filter(|sample| fits(sample)).count())
+    }
+
+    fn push(&self, sample: Sample) {
+        if let Ok(mut samples) = self.0.lock() {
+            samples.push(sample);
+        }
+    }
 }
 
 /// A load that is going on.
 pub struct Running {
     started: Instant,
-    samples: Arc<Mutex<Vec<Sample>>>,
+    samples: Samples,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -98,12 +143,31 @@ impl Load {
     /// # Errors
     /// The target is neither this machine nor an address of the harness's own network.
     pub fn start(self) -> Result<Running> {
+        self.start_at(Instant::now())
+    }
+
+    /// The same by a clock that others use too.
+    ///
+    /// # Errors
+    /// As [`Load::start`].
+    pub fn start_at(self, started: Instant) -> Result<Running> {
         ensure!(is_ours(self.target.ip()), "{} is not an address of this harness", self.target);
+        self.request(&BTreeMap::new())?;
         let (stop, stopped) = watch::channel(false);
-        let samples: Arc<Mutex<Vec<Sample>>> = Arc::default();
-        let started = Instant::now();
+        let samples = Samples::default();
         let task = tokio::spawn(generate(self, started, samples.clone(), stopped));
         Ok(Running { started, samples, stop, task })
+    }
+
+    fn request(&self, cookies: &BTreeMap<String, String>) -> Result<Request<Empty<bytes::Bytes>>> {
+        let mut request = Request::get(&self.path).header(HOST, &self.host);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, Jar::header(cookies));
+        }
+        request.body(Empty::new()).with_context(|| format!("cannot ask {} for {}", self.host, self.path))
     }
 }
 
@@ -113,9 +177,19 @@ impl Running {
         self.started.elapsed()
     }
 
+    /// Where the clock of the samples begins.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// What has been answered so far.
     pub fn so_far(&self) -> Vec<Sample> {
-        self.samples.lock().map(|samples| samples.clone()).unwrap_or_default()
+        self.samples.all()
+    }
+
+    /// The same, for those who look while it goes on.
+    pub fn samples(&self) -> Samples {
+        self.samples.clone()
     }
 
     /// Waits until it ends by itself.
@@ -138,100 +212,120 @@ impl Drop for Running {
     }
 }
 
-async fn generate(
-    load: Load,
-    started: Instant,
-    samples: Arc<Mutex<Vec<Sample>>>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap_or_default();
+async fn generate(load: Load, started: Instant, samples: Samples, mut stop: watch::Receiver<bool>) {
+    let client = Arc::new(Client::new(load.target, PATIENCE));
     let slots = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
     let load = Arc::new(load);
     let mut tick = interval(Duration::from_secs(1) / load.rate.max(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut under_way = JoinSet::new();
-    let mut seats: BTreeMap<u64, Arc<tokio::sync::Mutex<Visitor>>> = BTreeMap::new();
+    let mut seats = Seats::default();
     for n in 0..MOST_REQUESTS {
         tokio::select! {
             biased;
             _ = stop.changed() => break,
-            _ = tick.tick() => {}
+            due = tick.tick() => if due.elapsed() > BEHIND { tick.reset() }
         }
         if started.elapsed() > load.longest {
             break;
         }
         while under_way.try_join_next().is_some() {}
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
-        let (seat, number) = load.clients.at(n);
-        let visitor = match load.clients {
-            Clients::Strangers => Arc::default(),
-            Clients::Visitors { .. } => seats.entry(seat).or_default().clone(),
-        };
+        // Who asks, and after which request of the same user, is settled here and not by who is run first.
+        let turn = seats.take(load.clients, n);
         let (client, load, samples) = (client.clone(), load.clone(), samples.clone());
         under_way.spawn(async move {
-            let mut visitor = visitor.lock().await;
-            if visitor.number != number {
-                *visitor = Visitor { number, jar: Jar::default() };
-            }
-            let sample = ask(&client, &load, &mut visitor, started).await;
-            if let Ok(mut samples) = samples.lock() {
-                samples.push(sample);
-            }
+            samples.push(turn.ask(&client, &load, started).await);
             drop(slot);
         });
     }
     while under_way.join_next().await.is_some() {}
 }
 
-/// A client and what it was given.
+/// The visitors that are here, by seat.
 #[derive(Default)]
-struct Visitor {
+struct Seats(BTreeMap<u64, Seat>);
+
+/// A visitor that is here.
+struct Seat {
     number: u64,
-    jar: Jar,
+    jar: Arc<Mutex<Jar>>,
+    /// Ends with its latest request.
+    latest: Option<oneshot::Receiver<()>>,
 }
 
-async fn ask(client: &reqwest::Client, load: &Load, visitor: &mut Visitor, started: Instant) -> Sample {
-    let mut request = client.get(format!("http://{}{}", load.target, load.path)).header("host", &load.host);
-    for (name, value) in &load.headers {
-        request = request.header(name, value);
-    }
-    let sent = started.elapsed();
-    let cookies = visitor.jar.open(sent);
-    if !cookies.is_empty() {
-        request = request.header("cookie", Jar::header(&cookies));
-    }
-    let mut given = Vec::new();
-    let (status, note) = match request.send().await {
-        Ok(response) => {
-            let lines = response.headers().get_all(SET_COOKIE).iter();
-            given.extend(lines.filter_map(|line| line.to_str().ok()).map(str::to_owned));
-            let status = response.status().as_u16();
-            let version =
-                response.headers().get("x-version").and_then(|value| value.to_str().ok()).unwrap_or("");
-            let version = version.to_owned();
-            match response.bytes().await {
-                Ok(body) if version.is_empty() => {
-                    (status, String::from_utf8_lossy(&body).chars().take(120).collect())
-                }
-                Ok(_) => (status, version),
-                Err(error) => (0, error.to_string()),
-            }
+/// One request of one client.
+struct Turn {
+    number: u64,
+    jar: Arc<Mutex<Jar>>,
+    /// Ends with the client's request before this one.
+    before: Option<oneshot::Receiver<()>>,
+    /// Dropped with this request.
+    _done: oneshot::Sender<()>,
+}
+
+impl Seats {
+    /// The turn of request `n`.
+    fn take(&mut self, clients: Clients, n: u64) -> Turn {
+        let (seat, number) = clients.at(n);
+        let (done, latest) = oneshot::channel();
+        if clients == Clients::Strangers {
+            return Turn { number, jar: Arc::default(), before: None, _done: done };
         }
-        Err(error) => (0, root_cause(&error)),
-    };
-    let done = started.elapsed();
-    for line in &given {
-        visitor.jar.put(line, done);
+        let seat = self.0.entry(seat).or_insert_with(|| Seat::of(number));
+        if seat.number != number {
+            *seat = Seat::of(number);
+        }
+        let before = seat.latest.replace(latest);
+        Turn { number, jar: seat.jar.clone(), before, _done: done }
     }
-    Sample { client: visitor.number, cookies, given, sent, done, status, note }
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+impl Seat {
+    fn of(number: u64) -> Seat {
+        Seat { number, jar: Arc::default(), latest: None }
     }
-    cause.to_string()
+}
+
+impl Turn {
+    async fn ask(self, client: &Client, load: &Load, started: Instant) -> Sample {
+        if let Some(before) = self.before {
+            // Nothing is ever sent: it ends by being dropped.
+            let _ = before.await;
+        }
+        let sent = started.elapsed();
+        let cookies = self.jar.lock().map(|mut jar| jar.open(sent)).unwrap_or_default();
+        let answer = match load.request(&cookies) {
+            Ok(request) => client.ask(request).await,
+            Err(error) => Err(format!("{error:#}")),
+        };
+        let done = started.elapsed();
+        let mut sample = Sample { client: self.number, cookies, sent, done, ..Sample::default() };
+        match answer {
+            Ok(answer) => sample.take(&answer),
+            Err(reason) => sample.note = reason,
+        }
+        if let Ok(mut jar) = self.jar.lock() {
+            sample.given.iter().for_each(|line| jar.put(line, done));
+        }
+        sample
+    }
+}
+
+impl Sample {
+    fn take(&mut self, answer: &Answer) {
+        let text = |name: &str| {
+            let value = answer.headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let lines = answer.headers.get_all(SET_COOKIE).iter();
+        self.given.extend(lines.filter_map(|line| line.to_str().ok()).map(str::to_owned));
+        (self.status, self.retried) = (answer.status, answer.retried);
+        (self.note, self.pod) = (text("x-version"), text("x-pod"));
+        if self.note.is_empty() {
+            self.note = String::from_utf8_lossy(&answer.body).chars().take(120).collect();
+        }
+    }
 }
 
 /// This machine's loopback, or the network that the harness made for itself.
@@ -247,6 +341,8 @@ fn is_ours(address: IpAddr) -> bool {
 pub struct Summary {
     pub requests: usize,
     pub lost: usize,
+    /// Sent twice, because a used connection ended before a byte of the answer.
+    pub retried: usize,
     /// Answers by the version that gave them.
     pub versions: BTreeMap<String, usize>,
     /// Answers by status; `0` is none.
@@ -271,6 +367,7 @@ impl Summary {
                 *out.versions.entry(sample.note.clone()).or_default() += 1;
             }
             out.lost += usize::from(sample.lost());
+            out.retried += usize::from(sample.retried);
         }
         latencies.sort_unstable();
         let rank = |percent: usize| {
@@ -287,6 +384,16 @@ impl Summary {
         let Summary { requests, lost, reasons, statuses, .. } = self;
         ensure!(*lost == 0, "{lost} of {requests} requests were lost: {reasons:?} {statuses:?}");
         Ok(())
+    }
+
+    /// How many requests there were when none was lost, in words.
+    ///
+    /// # Errors
+    /// As [`Summary::expect_none_lost`].
+    pub fn none_lost(&self) -> Result<String> {
+        self.expect_none_lost()?;
+        let again = if self.retried > 0 { format!(" ({} sent twice)", self.retried) } else { String::new() };
+        Ok(format!("{} requests, 0 lost{again}", self.requests))
     }
 
     /// The share of the answers that a version gave, in per cent.
@@ -316,6 +423,25 @@ mod tests {
         let clients = Clients::Visitors { seats: 2, stay: 3 };
         let numbers: Vec<_> = (0..8).map(|n| clients.at(n)).collect();
         assert_eq!(numbers, [(0, 0), (1, 1), (0, 0), (1, 1), (0, 0), (1, 1), (0, 2), (1, 3)]);
+    }
+
+    #[tokio::test]
+    async fn a_visitor_that_comes_late_keeps_its_cookies_and_its_place() {
+        let clients = Clients::Visitors { seats: 1, stay: 2 };
+        let mut seats = Seats::default();
+        let mut turns: Vec<Turn> = (0..4).map(|n| seats.take(clients, n)).collect();
+        // All four are run at once, the later ones first, as after a stall: each first visit gives a cookie.
+        assert_eq!(turns.iter().map(|turn| turn.number).collect::<Vec<_>>(), [0, 0, 1, 1]);
+        let mut second = turns.remove(3);
+        let first = turns.remove(2);
+        assert!(Arc::ptr_eq(&first.jar, &second.jar) && !Arc::ptr_eq(&first.jar, &turns[0].jar));
+        let before = second.before.as_mut().expect("the first visit comes before the second");
+        assert!(before.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        first.jar.lock().expect("a jar").put("version=new", Duration::ZERO);
+        drop(first);
+        let _ = before.await;
+        assert_eq!(second.jar.lock().expect("a jar").open(Duration::ZERO).len(), 1);
+        assert!(turns[0].jar.lock().expect("a jar").open(Duration::ZERO).is_empty());
     }
 
     #[test]

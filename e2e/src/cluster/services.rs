@@ -5,7 +5,7 @@
 //! connections are refused, as kube-proxy refuses them. An open connection stays with its endpoint when that leaves.
 //! UDP is not proxied: the only UDP service here is the name server, which listens by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -14,7 +14,6 @@ use futures::StreamExt;
 use futures::stream::select;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,97 +32,160 @@ pub fn start(client: Client) -> Names {
 }
 
 async fn run(client: Client, names: Names) {
-    let (services, writer) = reflector::store::<Service>();
-    let service_events = reflector::reflector(
-        writer,
-        watcher(Api::<Service>::all(client.clone()), watcher::Config::default())
-            .backoff(crate::retry::Steady),
-    );
-    let (slices, writer) = reflector::store::<EndpointSlice>();
-    let slice_events = reflector::reflector(
-        writer,
-        watcher(Api::<EndpointSlice>::all(client), watcher::Config::default()).backoff(crate::retry::Steady),
-    );
+    let services = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
+    let slices = watcher(Api::<EndpointSlice>::all(client), watcher::Config::default());
     let mut events = std::pin::pin!(select(
-        service_events.map(|event| event.map(drop)),
-        slice_events.map(|event| event.map(drop))
+        services.backoff(crate::retry::Steady).map(|event| event.map(News::Service)),
+        slices.backoff(crate::retry::Steady).map(|event| event.map(News::Slice))
     ));
+    let mut table = Table::default();
     let mut listeners = Listeners::default();
     while let Some(event) = events.next().await {
         // A failed watch is tried again by the stream; until then the last known endpoints serve.
-        if event.is_ok() {
-            let table = Table::from(&services, &slices);
+        let Ok(news) = event else { continue };
+        for key in table.take(news) {
+            let Some((addresses, routes)) = table.of(&key) else {
+                if let Ok(mut names) = names.write() {
+                    names.remove(&key);
+                }
+                listeners.become_as(&key, BTreeMap::new());
+                continue;
+            };
             if let Ok(mut names) = names.write() {
-                *names = table.names;
+                names.insert(key.clone(), addresses);
             }
-            listeners.become_as(table.routes);
+            listeners.become_as(&key, routes);
         }
     }
 }
 
+/// Namespace and name of a Service.
+type Key = (String, String);
+type Routes = BTreeMap<SocketAddr, Vec<SocketAddr>>;
+
+enum News {
+    Service(watcher::Event<Service>),
+    Slice(watcher::Event<EndpointSlice>),
+}
+
+/// What is known, so that a change touches the one Service that it is about.
 #[derive(Default)]
 struct Table {
-    names: BTreeMap<(String, String), Vec<Ipv4Addr>>,
-    routes: BTreeMap<SocketAddr, Vec<SocketAddr>>,
+    services: BTreeMap<Key, Service>,
+    /// By Service, then by their own names.
+    slices: BTreeMap<Key, BTreeMap<String, EndpointSlice>>,
+    /// What a list that is still coming in has not named yet.
+    unseen_services: BTreeSet<Key>,
+    unseen_slices: BTreeSet<(Key, String)>,
 }
 
 impl Table {
-    fn from(services: &Store<Service>, slices: &Store<EndpointSlice>) -> Table {
-        let slices = slices.state();
-        let mut table = Table::default();
-        for service in services.state() {
-            let namespace = service.namespace().unwrap_or_default();
-            let name = service.name_any();
-            let own: Vec<_> = slices
-                .iter()
-                .filter(|slice| {
-                    slice.namespace().as_deref() == Some(&namespace)
-                        && slice.labels().get("kubernetes.io/service-name") == Some(&name)
-                })
-                .collect();
-            let spec = service.spec.clone().unwrap_or_default();
-            let address = spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<Ipv4Addr>().ok());
-            let Some(address) = address else {
-                let mut all: Vec<Ipv4Addr> = own
-                    .iter()
-                    .flat_map(|slice| serving(slice.endpoints.as_deref().unwrap_or_default()))
-                    .collect();
-                all.sort_unstable();
-                table.names.insert((namespace, name), all);
-                continue;
-            };
-            table.names.insert((namespace, name), vec![address]);
-            for port in spec.ports.unwrap_or_default() {
-                if port.protocol.as_deref().unwrap_or("TCP") != "TCP" {
-                    continue;
-                }
-                let Ok(number) = u16::try_from(port.port) else { continue };
-                let mut targets: Vec<SocketAddr> = own
-                    .iter()
-                    .flat_map(|slice| {
-                        let target = slice
-                            .ports
-                            .iter()
-                            .flatten()
-                            .find(|p| p.name.as_deref().unwrap_or("") == port.name.as_deref().unwrap_or(""))
-                            .and_then(|p| p.port)
-                            .and_then(|p| u16::try_from(p).ok());
-                        let addresses = if target.is_some() {
-                            serving(slice.endpoints.as_deref().unwrap_or_default())
-                        } else {
-                            Vec::new()
-                        };
-                        addresses
-                            .into_iter()
-                            .map(move |ip| SocketAddr::new(IpAddr::V4(ip), target.unwrap_or(0)))
-                    })
-                    .collect();
-                targets.sort_unstable();
-                table.routes.insert(SocketAddr::new(IpAddr::V4(address), number), targets);
+    /// Takes news in, and names the Services that may have changed by it.
+    fn take(&mut self, news: News) -> Vec<Key> {
+        match news {
+            News::Service(event) => self.take_service(event),
+            News::Slice(event) => self.take_slice(event),
+        }
+    }
+
+    fn take_service(&mut self, event: watcher::Event<Service>) -> Vec<Key> {
+        let key = |service: &Service| (service.namespace().unwrap_or_default(), service.name_any());
+        match event {
+            watcher::Event::Init => {
+                self.unseen_services = self.services.keys().cloned().collect();
+                Vec::new()
+            }
+            watcher::Event::InitApply(service) | watcher::Event::Apply(service) => {
+                let key = key(&service);
+                self.unseen_services.remove(&key);
+                self.services.insert(key.clone(), service);
+                vec![key]
+            }
+            watcher::Event::InitDone => {
+                let gone: Vec<Key> = std::mem::take(&mut self.unseen_services).into_iter().collect();
+                gone.iter().for_each(|key| drop(self.services.remove(key)));
+                gone
+            }
+            watcher::Event::Delete(service) => {
+                let key = key(&service);
+                self.services.remove(&key);
+                vec![key]
             }
         }
-        table
     }
+
+    fn take_slice(&mut self, event: watcher::Event<EndpointSlice>) -> Vec<Key> {
+        let service = |slice: &EndpointSlice| {
+            let name = slice.labels().get("kubernetes.io/service-name")?;
+            Some((slice.namespace().unwrap_or_default(), name.clone()))
+        };
+        match event {
+            watcher::Event::Init => {
+                let all = self.slices.iter().flat_map(|(key, own)| own.keys().map(move |name| (key.clone(), name.clone())));
+                self.unseen_slices = all.collect();
+                Vec::new()
+            }
+            watcher::Event::InitApply(slice) | watcher::Event::Apply(slice) => {
+                let Some(key) = service(&slice) else { return Vec::new() };
+                let name = slice.name_any();
+                self.unseen_slices.remove(&(key.clone(), name.clone()));
+                self.slices.entry(key.clone()).or_default().insert(name, slice);
+                vec![key]
+            }
+            watcher::Event::InitDone => {
+                let gone = std::mem::take(&mut self.unseen_slices);
+                gone.into_iter().map(|(key, name)| self.forget(key, &name)).collect()
+            }
+            watcher::Event::Delete(slice) => match service(&slice) {
+                Some(key) => vec![self.forget(key, &slice.name_any())],
+                None => Vec::new(),
+            },
+        }
+    }
+
+    fn forget(&mut self, key: Key, slice: &str) -> Key {
+        if let Some(own) = self.slices.get_mut(&key) {
+            own.remove(slice);
+            if own.is_empty() {
+                self.slices.remove(&key);
+            }
+        }
+        key
+    }
+
+    /// A Service's addresses by name, and where each of its ports leads; none when there is no such Service.
+    fn of(&self, key: &Key) -> Option<(Vec<Ipv4Addr>, Routes)> {
+        let service = self.services.get(key)?;
+        let slices = || self.slices.get(key).into_iter().flat_map(BTreeMap::values);
+        let spec = service.spec.clone().unwrap_or_default();
+        let mut routes = Routes::new();
+        let Some(address) = spec.cluster_ip.as_deref().and_then(|ip| ip.parse::<Ipv4Addr>().ok()) else {
+            let mut all: Vec<Ipv4Addr> =
+                slices().flat_map(|slice| serving(slice.endpoints.as_deref().unwrap_or_default())).collect();
+            all.sort_unstable();
+            return Some((all, routes));
+        };
+        for port in spec.ports.unwrap_or_default() {
+            if port.protocol.as_deref().unwrap_or("TCP") != "TCP" {
+                continue;
+            }
+            let Ok(number) = u16::try_from(port.port) else { continue };
+            let name = port.name.as_deref().unwrap_or("");
+            let mut targets: Vec<SocketAddr> = slices().flat_map(|slice| targets(slice, name)).collect();
+            targets.sort_unstable();
+            routes.insert(SocketAddr::new(IpAddr::V4(address), number), targets);
+        }
+        Some((vec![address], routes))
+    }
+}
+
+/// The endpoints of a slice that serve a port.
+fn targets(slice: &EndpointSlice, port: &str) -> Vec<SocketAddr> {
+    let ports = slice.ports.iter().flatten();
+    let own = ports.filter(|own| own.name.as_deref().unwrap_or("") == port).find_map(|own| own.port);
+    let Some(number) = own.and_then(|number| u16::try_from(number).ok()) else { return Vec::new() };
+    let addresses = serving(slice.endpoints.as_deref().unwrap_or_default());
+    addresses.into_iter().map(|ip| SocketAddr::new(IpAddr::V4(ip), number)).collect()
 }
 
 /// The ready endpoints; if there is none, those that still serve while they terminate, as kube-proxy does.
@@ -143,8 +205,9 @@ fn serving(endpoints: &[Endpoint]) -> Vec<Ipv4Addr> {
     pick(&|e| e.conditions.as_ref().and_then(|c| c.serving).unwrap_or(false))
 }
 
+/// By Service.
 #[derive(Default)]
-struct Listeners(BTreeMap<SocketAddr, Listener>);
+struct Listeners(BTreeMap<Key, BTreeMap<SocketAddr, Listener>>);
 
 struct Listener {
     targets: watch::Sender<Vec<SocketAddr>>,
@@ -152,19 +215,19 @@ struct Listener {
 }
 
 impl Listeners {
-    fn become_as(&mut self, routes: BTreeMap<SocketAddr, Vec<SocketAddr>>) {
-        self.0.retain(|address, listener| {
-            let keep = routes.get(address).is_some_and(|targets| !targets.is_empty());
+    /// Listens for one Service where somebody would answer, and nowhere else.
+    fn become_as(&mut self, key: &Key, mut routes: Routes) {
+        routes.retain(|_, targets| !targets.is_empty());
+        let own = self.0.entry(key.clone()).or_default();
+        own.retain(|address, listener| {
+            let keep = routes.contains_key(address);
             if !keep {
                 listener.task.abort();
             }
             keep
         });
         for (address, targets) in routes {
-            if targets.is_empty() {
-                continue;
-            }
-            match self.0.get(&address) {
+            match own.get(&address) {
                 Some(listener) => {
                     listener.targets.send_if_modified(|now| {
                         let changed = *now != targets;
@@ -175,9 +238,12 @@ impl Listeners {
                 None => {
                     let (sender, receiver) = watch::channel(targets);
                     let task = tokio::spawn(accept(address, receiver));
-                    self.0.insert(address, Listener { targets: sender, task });
+                    own.insert(address, Listener { targets: sender, task });
                 }
             }
+        }
+        if own.is_empty() {
+            self.0.remove(key);
         }
     }
 }
@@ -212,5 +278,56 @@ async fn forward(mut from: TcpStream, targets: Vec<SocketAddr>, turn: usize) {
             let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(address: &str) -> Service {
+        let spec = json!({"clusterIP": address, "ports": [{"name": "http", "port": 80}]});
+        serde_json::from_value(json!({"metadata": {"namespace": "shop", "name": "frontend"}, "spec": spec}))
+            .expect("a Service")
+    }
+
+    fn slice(name: &str, ip: &str, ready: bool) -> EndpointSlice {
+        let labels = json!({"kubernetes.io/service-name": "frontend"});
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "shop", "name": name, "labels": labels},
+            "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": ready, "serving": ready}}],
+        }))
+        .expect("an EndpointSlice")
+    }
+
+    #[test]
+    fn each_change_is_about_one_service_and_a_new_list_forgets_what_it_does_not_name() {
+        let key = ("shop".to_owned(), "frontend".to_owned());
+        let leads = |table: &Table| {
+            let (_, routes) = table.of(&key).expect("a Service");
+            let all = routes.values().flatten().map(SocketAddr::to_string).collect::<Vec<_>>();
+            all.join(" ")
+        };
+        let mut table = Table::default();
+        let news = [
+            News::Slice(watcher::Event::Apply(slice("a", "10.250.1.1", true))),
+            News::Service(watcher::Event::Apply(service("10.96.0.20"))),
+            News::Slice(watcher::Event::Apply(slice("b", "10.250.1.2", true))),
+        ];
+        for event in news {
+            assert_eq!(table.take(event), [key.clone()]);
+        }
+        assert_eq!(leads(&table), "10.250.1.1:8080 10.250.1.2:8080");
+        table.take(News::Slice(watcher::Event::Apply(slice("a", "10.250.1.1", false))));
+        assert_eq!(leads(&table), "10.250.1.2:8080");
+        table.take(News::Slice(watcher::Event::Init));
+        table.take(News::Slice(watcher::Event::InitApply(slice("a", "10.250.1.1", true))));
+        assert_eq!(table.take(News::Slice(watcher::Event::InitDone)), [key.clone()]);
+        assert_eq!(leads(&table), "10.250.1.1:8080");
+        assert_eq!(table.take(News::Service(watcher::Event::Delete(service("10.96.0.20")))), [key.clone()]);
+        assert!(table.of(&key).is_none());
     }
 }

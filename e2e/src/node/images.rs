@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::install;
 use crate::place::Place;
 use crate::tools::Tool;
 
@@ -26,13 +27,14 @@ pub struct Image {
 /// The program of an image.
 ///
 /// The last part of the repository decides: `…/frontend:1.2` and every other name under `shop/` is the demo application
-/// in version 1.2. A tag that starts with `missing` is an image that the registry does not have.
+/// in version 1.2. A tag that starts with `missing` is an image that the registry does not have, and one that was withdrawn
+/// ([`file_of`]) is one that it does not have any more; what runs already goes on.
 ///
 /// # Errors
 /// No program stands for this image; the text is what the pod's status says.
 pub fn find(place: &Place, image: &str) -> Result<Image> {
     let (repository, tag) = split(image);
-    if tag.starts_with("missing") {
+    if tag.starts_with("missing") || place.withdrawn().join(file_of(image)).exists() {
         bail!("rpc error: code = NotFound desc = failed to pull and unpack image \"{image}\": not found");
     }
     let name = repository.rsplit('/').next().unwrap_or(repository);
@@ -62,6 +64,11 @@ pub fn find(place: &Place, image: &str) -> Result<Image> {
     })
 }
 
+/// The file in [`Place::withdrawn`] that takes an image away.
+pub fn file_of(image: &str) -> String {
+    image.replace('/', "_")
+}
+
 fn program(tool: Tool, name: &str) -> Image {
     Image {
         entrypoint: vec![format!("{HOME}/{name}")],
@@ -78,9 +85,8 @@ fn controller(place: &Place) -> Result<Image> {
     let text = std::fs::read_to_string(&note).context("the controller has not been installed yet")?;
     let path = PathBuf::from(text.trim());
     let name = path.file_name().map_or_else(|| "vexil".into(), |name| name.to_string_lossy().into_owned());
-    let own = name == "vexil";
     let mut files = vec![(path.clone(), format!("{HOME}/{name}"))];
-    if !own {
+    if name != "vexil" {
         files.push((path, format!("{HOME}/vexil")));
     }
     Ok(Image {
@@ -88,7 +94,7 @@ fn controller(place: &Place) -> Result<Image> {
         files,
         environment: Vec::new(),
         // Our chart names the subcommand; a peer has none.
-        drops: (!own).then(|| "controller".into()),
+        drops: (!install::is_ours(place)).then(|| "controller".into()),
         // As deploy/Dockerfile has it.
         user: Some(10001),
     })
@@ -115,6 +121,18 @@ mod tests {
     #[test]
     fn an_image_that_the_registry_does_not_have_is_not_found() {
         let error = find(&Place::at("/nowhere"), "shop/frontend:missing-1").expect_err("missing");
+        assert!(error.to_string().contains("not found"), "{error}");
+    }
+
+    #[test]
+    fn an_image_that_is_withdrawn_cannot_be_pulled_any_more() {
+        let place = Place::at(std::env::temp_dir().join(format!("vexil-e2e-images-{}", std::process::id())));
+        let image = "registry.example:5000/shop/frontend:1.2";
+        std::fs::create_dir_all(place.withdrawn()).expect("a folder");
+        assert!(find(&place, image).is_ok());
+        std::fs::write(place.withdrawn().join(file_of(image)), "").expect("a file");
+        let error = find(&place, image).expect_err("withdrawn");
+        std::fs::remove_dir_all(place.root()).expect("the folder goes");
         assert!(error.to_string().contains("not found"), "{error}");
     }
 

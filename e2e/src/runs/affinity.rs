@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Figures;
 use crate::apps::load::{Clients, Load, Running, Sample, Summary};
 use crate::routes::{Held, Routes};
-use crate::shares::{self, Step, TAKE_OVER};
+use crate::shares::{self, Judge, Step, TAKE_OVER};
 use crate::shop::{self, Shop, Version};
 use crate::wait;
 use crate::world::World;
@@ -28,8 +28,12 @@ const RATES: (u32, u32) = (40, 60);
 
 /// A good version: nobody who has it loses it, and at the end the cookie is taken back.
 pub async fn good(world: Arc<World>) -> Figures {
-    let shop = open(&world, "shop-affinity", 10).await?;
+    let (shop, mut canary) = open(&world, "shop-affinity").await?;
     let crowd = Crowd::come(&shop)?;
+    let everybody = [&crowd.regulars, &crowd.newcomers];
+    let new_users = Judge::new(everybody, &crowd.routes, |sample| sample.cookies.is_empty());
+    canary["spec"]["analysis"]["webhooks"] = shop.hold_steps(new_users);
+    shop.apply(&canary).await?;
     shop.deploy(&Version::good("1.1.0")).await?;
     shop.wait_release("Succeeded", RELEASE).await?;
     shop.expect_at_rest("1.1.0").await?;
@@ -38,36 +42,36 @@ pub async fn good(world: Arc<World>) -> Figures {
     let returning = returning(&shop, &cookie, "1.1.0").await?;
 
     let seen = crowd.leave(cookie).await;
-    let promotion = shares::promotion(&shop, seen.start)?;
-    Summary::of(seen.all()).expect_none_lost()?;
+    let none_lost = Summary::of(seen.all()).none_lost()?;
     // By the time that the routes change, the primary is the new version too.
     let on_canary = seen.holders_of_canary("1.1.0", Duration::MAX)?;
-    let on_primary = seen.holders_of_primary("1.0.0", promotion)?;
+    let on_primary = seen.holders_of_primary()?;
     let stayed = seen.nobody_goes_back("1.1.0", Duration::MAX)?;
     seen.all_forget()?;
-    let steps = seen.shares_of_new_users(promotion, "1.1.0")?;
+    let steps = seen.shares_of_new_users("1.1.0")?;
     ensure!(
         steps.iter().map(|step| step.weight).eq([20, 40, 60]),
         "the gateway saw other shares: {}",
-        show(&steps)
+        shares::show(&steps)
     );
     Ok(vec![
         format!(
-            "{} requests of {} users, 0 lost; {stayed} users were given the new version and none lost it",
-            seen.all().count(),
+            "{none_lost}; {stayed} of {} users were given the new version and none lost it",
             seen.users()
         ),
         format!(
-            "{on_canary} requests with its cookie, all by the new version; {on_primary} with the primary's, all by the old one"
+            "{on_canary} requests with its cookie, all by the new version; {on_primary} with the primary's, all by the primary's pods"
         ),
-        format!("share of the new version for users without a cookie: {}", show(&steps)),
+        format!("share of the new version for users without a cookie: {}", shares::show(&steps)),
         format!("after the end all of {returning} requests with the old cookie were told to forget it"),
     ])
 }
 
 /// A bad version: who has it keeps it until the rollback, and then everybody is taken back.
 pub async fn bad(world: Arc<World>) -> Figures {
-    let shop = open(&world, "shop-affinity-errors", 2).await?;
+    let (shop, mut canary) = open(&world, "shop-affinity-errors").await?;
+    canary["spec"]["analysis"]["threshold"] = json!(2);
+    shop.apply(&canary).await?;
     let crowd = Crowd::come(&shop)?;
     shop.deploy(&Version::good("2.0.0").with("ERROR_RATE", "20")).await?;
     shop.wait_release("Failed", RELEASE).await?;
@@ -81,7 +85,7 @@ pub async fn bad(world: Arc<World>) -> Figures {
     let last = seen.held.iter().rev().find(|held| held.weight() > 0).context("it got no traffic")?.last;
     let on_canary = seen.holders_of_canary("2.0.0", last)?;
     let stayed = seen.nobody_goes_back("2.0.0", last)?;
-    seen.holders_of_primary("1.0.0", Duration::MAX)?;
+    seen.holders_of_primary()?;
     seen.all_forget()?;
     let rest = seen.rest()? + TAKE_OVER;
     let after = Summary::of(seen.all().filter(|sample| sample.sent > rest));
@@ -100,17 +104,16 @@ pub async fn bad(world: Arc<World>) -> Figures {
     ])
 }
 
-async fn open(world: &Arc<World>, namespace: &str, threshold: u32) -> Result<Shop> {
+async fn open(world: &Arc<World>, namespace: &str) -> Result<(Shop, Value)> {
     let shop = Shop::open(world, namespace, &Version::good("1.0.0")).await?;
-    let mut canary = shop::canary(namespace);
+    let mut canary = shop::patient(shop::canary(namespace));
     let analysis = &mut canary["spec"]["analysis"];
     analysis["maxWeight"] = json!(60);
     analysis["stepWeight"] = json!(20);
-    analysis["threshold"] = json!(threshold);
     analysis["sessionAffinity"] =
         json!({"cookieName": CANARY, "primaryCookieName": PRIMARY, "maxAge": 3600, "path": "/"});
     shop.initialize(&canary).await?;
-    Ok(shop)
+    Ok((shop, canary))
 }
 
 /// The canary's cookie of the run that has ended, as the status keeps it.
@@ -148,7 +151,6 @@ fn farewell(cookie: &str) -> String {
 
 /// The users, and what the gateway does with them.
 struct Crowd {
-    start: Instant,
     routes: Routes,
     regulars: Running,
     newcomers: Running,
@@ -158,10 +160,9 @@ impl Crowd {
     fn come(shop: &Shop) -> Result<Crowd> {
         let start = Instant::now();
         Ok(Crowd {
-            start,
             routes: Routes::watch(&shop.world, &shop.namespace, start),
-            regulars: Load { clients: REGULARS, ..shop.load(RATES.0) }.start()?,
-            newcomers: Load { clients: NEWCOMERS, ..shop.load(RATES.1) }.start()?,
+            regulars: Load { clients: REGULARS, ..shop.load(RATES.0) }.start_at(start)?,
+            newcomers: Load { clients: NEWCOMERS, ..shop.load(RATES.1) }.start_at(start)?,
         })
     }
 
@@ -183,13 +184,12 @@ impl Crowd {
         for samples in [&mut regulars, &mut newcomers] {
             samples.sort_by_key(|sample| sample.sent);
         }
-        Seen { start: self.start, cookie, held, regulars, newcomers }
+        Seen { cookie, held, regulars, newcomers }
     }
 }
 
 /// What they saw, in the order in which they asked.
 struct Seen {
-    start: Instant,
     /// The value of the canary's cookie.
     cookie: String,
     held: Vec<Held>,
@@ -227,13 +227,11 @@ impl Seen {
         Ok(count)
     }
 
-    /// The same for those that hold the primary's alone.
-    fn holders_of_primary(&self, version: &str, until: Duration) -> Result<usize> {
-        let holds = |s: &&Sample| {
-            s.cookies.contains_key(PRIMARY) && !s.cookies.contains_key(CANARY) && s.done < until
-        };
+    /// The same for those that hold the primary's alone: they meet none of the canary's pods, whatever versions there are.
+    fn holders_of_primary(&self) -> Result<usize> {
+        let holds = |s: &&Sample| s.cookies.contains_key(PRIMARY) && !s.cookies.contains_key(CANARY);
         let all: Vec<_> = self.all().filter(holds).collect();
-        let strayed = all.iter().find(|sample| sample.note != version);
+        let strayed = all.iter().find(|sample| sample.by_canary());
         ensure!(strayed.is_none(), "a user with the primary's cookie was moved: {strayed:?}");
         ensure!(all.len() >= 100, "only {} requests had the primary's cookie", all.len());
         Ok(all.len())
@@ -281,9 +279,9 @@ impl Seen {
         Ok(())
     }
 
-    fn shares_of_new_users(&self, until: Duration, version: &str) -> Result<Vec<Step>> {
+    fn shares_of_new_users(&self, version: &str) -> Result<Vec<Step>> {
         let new: Vec<_> = self.all().filter(|sample| sample.cookies.is_empty()).cloned().collect();
-        shares::by_step(&new, &self.held, until, version)
+        shares::by_step(&new, &self.held, version)
     }
 
     /// When the gateway gave the canary to nobody any more.
@@ -292,8 +290,4 @@ impl Seen {
         let rest = used.and_then(|used| self.held.get(used + 1));
         Ok(rest.context("the gateway never came to rest")?.first)
     }
-}
-
-fn show(steps: &[Step]) -> String {
-    steps.iter().map(Step::show).collect::<Vec<_>>().join(", ")
 }

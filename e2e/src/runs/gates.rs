@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::Figures;
 use crate::apps::load::Summary;
 use crate::routes::Routes;
-use crate::shares::{self, Step};
+use crate::shares::{self, Judge};
 use crate::shop::{self, Shop, Version};
 use crate::wait;
 use crate::world::World;
@@ -28,32 +27,32 @@ pub async fn opened(world: Arc<World>) -> Figures {
         gate.close();
     }
     let users = shop.users(60)?;
-    let start = Instant::now();
-    let routes = Routes::watch(&world, namespace, start);
+    let routes = Routes::watch(&world, namespace, users.started());
+    let judge = Judge::new([&users], &routes, |_| true);
 
     shop.deploy(&Version::good("1.1.0")).await?;
     shop.wait_phase("Waiting", Duration::from_secs(60)).await?;
     rollout.wait_asked(1).await?;
-    ensure!(shop.phase() == "Waiting", "the phase is {}", shop.phase());
+    shop.wait_step("Waiting", 0).await?;
     ensure!(shop.replicas(shop::NAME).await? == Some(0), "the new version has pods before its approval");
     rollout.open();
     shop.wait_phase("Progressing", Duration::from_secs(60)).await?;
     traffic.wait_asked(1).await?;
-    expect_step(&shop, "Progressing", 0).await?;
+    shop.wait_step("Progressing", 0).await?;
     let until = Summary::of(&users.so_far());
     ensure!(until.versions.keys().eq(["1.0.0"]), "before the approval users saw {:?}", until.versions);
 
-    traffic.open();
-    shop.wait_weight(25, Duration::from_secs(60)).await?;
-    traffic.close();
+    shop.pass(&traffic.path, 25).await?;
     traffic.wait_asked(1).await?;
-    expect_step(&shop, "Progressing", 25).await?;
+    shop.wait_step("Progressing", 25).await?;
+    wait_enough(&judge, 25).await?;
     traffic.open();
     shop.wait_phase("WaitingPromotion", Duration::from_secs(120)).await?;
     let checks = acceptance.asked();
     promotion.wait_asked(2).await?;
     ensure!(acceptance.asked() > checks, "nothing was checked while the promotion waited");
-    expect_step(&shop, "WaitingPromotion", 50).await?;
+    shop.wait_step("WaitingPromotion", 50).await?;
+    wait_enough(&judge, 50).await?;
     let image = shop.image("frontend-primary").await?;
     ensure!(image.ends_with(":1.0.0"), "the primary runs {image} before the approval");
     promotion.open();
@@ -62,13 +61,12 @@ pub async fn opened(world: Arc<World>) -> Figures {
 
     let samples = users.stop().await;
     let held = routes.stop();
-    let all = Summary::of(&samples);
-    all.expect_none_lost()?;
-    let steps = shares::by_step(&samples, &held, shares::promotion(&shop, start)?, "1.1.0")?;
+    let none_lost = Summary::of(&samples).none_lost()?;
+    let steps = shares::by_step(&samples, &held, "1.1.0")?;
     ensure!(
         steps.iter().map(|step| step.weight).eq([25, 50]),
-        "the gateway saw the shares {:?}",
-        steps.iter().map(Step::show).collect::<Vec<_>>()
+        "the gateway saw the shares {}",
+        shares::show(&steps)
     );
     for (gate, text) in [
         (rollout, "advancement waiting for approval"),
@@ -88,13 +86,10 @@ pub async fn opened(world: Arc<World>) -> Figures {
     }
     Ok(vec![
         format!(
-            "{} requests, 0 lost; {} of them before the first approval, all by the old version",
-            all.requests, until.requests
+            "{none_lost}; {} of them before the first approval, all by the old version",
+            until.requests
         ),
-        format!(
-            "share of the new version at closed gates: {}",
-            steps.iter().map(Step::show).collect::<Vec<_>>().join(", ")
-        ),
+        format!("share of the new version at closed gates: {}", shares::show(&steps)),
         format!(
             "asked: {}; one alert each time that one closed",
             gates.iter().map(|gate| format!("{} {}", gate.kind, gate.asked())).collect::<Vec<_>>().join(", ")
@@ -111,20 +106,22 @@ pub async fn rolled_back(world: Arc<World>) -> Figures {
     promotion.close();
     rollback.close();
     let users = shop.users(40)?;
-    let start = Instant::now();
-    let routes = Routes::watch(&world, namespace, start);
+    let routes = Routes::watch(&world, namespace, users.started());
+    let judge = Judge::new([&users], &routes, |_| true);
 
     shop.deploy(&Version::good("2.0.0")).await?;
     shop.wait_phase("WaitingPromotion", Duration::from_secs(120)).await?;
     promotion.wait_asked(1).await?;
-    expect_step(&shop, "WaitingPromotion", 50).await?;
+    shop.wait_step("WaitingPromotion", 50).await?;
+    wait_enough(&judge, 50).await?;
     shop.deploy(&Version::good("2.1.0")).await?;
     shop.wait_phase("Progressing", Duration::from_secs(60)).await?;
     shop.expect_event("New revision detected! Restarting analysis").await?;
-    expect_step(&shop, "Progressing", 0).await?;
+    shop.expect_share_falls_to(0).await?;
     shop.wait_phase("WaitingPromotion", Duration::from_secs(120)).await?;
     promotion.wait_asked(1).await?;
-    expect_step(&shop, "WaitingPromotion", 50).await?;
+    shop.wait_step("WaitingPromotion", 50).await?;
+    wait_enough(&judge, 50).await?;
     rollback.open();
     shop.wait_phase("Failed", Duration::from_secs(60)).await?;
     let event = shop.expect_event("manual webhook invoked").await?;
@@ -133,7 +130,7 @@ pub async fn rolled_back(world: Arc<World>) -> Figures {
     let samples = users.stop().await;
     let held = routes.stop();
     let all = Summary::of(&samples);
-    all.expect_none_lost()?;
+    let none_lost = all.none_lost()?;
     let seen: Vec<i64> = held.iter().map(|held| held.weight()).collect();
     let from_first = seen.iter().skip_while(|weight| **weight == 0);
     ensure!(from_first.eq(&[50, 0, 50, 0]), "the gateway held the shares {seen:?}");
@@ -141,7 +138,7 @@ pub async fn rolled_back(world: Arc<World>) -> Figures {
         ensure!(all.share(version) > 0.0, "nobody saw {version}: {:?}", all.versions);
     }
     Ok(vec![
-        format!("{} requests, 0 lost; shares {seen:?}; by version: {:?}", all.requests, all.versions),
+        format!("{none_lost}; shares {seen:?}; by version: {:?}", all.versions),
         event,
     ])
 }
@@ -159,7 +156,7 @@ impl Gate {
     }
 
     fn hook(&self) -> Value {
-        json!({"name": self.kind, "type": self.kind, "url": self.world.inbox.url(&self.path), "timeout": "5s"})
+        json!({"name": self.kind, "type": self.kind, "url": self.world.inbox.url(&self.path), "timeout": "30s"})
     }
 
     fn open(&self) {
@@ -212,20 +209,8 @@ fn alerts(world: &World, namespace: &str) -> Vec<String> {
     letters.iter().map(|letter| text(&letter.body)).collect()
 }
 
-/// # Errors
-/// The release is not where it has to wait, or the traffic is not.
-async fn expect_step(shop: &Shop, phase: &str, weight: i64) -> Result<()> {
-    let canary = shop.canary();
-    let status = &canary["status"];
-    let found = status["canaryWeight"].as_i64().unwrap_or(0);
-    ensure!(
-        status["phase"] == phase && found == weight,
-        "it waits as {} at a weight of {found} and not as {phase} at {weight}",
-        status["phase"]
-    );
-    // The news of the route may come a moment after those of the Canary.
-    wait::until(&format!("the route gives the canary {weight}"), Duration::from_secs(5), async || {
-        Ok(shop.shares() == Some((100 - weight, weight)))
-    })
-    .await
+/// Waits until the gateway has served enough requests at a weight to judge it by.
+async fn wait_enough(judge: &Judge, weight: i64) -> Result<()> {
+    let what = format!("enough users come while the canary has {weight}");
+    wait::until(&what, Duration::from_secs(60), async || Ok(judge.has_enough(weight))).await
 }

@@ -14,20 +14,43 @@ pub mod good_version;
 pub mod never_ready;
 pub mod outage;
 
+mod queue;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use futures::future::{LocalBoxFuture, join_all};
+use futures::future::LocalBoxFuture;
 
-use crate::report::Row;
+pub use self::queue::go;
 use crate::world::World;
 
-/// No run takes longer, however slow the machine.
-const LONGEST: Duration = Duration::from_secs(900);
+/// No run takes longer, however slow the machine. Counted from its own start.
+const LONGEST: Duration = Duration::from_secs(1500);
 
 /// What a run measured, as lines of the table.
 pub type Figures = Result<Vec<String>>;
+
+/// What a run needs and may not find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Requests by hand are Vexil's own.
+    Requests,
+    /// Pods that the harness itself reaches and images that it can take away.
+    Node,
+}
+
+/// A run that cannot apply here: no failure.
+#[derive(Debug)]
+pub struct NotApplicable(pub String);
+
+impl std::fmt::Display for NotApplicable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not applicable: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotApplicable {}
 
 /// One run.
 pub struct Run {
@@ -35,6 +58,10 @@ pub struct Run {
     pub about: &'static str,
     /// It disturbs others (kills the controller, stops the API server), or is disturbed by them.
     pub alone: bool,
+    /// What it needs that not every cluster and not every controller has.
+    pub needs: Option<Need>,
+    /// About how long it takes: the longest begin first.
+    pub seconds: u32,
     go: fn(Arc<World>) -> LocalBoxFuture<'static, Figures>,
 }
 
@@ -44,132 +71,176 @@ pub const ALL: &[Run] = &[
         name: "good-version",
         about: "install, init and a release of a good version under load: nothing lost, shares as the weights say",
         alone: false,
+        needs: None,
+        seconds: 180,
         go: |world| Box::pin(good_version::run(world)),
     },
     Run {
         name: "errors",
         about: "a version with 5 % errors is rolled back by the success rate",
         alone: false,
+        needs: None,
+        seconds: 110,
         go: |world| Box::pin(bad_version::errors(world)),
     },
     Run {
         name: "latency",
         about: "a version that takes 600 ms is rolled back by the p99",
         alone: false,
+        needs: None,
+        seconds: 110,
         go: |world| Box::pin(bad_version::latency(world)),
     },
     Run {
         name: "never-ready",
         about: "a version that never becomes ready is rolled back at the deadline, with an alert; users notice nothing",
         alone: false,
+        needs: None,
+        seconds: 110,
         go: |world| Box::pin(never_ready::run(world)),
     },
     Run {
         name: "no-traffic",
         about: "without traffic nothing is promoted",
         alone: false,
+        needs: None,
+        seconds: 90,
         go: |world| Box::pin(analysis::no_traffic(world)),
     },
     Run {
         name: "prometheus-stops",
         about: "while Prometheus is away the release does not advance; it goes on when it is back",
         alone: false,
+        needs: None,
+        seconds: 200,
         go: |world| Box::pin(analysis::prometheus_stops(world)),
     },
     Run {
         name: "custom-metric",
         about: "a MetricTemplate lets a good version through and stops a bad one",
         alone: false,
+        needs: None,
+        seconds: 220,
         go: |world| Box::pin(analysis::custom_metric(world)),
     },
     Run {
         name: "failing-webhook",
         about: "a rollout hook that fails stops the release",
         alone: false,
+        needs: None,
+        seconds: 80,
         go: |world| Box::pin(analysis::failing_webhook(world)),
     },
     Run {
         name: "blue-green",
         about: "plain Kubernetes, no mesh: a release beside the primary that then takes its place",
         alone: false,
+        needs: None,
+        seconds: 110,
         go: |world| Box::pin(blue_green::image(world)),
     },
     Run {
         name: "config-change",
         about: "a changed ConfigMap alone starts a release",
         alone: false,
+        needs: None,
+        seconds: 110,
         go: |world| Box::pin(blue_green::config_map(world)),
     },
     Run {
         name: "ab-testing",
         about: "users with a header or a cookie get a good version for three checks, all others only after its promotion",
         alone: false,
+        needs: None,
+        seconds: 140,
         go: |world| Box::pin(ab_testing::good(world)),
     },
     Run {
         name: "ab-testing-errors",
         about: "a bad version is seen by users with the header or the cookie alone, who are then taken back",
         alone: false,
+        needs: None,
+        seconds: 130,
         go: |world| Box::pin(ab_testing::bad(world)),
     },
     Run {
         name: "session-affinity",
         about: "who was given a version stays with it through a release; new users are divided as the weights say",
         alone: false,
+        needs: None,
+        seconds: 160,
         go: |world| Box::pin(affinity::good(world)),
     },
     Run {
         name: "session-affinity-errors",
         about: "who was given a bad version stays with it until the rollback takes the cookie back",
         alone: false,
+        needs: None,
+        seconds: 120,
         go: |world| Box::pin(affinity::bad(world)),
     },
     Run {
         name: "gates",
         about: "the release waits at each closed gate while users come, with one alert, and goes on when it opens",
         alone: false,
+        needs: None,
+        seconds: 200,
         go: |world| Box::pin(gates::opened(world)),
     },
     Run {
         name: "gates-rollback",
         about: "while a release waits for promotion a new revision starts over; a hook then rolls it back",
         alone: false,
+        needs: None,
+        seconds: 200,
         go: |world| Box::pin(gates::rolled_back(world)),
     },
     Run {
         name: "by-hand",
         about: "people pause, abort, retry and approve with kubectl while GitOps goes on; a late request hits nothing",
         alone: false,
+        needs: Some(Need::Requests),
+        seconds: 330,
         go: |world| Box::pin(by_hand::run(world)),
     },
     Run {
         name: "deletion",
         about: "deleting the Canary with and without revertOnDeletion",
         alone: false,
+        needs: None,
+        seconds: 100,
         go: |world| Box::pin(deletion::run(world)),
     },
     Run {
         name: "gitops",
         about: "another field manager applies everything every few seconds during a release: no fight, no lost field",
         alone: false,
+        needs: None,
+        seconds: 140,
         go: |world| Box::pin(gitops::run(world)),
     },
     Run {
         name: "crash",
         about: "the controller is killed in each phase of a release and of a rollback",
         alone: true,
+        needs: None,
+        seconds: 200,
         go: |world| Box::pin(crash::every_phase(world)),
     },
     Run {
         name: "outage",
         about: "the API server is restarted and etcd is paused for 20 s in the middle of a release",
         alone: true,
+        needs: None,
+        seconds: 150,
         go: |world| Box::pin(outage::run(world)),
     },
     Run {
         name: "leader",
         about: "two replicas, and the leader is killed in the middle of a release",
         alone: true,
+        needs: None,
+        seconds: 170,
         go: |world| Box::pin(crash::leader(world)),
     },
 ];
@@ -194,27 +265,3 @@ pub fn named(names: &[String]) -> Result<Vec<&'static Run>> {
         .collect()
 }
 
-/// Runs them: those that bear company side by side, then the others one by one.
-pub async fn go(world: &Arc<World>, runs: &[&'static Run]) -> Vec<Row> {
-    let together = runs.iter().filter(|run| !run.alone).map(|run| one(world.clone(), run));
-    let mut rows = join_all(together).await;
-    for run in runs.iter().filter(|run| run.alone) {
-        rows.push(one(world.clone(), run).await);
-    }
-    rows
-}
-
-async fn one(world: Arc<World>, run: &'static Run) -> Row {
-    println!("{}: {}", run.name, run.about);
-    let started = Instant::now();
-    let outcome = match tokio::time::timeout(LONGEST, (run.go)(world)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(anyhow::anyhow!("it did not end within {} s", LONGEST.as_secs())),
-    };
-    let took = started.elapsed();
-    match &outcome {
-        Ok(_) => println!("{}: passed in {:.1} s", run.name, took.as_secs_f64()),
-        Err(error) => println!("{}: FAILED in {:.1} s: {error:#}", run.name, took.as_secs_f64()),
-    }
-    Row { name: run.name, took, outcome }
-}
