@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::api::analysis::{AnalysisMatch, OnMetricError, OnNoData, SessionAffinity};
-use crate::api::hooks::{AlertRef, HookType};
+use crate::api::hooks::{AlertRef, CloudEvents, HookType};
 use crate::api::service::CanaryService;
 use crate::api::{Provider, ServiceField};
 
@@ -308,6 +308,8 @@ pub struct Hook {
     pub metadata: BTreeMap<String, String>,
     /// The Secrets that the call is made with.
     pub credentials: Credentials,
+    /// How events are wrapped as CloudEvents, if they are.
+    pub cloud_events: Option<CloudEvents>,
 }
 
 /// Where the secrets of a hook are; never what they are.

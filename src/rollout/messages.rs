@@ -26,12 +26,12 @@ pub fn error(phase: Phase, message: impl Into<String>) -> Event {
 
 /// An alert that does not carry the fields that describe the release.
 pub fn alert(severity: Severity, message: impl Into<String>) -> Alert {
-    Alert { severity, message: message.into(), metadata: false }
+    Alert { severity, message: message.into(), metadata: false, moment: None }
 }
 
 /// An alert that carries the fields that describe the release.
 pub fn alert_with_fields(severity: Severity, message: impl Into<String>) -> Alert {
-    Alert { severity, message: message.into(), metadata: true }
+    Alert { severity, message: message.into(), metadata: true, moment: None }
 }
 
 /// The event while `spec.suspend` is true.

@@ -48,6 +48,7 @@ pub(super) fn hook(kind: HookType, name: &str) -> Hook {
         timeout: Duration::from_secs(10),
         retries: 0,
         disable_tls: false,
+        cloud_events: None,
         mute_alert: false,
         metadata: Default::default(),
         credentials: Default::default(),

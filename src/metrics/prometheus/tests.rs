@@ -1,5 +1,6 @@
 //! Calls to Prometheus and its answers, as tables.
 
+use crate::model::call::Secret;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
