@@ -185,7 +185,7 @@ mod tests {
         assert_eq!("https://events.pagerduty.com/v2/change/enqueue", call.url());
         let expected = json!({"routing_key": KEY, "payload": {
             "summary": "podinfo.test: New revision detected, progressing canary analysis.",
-            "timestamp": "2026-10-14T16:08:43.456Z", "source": "flagger",
+            "timestamp": "2026-10-14T17:48:43.456Z", "source": "flagger",
             "custom_details": {"Cluster": "prod", "Target": "Deployment/podinfo.test", "Commit": "4f2c1d9"},
         }});
         assert_eq!(expected, sent(&call));

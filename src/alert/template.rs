@@ -151,7 +151,7 @@ mod tests {
             "about": {"cluster": "prod", "none": "", "all": [
                 {"name": "Cluster", "value": "prod"}, {"name": "Target", "value": "Deployment/podinfo.test"},
             ]},
-            "said": "Progressing 7c9d467496 4f2c1d9 2026-10-14T16:08:43.456Z",
+            "said": "Progressing 7c9d467496 4f2c1d9 2026-10-14T17:48:43.456Z",
             "text": "of Cluster: prod\nTarget: Deployment/podinfo.test", "open": "{{ name",
         });
         assert_eq!(expected, filled(template, &started()));

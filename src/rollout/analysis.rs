@@ -9,21 +9,23 @@ use crate::api::analysis::{OnMetricError, OnNoData};
 use crate::api::duration;
 use crate::api::number::shortest;
 use crate::api::status::{Blocker, Measurement};
-use crate::model::answer::{Measured, excerpt};
-use crate::model::release::{MetricCheck, MetricSource, Release, TargetKind};
+use crate::model::answer::Measured;
+use crate::model::release::{MetricCheck, MetricRules, MetricSource, Release, TargetKind};
 
 use super::flow::{Flow, end};
 use super::messages::{error, warning};
 use super::question::{Answer, Ask};
 use super::snapshot::Snapshot;
 use super::step::{Event, Step};
-use super::{blockers, gates};
+use super::{blockers, evidence, gates};
 
 /// The result of all checks of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Judged {
     /// The verdict on all checks together.
     pub judgement: Judgement,
+    /// Why a check ends the release, if one does.
+    pub ends: Option<String>,
     /// One event for each check that did not pass.
     pub events: Vec<Event>,
     /// The measurements, for the status.
@@ -60,45 +62,33 @@ pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
     }
     let mut judged = Judged {
         judgement: Judgement::Passed,
+        ends: None,
         events: Vec::new(),
         measurements: Vec::new(),
         unmet: Vec::new(),
     };
+    let mut samples = None;
     for (check, measured) in answers {
-        let (judgement, event) = judge_one(&world.release, check, measured);
-        judged.judgement = judged.judgement.max(judgement);
-        if judged.measurements.len() < MEASUREMENTS {
-            judged.measurements.push(measurement(check, measured, judgement));
+        if check.rules.counts_samples {
+            samples = Some(measured);
+            continue;
         }
-        if judgement != Judgement::Passed {
-            let why = event.as_ref().map_or("", |event| event.message.as_str());
+        let nth = judged.measurements.iter().filter(|one| one.name == check.name).count();
+        let known = world.status.measurements.iter().filter(|known| known.name == check.name).nth(nth);
+        let found = evidence::weigh(world, check, measured, samples.take(), known);
+        judged.judgement = judged.judgement.max(found.judgement);
+        judged.ends = judged.ends.or(found.ends);
+        // What has a limit of its own is remembered in the status.
+        if judged.measurements.len() < MEASUREMENTS || check.rules != MetricRules::default() {
+            judged.measurements.push(found.measurement);
+        }
+        if found.judgement != Judgement::Passed {
+            let why = found.event.as_ref().map_or("", |event| event.message.as_str());
             judged.unmet.push(blockers::check(&check.name, why));
         }
-        judged.events.extend(event.map(|event| Event { phase: world.status.phase, ..event }));
+        judged.events.extend(found.event.map(|event| Event { phase: world.status.phase, ..event }));
     }
     Flow::Continue(judged)
-}
-
-/// The entry of one check in the status.
-fn measurement(check: &MetricCheck, measured: &Measured, judgement: Judgement) -> Measurement {
-    let (value, message) = match measured {
-        Measured::Value(value) => (Some((value * 1000.0).round() / 1000.0), None),
-        Measured::NotANumber => (None, Some("the result is NaN".to_owned())),
-        Measured::NoData(why) | Measured::Failed(why) => (None, Some(excerpt(why.as_bytes(), 256))),
-    };
-    let verdict = match judgement {
-        Judgement::Passed => "Passed",
-        Judgement::Held => "Held",
-        Judgement::Failed => "Failed",
-    };
-    Measurement {
-        name: check.name.clone(),
-        verdict: verdict.to_owned(),
-        value,
-        min: check.min,
-        max: check.max,
-        message,
-    }
 }
 
 /// Judges one check. The event says why it did not pass; there is none if the value is within its bounds.

@@ -130,7 +130,7 @@ mod tests {
         let expected = json!({
             "specversion": "1.0", "type": "app.flagger.canary.event", "subject": "test/podinfo",
             "source": "/apis/flagger.app/v1beta1/namespaces/test/canaries/podinfo",
-            "time": "2026-10-14T16:08:43.456Z", "datacontenttype": "application/json", "release": "7c9d467496",
+            "time": "2026-10-14T17:48:43.456Z", "datacontenttype": "application/json", "release": "7c9d467496",
             "phase": "Progressing",
             "data": {
                 "name": "podinfo", "namespace": "test", "phase": "Progressing", "checksum": "7c9d467496",
