@@ -167,10 +167,12 @@ pub struct Measurement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
     /// Failed checks of this metric in this run, where it has a limit of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub failures: Option<u32>,
     /// Errors of this metric in a row, where it has a limit for them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
     pub errors: Option<u32>,
     /// Samples that were counted, where some are needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

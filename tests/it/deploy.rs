@@ -75,7 +75,9 @@ fn the_readme_lists_the_metric_providers_and_the_receivers() {
 
 #[test]
 fn the_pages_of_receivers_and_providers_have_a_section_for_each() {
-    let mut table = String::from("\n| type | what it is | Secret, beside `address` | `channel` | `threads` |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "\n| type | what it is | Secret, beside `address` | `channel` | `threads` |\n|---|---|---|---|---|\n",
+    );
     let page = read("docs/alerts.md");
     for entry in vexil::alert::registered() {
         let name = entry.name;
@@ -97,7 +99,11 @@ fn the_pages_of_receivers_and_providers_have_a_section_for_each() {
     let page = read("docs/metrics.md");
     for entry in vexil::metrics::registered() {
         let (section, row) = (format!("\n## {}\n", entry.name), format!("\n| [`{0}`](#{0}) |", entry.name));
-        assert!(page.contains(&section) && page.contains(&row), "docs/metrics.md says nothing of {}", entry.name);
+        assert!(
+            page.contains(&section) && page.contains(&row),
+            "docs/metrics.md says nothing of {}",
+            entry.name
+        );
     }
 }
 
@@ -105,7 +111,8 @@ fn the_pages_of_receivers_and_providers_have_a_section_for_each() {
 /// needs.
 fn receiver_is_shown(page: &str, entry: &vexil::alert::Entry) {
     let name = entry.name;
-    let (_, section) = page.split_once(&format!("\n## {name}\n")).unwrap_or_else(|| panic!("no section {name}"));
+    let (_, section) =
+        page.split_once(&format!("\n## {name}\n")).unwrap_or_else(|| panic!("no section {name}"));
     let yaml = section.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect(name);
     let objects: Vec<Value> = yaml
         .split("\n---\n")
@@ -117,7 +124,9 @@ fn receiver_is_shown(page: &str, entry: &vexil::alert::Entry) {
     let data = secret["stringData"].as_object().expect(name).iter();
     let mut data: vexil::alert::SecretData =
         data.map(|(key, value)| (key.clone(), value.as_str().expect(name).as_bytes().to_vec())).collect();
-    let made = |data: &vexil::alert::SecretData| vexil::alert::notifier(&provider.spec, Some(data)).map(|made| made.is_some());
+    let made = |data: &vexil::alert::SecretData| {
+        vexil::alert::notifier(&provider.spec, Some(data)).map(|made| made.is_some())
+    };
     assert_eq!(Ok(true), made(&data), "{name}");
     for key in entry.keys.iter().filter_map(|key| key.strip_suffix('!')) {
         let value = data.remove(key).unwrap_or_else(|| panic!("{name}: no {key}"));

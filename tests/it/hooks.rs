@@ -125,13 +125,19 @@ async fn an_event_hook_gets_cloud_events_if_it_asks_for_them() {
     assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Succeeded").await);
     controller.stop().await;
     let calls = world.backend.hook_calls();
-    let events: Vec<_> = calls.iter().filter(|call| call.url.contains("bus.test")).map(|call| &call.body).collect();
+    let events: Vec<_> =
+        calls.iter().filter(|call| call.url.contains("bus.test")).map(|call| &call.body).collect();
     assert!(events.len() > 3, "{events:?}");
     for event in &events {
-        assert_eq!((&event["specversion"], &event["subject"]), (&"1.0".into(), &"shop/frontend".into()), "{event}");
+        assert_eq!(
+            (&event["specversion"], &event["subject"]),
+            (&"1.0".into(), &"shop/frontend".into()),
+            "{event}"
+        );
         assert_eq!(event["release"], event["data"]["checksum"], "{event}");
         assert!(event["data"]["metadata"]["eventMessage"].is_string(), "{event}");
     }
-    let ids: std::collections::BTreeSet<String> = events.iter().map(|event| event["id"].to_string()).collect();
+    let ids: std::collections::BTreeSet<String> =
+        events.iter().map(|event| event["id"].to_string()).collect();
     assert_eq!(ids.len(), events.len(), "each event has an id of its own");
 }

@@ -55,7 +55,10 @@ fn read(provider: &'static str, path: &Path, text: &str) -> Shipped {
     };
     let query = Template::parse(&template.spec.query).and_then(|template| template.render(&variables));
     let query = query.unwrap_or_else(|error| panic!("{shown}: {error}"));
-    assert!(query.contains("shop") && query.contains("frontend") && !query.contains("{{"), "{shown}: {query}");
+    assert!(
+        query.contains("shop") && query.contains("frontend") && !query.contains("{{"),
+        "{shown}: {query}"
+    );
     assert_eq!(query.matches('(').count(), query.matches(')').count(), "{query}");
     Shipped { provider, name, spec: template.spec, query }
 }
@@ -63,8 +66,17 @@ fn read(provider: &'static str, path: &Path, text: &str) -> Shipped {
 /// Whatever a provider may want to find in its Secret.
 fn secret() -> SecretData {
     let keys = [
-        "token", "org", "username", "password", "datadog_api_key", "datadog_application_key", "newrelic_account_id",
-        "newrelic_query_key", "dynatrace_token", "sf_token_key", "project",
+        "token",
+        "org",
+        "username",
+        "password",
+        "datadog_api_key",
+        "datadog_application_key",
+        "newrelic_account_id",
+        "newrelic_query_key",
+        "dynatrace_token",
+        "sf_token_key",
+        "project",
     ];
     keys.iter().map(|key| ((*key).to_owned(), b"1".to_vec())).collect()
 }
@@ -72,7 +84,8 @@ fn secret() -> SecretData {
 #[test]
 fn every_shipped_template_gives_a_query_that_its_provider_sends() {
     for Shipped { provider: kind, name, spec, query } in shipped() {
-        let backend = provider(&spec.provider, Some(&secret())).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let backend =
+            provider(&spec.provider, Some(&secret())).unwrap_or_else(|error| panic!("{name}: {error}"));
         let now = "2026-07-21T12:00:00Z".parse().expect("a time");
         let asked = Asked { query, interval: Duration::from_secs(60), now };
         let step = backend.next(&asked, &[]);
@@ -83,9 +96,11 @@ fn every_shipped_template_gives_a_query_that_its_provider_sends() {
 #[test]
 fn every_query_for_prometheus_is_promql_of_one_value() {
     // Loki has a language of its own.
-    let queries = shipped().into_iter().filter(|one| one.provider == "prometheus" && !one.name.starts_with("loki-"));
+    let queries =
+        shipped().into_iter().filter(|one| one.provider == "prometheus" && !one.name.starts_with("loki-"));
     for Shipped { name, query, .. } in queries {
-        let parsed = promql_parser::parser::parse(&query).unwrap_or_else(|why| panic!("{name}: {why}\n{query}"));
+        let parsed =
+            promql_parser::parser::parse(&query).unwrap_or_else(|why| panic!("{name}: {why}\n{query}"));
         assert!(!is_range(&parsed), "{name}: {query}");
         // What is not summed up has many series, which no check takes.
         let whole = query.starts_with("sum(") || query.starts_with("(sum(") || query.starts_with("max(");
@@ -103,7 +118,9 @@ fn every_mesh_and_every_sign_of_trouble_has_a_template() {
     for Shipped { provider, name, .. } in shipped() {
         names.entry(provider).or_default().insert(name);
     }
-    let meshes = ["apisix", "appmesh", "contour", "gloo", "http", "istio", "kuma", "linkerd", "nginx", "osm", "traefik"];
+    let meshes = [
+        "apisix", "appmesh", "contour", "gloo", "http", "istio", "kuma", "linkerd", "nginx", "osm", "traefik",
+    ];
     for mesh in meshes {
         for what in ["error-rate", "latency-p95", "not-found-rate"] {
             let name = format!("{mesh}-{what}");
@@ -111,7 +128,13 @@ fn every_mesh_and_every_sign_of_trouble_has_a_template() {
         }
     }
     let others = [
-        "cpu-throttling", "cpu-use", "grpc-error-rate", "kafka-lag", "loki-error-logs", "memory-use", "pod-restarts",
+        "cpu-throttling",
+        "cpu-use",
+        "grpc-error-rate",
+        "kafka-lag",
+        "loki-error-logs",
+        "memory-use",
+        "pod-restarts",
         "rabbitmq-ready",
     ];
     assert!(others.iter().all(|name| names["prometheus"].contains(*name)), "{names:?}");

@@ -1,6 +1,5 @@
 //! Calls to Prometheus and its answers, as tables.
 
-use crate::model::call::Secret;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::metrics::testing::{answered, asked, secret};
+use crate::model::call::Secret;
 
 fn spec(address: &str) -> MetricProvider {
     MetricProvider { kind: "prometheus".into(), address: Some(address.into()), ..MetricProvider::default() }

@@ -28,7 +28,9 @@ fn running(release: Release) -> Stage {
 }
 
 fn found(stage: &Stage) -> &Measurement {
-    let [found] = &stage.world.status.measurements[..] else { panic!("{:?}", stage.world.status.measurements) };
+    let [found] = &stage.world.status.measurements[..] else {
+        panic!("{:?}", stage.world.status.measurements)
+    };
     found
 }
 
@@ -45,8 +47,15 @@ fn a_critical_metric_out_of_bounds_ends_the_release_at_once() {
             "Rolling back podinfo.test critical metric request-success-rate is out of bounds",
         ]
     );
-    assert_eq!((found(&stage).verdict.as_str(), found(&stage).severity), ("Failed", Some(MetricSeverity::Critical)));
-    assert_eq!(stage.world.routes.split().map(|split| split.canary()), Some(0), "all traffic is the primary's");
+    assert_eq!(
+        (found(&stage).verdict.as_str(), found(&stage).severity),
+        ("Failed", Some(MetricSeverity::Critical))
+    );
+    assert_eq!(
+        stage.world.routes.split().map(|split| split.canary()),
+        Some(0),
+        "all traffic is the primary's"
+    );
     let alert = stage.alerts.last().expect("an alert");
     assert_eq!("Rolling back: critical metric request-success-rate is out of bounds", alert.message);
     stage.tick();
@@ -57,7 +66,8 @@ fn a_critical_metric_out_of_bounds_ends_the_release_at_once() {
 fn an_outage_of_the_provider_is_no_verdict_of_a_critical_metric() {
     let rules = MetricRules { severity: MetricSeverity::Critical, ..MetricRules::default() };
     let mut stage = running(ruled(rules));
-    for answer in [Measured::Failed("connection refused".into()), Measured::NoData("no values found".into())] {
+    for answer in [Measured::Failed("connection refused".into()), Measured::NoData("no values found".into())]
+    {
         stage.metric = answer;
         stage.tick();
     }
@@ -66,18 +76,24 @@ fn an_outage_of_the_provider_is_no_verdict_of_a_critical_metric() {
 
 #[test]
 fn a_metric_that_only_warns_says_so_and_the_release_goes_on() {
-    let rules = MetricRules { severity: MetricSeverity::Warn, failure_limit: Some(1), ..MetricRules::default() };
+    let rules =
+        MetricRules { severity: MetricSeverity::Warn, failure_limit: Some(1), ..MetricRules::default() };
     let mut stage = running(ruled(rules));
     let before = stage.row().1;
     stage.metric = Measured::Value(91.5);
     stage.tick();
     let said = stage.said();
     assert!(
-        said.contains(&"Metric request-success-rate of podinfo.test only warns: success rate 91.50% < 99%".to_owned()),
+        said.contains(
+            &"Metric request-success-rate of podinfo.test only warns: success rate 91.50% < 99%".to_owned()
+        ),
         "{said:?}"
     );
     assert!(stage.row().1 > before && stage.row().4 == 0, "{:?}", stage.row());
-    assert_eq!((found(&stage).verdict.as_str(), found(&stage).severity), ("Failed", Some(MetricSeverity::Warn)));
+    assert_eq!(
+        (found(&stage).verdict.as_str(), found(&stage).severity),
+        ("Failed", Some(MetricSeverity::Warn))
+    );
 }
 
 #[test]
@@ -107,7 +123,8 @@ fn failures_of_a_metric_have_a_limit_of_their_own_that_failing_hooks_do_not_rese
     stage.tick();
     assert!(
         stage.said().contains(
-            &"Rolling back podinfo.test metric request-success-rate has failed 3 times (failureLimit 3)".to_owned()
+            &"Rolling back podinfo.test metric request-success-rate has failed 3 times (failureLimit 3)"
+                .to_owned()
         )
     );
     stage.tick();

@@ -112,7 +112,11 @@ fn a_metric_has_rules_of_its_own_and_no_others() {
         {"name": "plain", "query": "plain()", "thresholdRange": {"max": 1}},
     ]));
     let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
-    assert_eq!(names, ["late samples", "late", "plain", "errors samples", "errors"], "who counts stands before");
+    assert_eq!(
+        names,
+        ["late samples", "late", "plain", "errors samples", "errors"],
+        "who counts stands before"
+    );
     assert_eq!(checks[0].source, MetricSource::Inline("all()".into()));
     assert!(checks[0].rules.counts_samples && checks[3].rules.counts_samples);
     assert_eq!(checks[2].rules, MetricRules::default());
@@ -132,5 +136,10 @@ fn a_metric_has_rules_of_its_own_and_no_others() {
 fn limits_of_a_metric_that_has_no_effect_get_a_warning() {
     let metric = json!([{"name": "any", "query": "q", "thresholdRange": {"max": 1}, "severity": "warn", "failureLimit": 1}]);
     let warned = warnings(&metrics(metric));
-    assert!(warned.iter().any(|text| text.starts_with("spec.analysis.metrics[0]: has limits that have no effect")), "{warned:?}");
+    assert!(
+        warned
+            .iter()
+            .any(|text| text.starts_with("spec.analysis.metrics[0]: has limits that have no effect")),
+        "{warned:?}"
+    );
 }
