@@ -8,31 +8,11 @@ use serde::Serialize;
 use crate::api::analysis::{OnMetricError, OnNoData};
 use crate::api::duration;
 use crate::api::number::shortest;
-use crate::api::status::{Blocker, Measurement};
 use crate::model::answer::Measured;
-use crate::model::release::{MetricCheck, MetricRules, MetricSource, Release, TargetKind};
+use crate::model::release::{MetricCheck, MetricSource, Release, TargetKind};
 
-use super::flow::{Flow, end};
 use super::messages::{error, warning};
-use super::question::{Answer, Ask};
-use super::snapshot::Snapshot;
-use super::step::{Event, Step};
-use super::{blockers, evidence, gates};
-
-/// The result of all checks of a step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Judged {
-    /// The verdict on all checks together.
-    pub judgement: Judgement,
-    /// Why a check ends the release, if one does.
-    pub ends: Option<String>,
-    /// One event for each check that did not pass.
-    pub events: Vec<Event>,
-    /// The measurements, for the status.
-    pub measurements: Vec<Measurement>,
-    /// The checks that did not pass, for the status.
-    pub unmet: Vec<Blocker>,
-}
+use super::step::Event;
 
 /// The verdict on one check, or on all checks of a step. The order is from good to bad; the worst one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,52 +23,6 @@ pub enum Judgement {
     Held,
     /// The value is out of its bounds, or there is none and the manifest does not say otherwise.
     Failed,
-}
-
-/// Measures and judges all metrics of the step.
-pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
-    let checks = &world.release.analysis.metrics;
-    let mut answers = Vec::with_capacity(checks.len());
-    let mut open = Vec::new();
-    for (index, check) in checks.iter().enumerate() {
-        let question = gates::question(world, Ask::Metric { index });
-        match world.answers.get(&question) {
-            Some(Answer::Metric(measured)) => answers.push((check, measured)),
-            _ => open.push(question),
-        }
-    }
-    if !open.is_empty() {
-        return end(Step::Ask(open));
-    }
-    let mut judged = Judged {
-        judgement: Judgement::Passed,
-        ends: None,
-        events: Vec::new(),
-        measurements: Vec::new(),
-        unmet: Vec::new(),
-    };
-    let mut samples = None;
-    for (check, measured) in answers {
-        if check.rules.counts_samples {
-            samples = Some(measured);
-            continue;
-        }
-        let nth = judged.measurements.iter().filter(|one| one.name == check.name).count();
-        let known = world.status.measurements.iter().filter(|known| known.name == check.name).nth(nth);
-        let found = evidence::weigh(world, check, measured, samples.take(), known);
-        judged.judgement = judged.judgement.max(found.judgement);
-        judged.ends = judged.ends.or(found.ends);
-        // What has a limit of its own is remembered in the status.
-        if judged.measurements.len() < MEASUREMENTS || check.rules != MetricRules::default() {
-            judged.measurements.push(found.measurement);
-        }
-        if found.judgement != Judgement::Passed {
-            let why = found.event.as_ref().map_or("", |event| event.message.as_str());
-            judged.unmet.push(blockers::check(&check.name, why));
-        }
-        judged.events.extend(found.event.map(|event| Event { phase: world.status.phase, ..event }));
-    }
-    Flow::Continue(judged)
 }
 
 /// Judges one check. The event says why it did not pass; there is none if the value is within its bounds.
@@ -205,6 +139,3 @@ fn millis(value: f64) -> String {
     let seconds = (value / 1000.0).clamp(0.0, f64::from(u32::MAX));
     duration::format(Duration::from_secs_f64(seconds))
 }
-
-/// The most measurements that a status shows.
-const MEASUREMENTS: usize = 32;

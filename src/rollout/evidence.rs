@@ -3,22 +3,86 @@
 //! is kept in the status, with the measurement.
 
 use chrono::{SubsecRound, TimeDelta};
+use serde::Serialize;
 
 use crate::api::Phase;
 use crate::api::analysis::MetricSeverity;
 use crate::api::duration;
 use crate::api::number::shortest;
-use crate::api::status::Measurement;
+use crate::api::status::{Blocker, Measurement};
 use crate::model::answer::{Measured, excerpt};
-use crate::model::release::{MetricCheck, Samples};
+use crate::model::release::{MetricCheck, MetricRules, Samples};
 
 use super::analysis::{Judgement, judge_one};
-use super::messages;
+use super::flow::{Flow, end};
+use super::question::{Answer, Ask};
 use super::snapshot::Snapshot;
-use super::step::Event;
+use super::step::{Event, Step};
+use super::{blockers, gates, messages};
+
+/// The result of all checks of a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Judged {
+    /// The verdict on all checks together.
+    pub judgement: Judgement,
+    /// Why a check ends the release, if one does.
+    pub ends: Option<String>,
+    /// One event for each check that did not pass.
+    pub events: Vec<Event>,
+    /// The measurements, for the status.
+    pub measurements: Vec<Measurement>,
+    /// The checks that did not pass, for the status.
+    pub unmet: Vec<Blocker>,
+}
+
+/// Measures and judges all metrics of the step.
+pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
+    let checks = &world.release.analysis.metrics;
+    let mut answers = Vec::with_capacity(checks.len());
+    let mut open = Vec::new();
+    for (index, check) in checks.iter().enumerate() {
+        let question = gates::question(world, Ask::Metric { index });
+        match world.answers.get(&question) {
+            Some(Answer::Metric(measured)) => answers.push((check, measured)),
+            _ => open.push(question),
+        }
+    }
+    if !open.is_empty() {
+        return end(Step::Ask(open));
+    }
+    let mut judged = Judged {
+        judgement: Judgement::Passed,
+        ends: None,
+        events: Vec::new(),
+        measurements: Vec::new(),
+        unmet: Vec::new(),
+    };
+    let mut samples = None;
+    for (check, measured) in answers {
+        if check.rules.counts_samples {
+            samples = Some(measured);
+            continue;
+        }
+        let nth = judged.measurements.iter().filter(|one| one.name == check.name).count();
+        let known = world.status.measurements.iter().filter(|known| known.name == check.name).nth(nth);
+        let found = weigh(world, check, measured, samples.take(), known);
+        judged.judgement = judged.judgement.max(found.judgement);
+        judged.ends = judged.ends.or(found.ends);
+        // What has a limit of its own is remembered in the status.
+        if judged.measurements.len() < MEASUREMENTS || check.rules != MetricRules::default() {
+            judged.measurements.push(found.measurement);
+        }
+        if found.judgement != Judgement::Passed {
+            let why = found.event.as_ref().map_or("", |event| event.message.as_str());
+            judged.unmet.push(blockers::check(&check.name, why));
+        }
+        judged.events.extend(found.event.map(|event| Event { phase: world.status.phase, ..event }));
+    }
+    Flow::Continue(judged)
+}
 
 /// What a check means for the release.
-pub(super) struct Weighed {
+struct Weighed {
     /// The verdict, as far as it counts.
     pub judgement: Judgement,
     /// Why the release ends at once, if it does.
@@ -31,7 +95,7 @@ pub(super) struct Weighed {
 
 /// Weighs what `check` has found. `samples` is the answer of the check that counts its samples, and `known` what the
 /// status says of it since the last step.
-pub(super) fn weigh(
+fn weigh(
     world: &Snapshot,
     check: &MetricCheck,
     measured: &Measured,
@@ -165,3 +229,6 @@ fn verdict(state: &State, found: Judgement) -> &'static str {
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
+
+/// The most measurements that a status shows.
+const MEASUREMENTS: usize = 32;

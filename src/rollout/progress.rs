@@ -7,7 +7,8 @@ use crate::model::release::Strategy;
 use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::TargetFacts;
 
-use super::analysis::{self, Judgement};
+use super::analysis::Judgement;
+use super::evidence;
 use super::flow::{Flow, end, stop, unrecorded_step, wait};
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
@@ -114,7 +115,7 @@ fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
         said.push(messages::warning(phase, &text));
         return failed_check(world, said, remembered(world), vec![blockers::check(&hook.name, &text)]);
     }
-    let judged = analysis::judge(world)?;
+    let judged = evidence::judge(world)?;
     said.extend(judged.events);
     if let Some(why) = judged.ends {
         let mut status = CanaryStatus { measurements: judged.measurements, ..world.status.clone() };
