@@ -17,6 +17,12 @@ pub struct Channel {
     pub username: String,
     /// The proxy that calls go through.
     pub proxy: String,
+    /// The key that calls are signed with; as good as a password.
+    pub signing_key: String,
+    /// What a receiver of one's own is sent: JSON with holes.
+    pub template: String,
+    /// Whether what is said of one release stands together, where the service can do that.
+    pub threads: bool,
 }
 
 impl Channel {
@@ -38,6 +44,9 @@ impl Channel {
             channel: or(&self.channel, DEFAULT_CHANNEL),
             username: or(&self.username, DEFAULT_USERNAME),
             proxy: or(&self.proxy, ""),
+            signing_key: or(&self.signing_key, ""),
+            template: or(&self.template, ""),
+            threads: self.threads,
         }
     }
 }
@@ -52,7 +61,8 @@ impl fmt::Debug for Channel {
             .field("channel", &self.channel)
             .field("username", &self.username)
             .field("proxy", &is_set(&self.proxy))
-            .finish()
+            .field("signing_key", &is_set(&self.signing_key))
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +88,13 @@ mod tests {
     fn secrets_are_not_shown() {
         // spec: 04/AL-23
         let secret = || "s3cr3t".to_owned();
-        let channel = Channel { address: secret(), token: secret(), proxy: secret(), ..Channel::default() };
+        let channel = Channel {
+            address: secret(),
+            token: secret(),
+            proxy: secret(),
+            signing_key: secret(),
+            ..Channel::default()
+        };
         assert!(!format!("{channel:?}").contains("s3cr3t"));
     }
 }

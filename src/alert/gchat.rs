@@ -8,11 +8,12 @@ use super::{Call, Channel, Error, Message, Notifier};
 /// A Google Chat space.
 pub(super) struct GoogleChat {
     endpoint: Endpoint,
+    threads: bool,
 }
 
 impl GoogleChat {
     pub fn new(channel: &Channel) -> Result<Self, Error> {
-        Ok(Self { endpoint: Endpoint::new("Google Chat webhook", channel)? })
+        Ok(Self { endpoint: Endpoint::new("Google Chat webhook", channel)?, threads: channel.threads })
     }
 }
 
@@ -30,7 +31,11 @@ impl Notifier for GoogleChat {
             },
             sections: std::iter::once(Section::of(strong(&message.text))).chain(fields).collect(),
         };
-        self.endpoint.post(&Payload { cards: [card] })
+        let thread_key = message.release().filter(|_| self.threads);
+        let reply = ("messageReplyOption".to_owned(), "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD".to_owned());
+        let query = thread_key.iter().map(|_| reply.clone()).collect();
+        let thread = thread_key.map(|thread_key| Thread { thread_key });
+        Call { query, ..self.endpoint.post(&Payload { cards: [card], thread }) }
     }
 }
 
@@ -46,6 +51,14 @@ fn escaped(text: &str) -> String {
 #[derive(Serialize)]
 struct Payload {
     cards: [Card; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<Thread>,
+}
+
+#[derive(Serialize)]
+struct Thread {
+    #[serde(rename = "threadKey")]
+    thread_key: String,
 }
 
 #[derive(Serialize)]
@@ -118,6 +131,21 @@ mod tests {
             body(&chat().request(&bare(Severity::Info, "hi"))),
             body(&chat().request(&bare(severity, "hi")))
         );
+    }
+
+    #[test]
+    fn what_is_said_of_a_release_stands_in_one_thread_if_that_is_wanted() {
+        let address = "https://chat.test/v1/spaces/a/messages?key=k&token=t";
+        let chat = GoogleChat::new(&Channel { threads: true, ..channel(address) }).expect("valid");
+        for message in [started(), bare(Severity::Error, "Failed checks threshold reached 5")] {
+            let call = chat.request(&message);
+            assert_eq!(
+                vec![("messageReplyOption".to_owned(), "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD".to_owned())],
+                call.query
+            );
+            let text = body(&call);
+            assert!(text.ends_with(r#","thread":{"threadKey":"test/podinfo/7c9d467496"}}"#), "{text}");
+        }
     }
 
     #[test]

@@ -15,11 +15,14 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::api::Phase;
 use crate::api::hooks::Severity;
 use crate::model::answer::said;
 use crate::model::call::{Call, Heard, Next, What};
+use crate::model::moment::Moment;
 use crate::model::release::Release;
 
 mod channel;
@@ -27,14 +30,18 @@ mod discord;
 mod endpoint;
 mod fields;
 mod gchat;
+mod github;
 mod markup;
+mod matrix;
 mod msteams;
 mod opsgenie;
+mod pagerduty;
 mod registry;
 mod rocket;
 mod route;
 mod settings;
 mod slack;
+mod template;
 mod webhook;
 
 #[cfg(test)]
@@ -44,14 +51,14 @@ mod tests;
 
 pub use channel::Channel;
 pub use fields::fields;
-pub use registry::{SecretData, known, notifier};
+pub use registry::{Entry, SecretData, known, notifier, registered};
 pub use route::{Route, route};
 pub use settings::{Global, Settings};
 
 /// A service that takes alerts: says what to send next to deliver a message, and what the answers mean. The same
 /// message with the same answers always gives the same step.
 pub trait Notifier: Send + Sync {
-    /// The call that delivers `message`; the first one if it takes several.
+    /// The call that delivers `message`; the one that says what it is about if it takes several.
     fn request(&self, message: &Message) -> Call;
 
     /// Whether an answer to such a call means that it was taken.
@@ -116,6 +123,23 @@ pub struct Message {
     pub good_end: bool,
     /// In the order in which they are shown.
     pub fields: Vec<Field>,
+    /// The moment that it speaks of; none if an older version has left it on record.
+    pub moment: Option<Moment>,
+    /// The commit that is released, as the Canary's annotation [`COMMIT`] has it.
+    pub commit: Option<String>,
+}
+
+/// How a release stands when a message is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It goes on.
+    Underway,
+    /// Somebody has to approve.
+    Waiting,
+    /// It has ended, and the revision serves.
+    Good,
+    /// It has ended, and the revision does not serve.
+    Bad,
 }
 
 impl Message {
@@ -128,6 +152,32 @@ impl Message {
             text: text.to_owned(),
             good_end: false,
             fields,
+            moment: None,
+            commit: release.annotations.get(COMMIT).map(|commit| commit.trim().to_owned()),
+        }
+    }
+
+    /// Identifies the message: the same each time that it is sent, and another for every other message.
+    fn id(&self) -> String {
+        let time = self.moment.as_ref().map(Moment::time).unwrap_or_default();
+        let digest = Sha256::digest(format!("{}\n{time}\n{}", self.title(), self.text));
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Identifies the release among those of all Canaries; none if it is not known.
+    fn release(&self) -> Option<String> {
+        let moment = self.moment.as_ref().filter(|moment| !moment.release.is_empty())?;
+        Some(format!("{}/{}/{}", self.namespace, self.name, moment.release))
+    }
+
+    fn standing(&self) -> Standing {
+        let phase = self.moment.as_ref().map_or(Phase::Unset, |moment| moment.phase);
+        match (phase, self.severity) {
+            (_, Severity::Error) | (Phase::Failed, _) => Standing::Bad,
+            (_, Severity::Warn) => Standing::Waiting,
+            (Phase::Initialized | Phase::Succeeded, _) => Standing::Good,
+            _ if self.good_end => Standing::Good,
+            _ => Standing::Underway,
         }
     }
 
@@ -173,6 +223,14 @@ pub enum Error {
     /// The service lets nobody in without a key.
     #[error("provider {0} needs a key: put it as token into the Secret that spec.secretRef names")]
     NoKey(&'static str),
+    /// What the manifest says cannot be used.
+    #[error("provider {service}: {problem}")]
+    Spec {
+        /// The type of the provider.
+        service: &'static str,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// The proxy is no URL.
     #[error("unable to parse proxy URL '{proxy}', error: {reason}")]
     Proxy {
@@ -190,6 +248,17 @@ fn accepted(status: u16, body: &[u8]) -> Result<(), Refused> {
     }
     let why = format!("sending notification bad response {status}: {}", said(body, SHOWN));
     Err(Refused::answered(status, why))
+}
+
+/// The annotation of a Canary that says from which commit its target is made.
+pub const COMMIT: &str = "flagger.app/commit";
+
+/// `text` of at most `longest` characters.
+fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
+    }
 }
 
 /// How long one attempt to deliver a message may take.

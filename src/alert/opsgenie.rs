@@ -15,7 +15,7 @@ use crate::model::call::{Heard, Next, Secret};
 
 use super::endpoint::Endpoint;
 use super::markup::plain;
-use super::{Call, Channel, Error, Message, Notifier, Refused, accepted, heard_of};
+use super::{Call, Channel, Error, Message, Notifier, Refused, accepted, heard_of, shortened};
 
 /// A team's integration at Opsgenie.
 pub(super) struct Opsgenie {
@@ -99,14 +99,6 @@ fn alias(message: &Message, severity: Severity) -> String {
         Severity::Info | Severity::Unset => "info",
     };
     format!("vexil-{}-{}-{severity}", message.namespace, message.name)
-}
-
-/// `text` of at most `longest` characters.
-fn shortened(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
-    }
 }
 
 #[derive(Serialize)]

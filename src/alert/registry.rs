@@ -7,8 +7,11 @@ use crate::api::schema::AlertService;
 
 use super::discord::Discord;
 use super::gchat::GoogleChat;
+use super::github::{Deployments, Statuses};
+use super::matrix::Matrix;
 use super::msteams::Teams;
 use super::opsgenie::Opsgenie;
+use super::pagerduty::PagerDuty;
 use super::rocket::Rocket;
 use super::slack::Slack;
 use super::webhook::Webhook;
@@ -17,20 +20,84 @@ use super::{Channel, Error, Notifier};
 /// `data` of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
 
+/// A receiver that can be used.
+pub struct Entry {
+    /// Its type in an AlertProvider.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// Which keys of the Secret it takes beside `address`; those that it cannot do without end in a `!`.
+    pub keys: &'static [&'static str],
+    /// What `spec.channel` is for it; empty if it takes none.
+    pub channel: &'static str,
+    /// Whether it takes `spec.threads`.
+    pub threads: bool,
+    make: Make,
+}
+
 /// Makes a service; each knows a channel that is settled.
 type Make = fn(&Channel) -> Result<Box<dyn Notifier>, Error>;
 
 /// The service of a type. A new one is a line here, and its file.
-fn make(service: AlertService) -> Make {
+fn entry(service: AlertService) -> Entry {
+    let plain = |about, make: Make| Entry {
+        name: service.as_str(),
+        about,
+        keys: &[],
+        channel: "",
+        threads: false,
+        make,
+    };
     match service {
-        AlertService::Slack => |channel| Ok(Box::new(Slack::new(channel)?)),
-        AlertService::MsTeams => |channel| Ok(Box::new(Teams::new(channel)?)),
-        AlertService::Discord => |channel| Ok(Box::new(Discord::new(channel)?)),
-        AlertService::Rocket => |channel| Ok(Box::new(Rocket::new(channel)?)),
-        AlertService::GoogleChat => |channel| Ok(Box::new(GoogleChat::new(channel)?)),
-        AlertService::Webhook => |channel| Ok(Box::new(Webhook::new(channel)?)),
-        AlertService::Opsgenie => |channel| Ok(Box::new(Opsgenie::new(channel)?)),
+        AlertService::Slack => Entry {
+            keys: &["token"],
+            channel: "the channel",
+            threads: true,
+            ..plain("Slack, by an incoming webhook or a bot", |to| Ok(Box::new(Slack::new(to)?)))
+        },
+        AlertService::MsTeams => {
+            plain("Microsoft Teams, by a workflow or an old connector", |to| Ok(Box::new(Teams::new(to)?)))
+        }
+        AlertService::Discord => {
+            Entry { channel: "the channel", ..plain("Discord", |to| Ok(Box::new(Discord::new(to)?))) }
+        }
+        AlertService::Rocket => {
+            Entry { channel: "the channel", ..plain("Rocket.Chat", |to| Ok(Box::new(Rocket::new(to)?))) }
+        }
+        AlertService::GoogleChat => {
+            Entry { threads: true, ..plain("Google Chat", |to| Ok(Box::new(GoogleChat::new(to)?))) }
+        }
+        AlertService::Webhook => Entry {
+            keys: &["token", "signingKey"],
+            ..plain("any address that takes JSON", |to| Ok(Box::new(Webhook::new(to)?)))
+        },
+        AlertService::Opsgenie => {
+            Entry { keys: &["token!"], ..plain("alerts of Opsgenie", |to| Ok(Box::new(Opsgenie::new(to)?))) }
+        }
+        AlertService::Matrix => Entry {
+            keys: &["token!"],
+            channel: "the room's id, required",
+            ..plain("a room of Matrix", |to| Ok(Box::new(Matrix::new(to)?)))
+        },
+        AlertService::PagerDuty => Entry {
+            keys: &["token!"],
+            ..plain("incidents and change events of PagerDuty", |to| Ok(Box::new(PagerDuty::new(to)?)))
+        },
+        AlertService::GitHub => Entry {
+            keys: &["token!"],
+            ..plain("the status of a commit on GitHub", |to| Ok(Box::new(Statuses::new(to)?)))
+        },
+        AlertService::GitHubDeployment => Entry {
+            keys: &["token!"],
+            channel: "the environment; the Canary's namespace when unset",
+            ..plain("deployments of GitHub", |to| Ok(Box::new(Deployments::new(to)?)))
+        },
     }
+}
+
+/// All receivers that can be used.
+pub fn registered() -> impl Iterator<Item = Entry> {
+    AlertService::ALL.iter().map(|service| entry(*service))
 }
 
 /// The names that [`notifier`] knows.
@@ -54,6 +121,9 @@ pub fn notifier(
         channel: text(&spec.channel),
         username: text(&spec.username),
         proxy: text(&spec.proxy),
+        signing_key: String::new(),
+        template: text(&spec.template),
+        threads: spec.threads.unwrap_or(false),
     };
     if let Some(secret) = secret {
         let key = |name| secret.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
@@ -61,6 +131,7 @@ pub fn notifier(
         channel.address =
             key("address").filter(|address| !address.trim().is_empty()).ok_or(Error::NoAddress)?;
         channel.token = key("token").unwrap_or_default();
+        channel.signing_key = key("signingKey").unwrap_or_default();
     }
     of_kind(spec.kind.as_deref().unwrap_or_default(), &channel)
 }
@@ -72,7 +143,7 @@ pub(super) fn of_kind(kind: &str, channel: &Channel) -> Result<Option<Box<dyn No
         return Ok(None);
     }
     let service = AlertService::of(kind).ok_or_else(|| Error::Unknown(kind.to_owned()))?;
-    make(service)(channel).map(Some)
+    (entry(service).make)(channel).map(Some)
 }
 
 #[cfg(test)]
@@ -108,7 +179,7 @@ mod tests {
     #[rstest]
     #[case::typo("Slack")]
     #[case::missing("")]
-    #[case::of_another_program("matrix")]
+    #[case::of_another_program("telegram")]
     fn an_unknown_service_is_named_with_the_known_ones(#[case] kind: &str) {
         assert_eq!(
             format!("provider {kind} not supported (known are: {})", known().join(", ")),
@@ -129,6 +200,10 @@ mod tests {
     #[case("gchat", "invalid Google Chat webhook URL: ")]
     #[case("webhook", "invalid webhook URL: ")]
     #[case("opsgenie", "invalid Opsgenie API URL: ")]
+    #[case("matrix", "invalid Matrix homeserver URL: ")]
+    #[case("pagerduty", "invalid PagerDuty API URL: ")]
+    #[case("github", "invalid GitHub repository URL: ")]
+    #[case("githubdeployment", "invalid GitHub repository URL: ")]
     fn an_address_that_is_none_is_refused_by_the_name_of_the_service(
         #[case] kind: &str,
         #[case] expected: &str,

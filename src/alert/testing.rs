@@ -1,7 +1,13 @@
 //! Messages and channels for the tests of this room.
 
+use std::time::Duration;
+
+use chrono::DateTime;
+
+use crate::api::Phase;
 use crate::api::hooks::Severity;
-use crate::model::call::Auth;
+use crate::model::call::{Answer, Auth, Heard, What};
+use crate::model::moment::Moment;
 use crate::model::release::{Release, Strategy};
 use crate::model::testing;
 
@@ -10,7 +16,21 @@ use super::{Call, Channel, Field, Message};
 /// A message without fields.
 pub(super) fn bare(severity: Severity, text: &str) -> Message {
     let (name, namespace) = ("podinfo".to_owned(), "test".to_owned());
-    Message { name, namespace, severity, text: text.to_owned(), good_end: false, fields: Vec::new() }
+    let moment = Moment {
+        release: "7c9d467496".to_owned(),
+        phase: Phase::Progressing,
+        at: DateTime::from_timestamp_millis(1_792_000_123_456).expect("a time"),
+    };
+    Message {
+        name,
+        namespace,
+        severity,
+        text: text.to_owned(),
+        good_end: false,
+        fields: Vec::new(),
+        moment: Some(moment),
+        commit: Some("4f2c1d9".to_owned()),
+    }
 }
 
 /// The message at the start of an analysis, with the first of its fields.
@@ -37,6 +57,11 @@ pub(super) fn token(call: &Call) -> Option<&str> {
         Auth::Bearer(token) => Some(token.reveal()),
         _ => None,
     }
+}
+
+/// An answer a second later.
+pub(super) fn heard(status: u16, body: &str) -> Heard {
+    Heard { after: Duration::from_secs(1), what: What::Answer(Answer::new(status, body)) }
 }
 
 /// The Deployment `podinfo` in `test`.

@@ -11,18 +11,23 @@ use crate::api::AlertProviderSpec;
 use crate::api::schema::AlertService;
 use crate::model::call::{Answer, Silence, redact};
 
-fn secret() -> SecretData {
-    let pairs =
-        [("address", "https://bob:passw0rd@chat.test/s3cr3t-path?key=hunter22"), ("token", "xoxb-t0ken")];
+fn secret(name: &str) -> SecretData {
+    let address = match name {
+        // A repository has an owner and a name.
+        "github" | "githubdeployment" => "https://bob:passw0rd@chat.test/s3cr3t-path/hunter22",
+        _ => "https://bob:passw0rd@chat.test/s3cr3t-path?key=hunter22",
+    };
+    let pairs = [("address", address), ("token", "xoxb-t0ken"), ("signingKey", "s1gning-key")];
     pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-const SECRETS: [&str; 4] = ["passw0rd", "s3cr3t-path", "hunter22", "xoxb-t0ken"];
+const SECRETS: [&str; 5] = ["passw0rd", "s3cr3t-path", "hunter22", "xoxb-t0ken", "s1gning-key"];
 
 fn each() -> impl Iterator<Item = (&'static str, Box<dyn Notifier>)> {
     known().iter().map(|name| {
-        let spec = AlertProviderSpec { kind: Some((*name).into()), ..AlertProviderSpec::default() };
-        (*name, notifier(&spec, Some(&secret())).expect("valid").expect("with an address"))
+        let channel = (*name == "matrix").then(|| "!room:chat.test".to_owned());
+        let spec = AlertProviderSpec { kind: Some((*name).into()), channel, ..AlertProviderSpec::default() };
+        (*name, notifier(&spec, Some(&secret(name))).expect("valid").expect("with an address"))
     })
 }
 
@@ -54,6 +59,10 @@ fn documented(service: AlertService) -> &'static [&'static str] {
         AlertService::GoogleChat => &["cards"],
         AlertService::Webhook => &["message", "name", "namespace", "severity"],
         AlertService::Opsgenie => &["alias", "message", "priority"],
+        AlertService::Matrix => &["body", "formatted_body", "m.mentions", "msgtype"],
+        AlertService::PagerDuty => &["payload", "routing_key"],
+        AlertService::GitHub => &["context", "description", "state"],
+        AlertService::GitHubDeployment => &["auto_merge", "environment", "ref", "required_contexts"],
     }
 }
 
@@ -98,6 +107,8 @@ fn no_text_calls_people_or_hides_an_address(#[case] text: &str) {
             "slack" | "gchat" => {
                 payload.to_string().replace("<font", "").replace("<strong>", "").replace("</", "")
             }
+            // Their messages are plain text, and a description on GitHub as well.
+            "pagerduty" | "github" | "githubdeployment" => continue,
             // Its message and details are plain text.
             "opsgenie" => payload["description"].to_string(),
             _ => payload.to_string(),
@@ -114,7 +125,7 @@ fn every_message_arrives_if_the_service_takes_it() {
     for (name, notifier) in each() {
         for good_end in [true, false] {
             let message = Message { good_end, ..started() };
-            let (calls, outcome) = told(notifier.as_ref(), &message, &heard(202, "{\"ok\":true}"));
+            let (calls, outcome) = told(notifier.as_ref(), &message, &heard(202, "{\"ok\":true,\"id\":7}"));
             assert!(!calls.is_empty() && outcome == Ok(()), "{name}: {outcome:?}");
         }
     }
@@ -132,7 +143,9 @@ fn a_status_that_refuses_is_an_error_that_gives_nothing_away(#[case] status: u16
     for (name, notifier) in each() {
         // Who gets no token cannot repeat it.
         let call = notifier.request(&started());
-        let sent = if token(&call).is_some() || !call.headers.is_empty() { "xoxb-t0ken" } else { "you" };
+        let authorized = call.headers.iter().any(|(name, _)| name == "Authorization");
+        let sends = token(&call).is_some() || authorized || body(&call).contains("xoxb-t0ken");
+        let sent = if sends { "xoxb-t0ken" } else { "you" };
         let page = &format!("no https://bob:passw0rd@chat.test/s3cr3t-path?key=hunter22 for {sent}");
         let (calls, outcome) = told(notifier.as_ref(), &started(), &heard(status, page));
         let refused = outcome.expect_err(name);

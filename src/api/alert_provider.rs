@@ -30,7 +30,7 @@ pub struct AlertProviderSpec {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = super::schema::AlertService::NAMES))]
     pub kind: Option<String>,
-    /// Channel to post to; `general` when unset.
+    /// Channel to post to; `general` when unset. The room of Matrix, the environment of a GitHub deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
     /// Name to post under; `flagger` when unset.
@@ -42,7 +42,13 @@ pub struct AlertProviderSpec {
     /// URL of an HTTP proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
-    /// Secret with the key `address`, and for some services `token`.
+    /// Secret with the key `address`, and for some services `token` or `signingKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
+    /// Additive: what is said of one release stands in one thread (Slack with a token, Google Chat).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<bool>,
+    /// Additive: the JSON that a `webhook` is sent, with holes such as `{{ message }}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }

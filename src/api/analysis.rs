@@ -150,6 +150,56 @@ pub struct Metric {
     /// What `variables` holds in the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_variables: Option<BTreeMap<String, String>>,
+    /// Additive: what a value out of bounds means; `fail` when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<MetricSeverity>,
+    /// Additive: measured and shown in the status, and nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// Additive: failed checks of this metric that end the release; they count for `threshold` as well.
+    #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    pub failure_limit: Option<i64>,
+    /// Additive: errors of this metric in a row that end the release, also with `onMetricError: hold`.
+    #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    pub consecutive_error_limit: Option<i64>,
+    /// Additive: how much has to be measured before a value counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_samples: Option<MinSamples>,
+}
+
+/// What a value out of bounds means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricSeverity {
+    /// The release is rolled back at once.
+    Critical,
+    /// A failed check.
+    #[default]
+    Fail,
+    /// An event, and nothing more.
+    Warn,
+}
+
+/// How many samples there have to be, and the query that counts them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MinSamples {
+    /// Samples from which on the metric is judged; before that the step waits.
+    #[serde(deserialize_with = "super::number::or_zero")]
+    #[schemars(with = "f64")]
+    pub count: i64,
+    /// The query that counts, run on the Canary's metrics server. One of it and `templateRef` is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The MetricTemplate that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<CrossRef>,
+    /// How long to wait for them; after that there is no data. `10m` when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = super::schema::DURATION))]
+    pub within: Option<String>,
 }
 
 /// Inclusive bounds of a metric.

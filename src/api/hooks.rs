@@ -42,6 +42,19 @@ pub struct Webhook {
     /// Additive: proves to the receiver who calls, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
+    /// Additive: events are sent as CloudEvents (1.0), in this mode of their binding to HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_events: Option<CloudEvents>,
+}
+
+/// The modes of the binding of CloudEvents to HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CloudEvents {
+    /// The attributes are headers, and the body is what hooks are always sent.
+    Binary,
+    /// The body is JSON with the attributes, and `data` is what hooks are always sent.
+    Structured,
 }
 
 /// Headers from a Secret of the Canary's namespace: each key is a name, with its value.
@@ -124,4 +137,15 @@ pub enum Severity {
     Warn,
     /// A release has failed.
     Error,
+}
+
+impl Severity {
+    /// The word in manifests; `info` where the manifest says nothing.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unset | Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }

@@ -38,7 +38,7 @@ macro_rules! names {
 }
 
 names! {
-    /// Types of a MetricTemplate's provider (spec 01 §2.1).
+    /// Types of a MetricTemplate's provider (spec 01 §2.1). `alertmanager` is additive.
     MetricBackend {
         /// Prometheus, or what speaks its API.
         Prometheus = "prometheus",
@@ -62,11 +62,13 @@ names! {
         Keptn = "keptn",
         /// Splunk Observability Cloud.
         Splunk = "splunk",
+        /// Prometheus's Alertmanager.
+        Alertmanager = "alertmanager",
     }
 }
 
 names! {
-    /// Types of an AlertProvider (spec 01 §2.2). `webhook` and `opsgenie` are additive.
+    /// Types of an AlertProvider (spec 01 §2.2). Those from `webhook` on are additive.
     AlertService {
         /// Slack.
         Slack = "slack",
@@ -82,6 +84,14 @@ names! {
         Webhook = "webhook",
         /// Opsgenie.
         Opsgenie = "opsgenie",
+        /// A room of Matrix.
+        Matrix = "matrix",
+        /// PagerDuty.
+        PagerDuty = "pagerduty",
+        /// The status of a commit on GitHub.
+        GitHub = "github",
+        /// Deployments of GitHub.
+        GitHubDeployment = "githubdeployment",
     }
 }
 

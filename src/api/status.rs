@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::analysis::MetricSeverity;
+
 /// Where a release stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -144,7 +146,7 @@ pub enum BlockerKind {
 pub struct Measurement {
     /// Name of the metric.
     pub name: String,
-    /// `Passed`, `Failed`, or `Held` if it counts as neither.
+    /// `Passed`, `Failed`, `Held` if it counts as neither, or `NotYet` if there are too few samples.
     pub verdict: String,
     /// The value, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,9 +157,30 @@ pub struct Measurement {
     #[expect(missing_docs, reason = "the CRD shows every sentence; that of `min` is about both")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// Why there is no value.
+    /// Why there is no value, or none that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// `critical` or `warn`, where a failed check means more or less than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<MetricSeverity>,
+    /// Whether the verdict has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// Failed checks of this metric in this run, where it has a limit of its own.
+    #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    pub failures: Option<u32>,
+    /// Errors of this metric in a row, where it has a limit for them.
+    #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    pub errors: Option<u32>,
+    /// Samples that were counted, where some are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<f64>,
+    /// Since when there are too few samples.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// Type of the condition that a run's traffic has moved and the side that lost it still has its pods. Its reason is

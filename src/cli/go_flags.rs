@@ -192,6 +192,7 @@ impl ControllerFlags {
                 channel: self.slack_channel.clone(),
                 username: self.slack_user.clone(),
                 proxy: self.slack_proxy_url.0.clone(),
+                ..Channel::default()
             },
             msteams: Channel {
                 address: self.msteams_url.0.clone(),

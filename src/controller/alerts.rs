@@ -154,7 +154,9 @@ impl Outbox {
         let fields = alert::fields(&self.0.cluster, described, written.as_ref());
         // Good news that does not announce a release is that of its end.
         let good_end = alert.severity == Severity::Info && !alert.metadata;
-        let message = Message { good_end, ..Message::new(release, alert.severity, &alert.message, fields) };
+        let moment = alert.moment.clone();
+        let message =
+            Message { good_end, moment, ..Message::new(release, alert.severity, &alert.message, fields) };
         let canary = Kind::CANARY.at(&release.namespace, &release.name);
         let mut waiting = lock(&self.0.waiting);
         let mut dropped = Vec::new();

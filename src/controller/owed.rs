@@ -1,17 +1,28 @@
 //! Alerts that are not delivered yet. They stand in the status together with what they announce, and are taken out once
 //! they are delivered. A process that starts later finds what a crash left undelivered, and sends it (promise 5).
 
+use chrono::{DateTime, Utc};
+
 use crate::api::status::{ALERTS, CanaryStatus};
+use crate::model::moment::Moment;
 use crate::model::object::ObjectId;
 use crate::rollout::{Alert, Plan, status};
+use crate::webhook::checksum;
 
 use super::Runtime;
 use super::memory::Memory;
 use super::observe::Observed;
 
-/// `plan`, whose status also records those of its alerts that have a recipient.
+/// What an alert speaks of that is decided at `now` together with `status`.
+pub(super) fn moment(status: &CanaryStatus, now: DateTime<Utc>) -> Moment {
+    Moment::of(checksum(status), status, now)
+}
+
+/// `plan`, whose alerts say what they speak of, and whose status also records those of them that have a recipient.
 pub(super) fn recorded(shared: &Runtime, plan: &Plan, world: &Observed) -> Plan {
     let mut plan = plan.clone();
+    let moment = moment(&plan.status, world.snapshot.now);
+    plan.alerts.iter_mut().for_each(|alert| alert.moment = Some(moment.clone()));
     let heard = |alert: &&Alert| shared.alerts.has_recipient(&world.scene.release, alert);
     let owed: Vec<Alert> = plan.alerts.iter().filter(heard).cloned().collect();
     status::owe(&mut plan.status, &owed, world.snapshot.now);

@@ -14,7 +14,7 @@ use crate::api::status::{CanaryStatus, Phase};
 use crate::model::object::ObjectId;
 use crate::model::release::{Release, Strategy};
 use crate::rollout::{
-    self, Answer, Event, EventKind, Outcome, Plan, Question, Reason, Step, Wait, messages, status,
+    self, Alert, Answer, Event, EventKind, Outcome, Plan, Question, Reason, Step, Wait, messages, status,
 };
 
 use super::Runtime;
@@ -213,8 +213,9 @@ fn pause(shared: &Arc<Runtime>, wait: Wait, world: &Observed, memory: &mut Memor
         let quiet_until = told_at.map_or(now, |at| at + world.snapshot.release.analysis.interval);
         if now >= quiet_until {
             announce(shared, &world.scene, &world.snapshot.status, Rank::Progress, &wait.notices);
-            for alert in &wait.alerts {
-                shared.alert(&world.scene.release, alert);
+            let moment = owed::moment(&world.snapshot.status, now);
+            for alert in wait.alerts {
+                shared.alert(&world.scene.release, &Alert { moment: Some(moment.clone()), ..alert });
             }
             memory.published_events = wait.notices;
             memory.events_published_at = Some(now);

@@ -29,6 +29,9 @@ pub const METRIC_INTERVAL: &str = "1m";
 /// `analysis.metrics[].threshold` (01 §1.6, EC-21).
 pub const METRIC_THRESHOLD: f64 = 0.0;
 
+/// `analysis.metrics[].minSamples.within`.
+pub const SAMPLES_WITHIN: Duration = Duration::from_secs(600);
+
 /// `analysis.webhooks[].timeout` when shorter than two characters (02 §6.1, E6.5).
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use thiserror::Error;
 
+mod alertmanager;
 mod cloudwatch;
 mod datadog;
 mod dynatrace;

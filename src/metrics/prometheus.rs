@@ -1,9 +1,9 @@
 //! Prometheus, and whatever speaks its HTTP API (spec 04 §2.3).
 
 use crate::api::metric_template::MetricProvider;
-use crate::model::call::{Auth, Body, Call, Heard, Method, Next, Secret, What};
+use crate::model::call::{Auth, Body, Call, Heard, Method, Next, What};
 
-use super::shared::{TIMEOUT, basic, collapsed, credential, endpoint};
+use super::shared::{TIMEOUT, collapsed, endpoint, headers, token_or_basic};
 use super::{Asked, Error, Measured, Provider, SecretData};
 
 mod answer;
@@ -24,13 +24,9 @@ impl Prometheus {
     /// If the address is no URL, or the secret has neither a token nor username and password.
     pub fn new(spec: &MetricProvider, secret: Option<&SecretData>) -> Result<Self, Error> {
         let url = endpoint(PROVIDER, spec.address.as_deref().unwrap_or_default(), "/api/v1/query")?;
-        let auth = secret.map_or(Ok(Auth::None), auth)?;
-        let headers = spec.headers.iter().flatten();
-        let headers = headers.flat_map(|(name, values)| {
-            values.iter().map(|value| (name.clone(), Secret::new(value.as_str())))
-        });
+        let auth = secret.map_or(Ok(Auth::None), |secret| token_or_basic(PROVIDER, secret))?;
         let call = Call {
-            headers: headers.collect(),
+            headers: headers(spec),
             auth,
             insecure: spec.insecure_skip_verify.unwrap_or(false),
             timeout: TIMEOUT,
@@ -91,14 +87,6 @@ impl Provider for Prometheus {
             Measured::NoData(why) | Measured::Failed(why) => Err(why),
         })
     }
-}
-
-/// A token, if the secret has that key; else user and password.
-fn auth(secret: &SecretData) -> Result<Auth, Error> {
-    if let Some(token) = credential(PROVIDER, secret, "token")? {
-        return Ok(if token.is_empty() { Auth::None } else { Auth::Bearer(token.into()) });
-    }
-    basic(PROVIDER, secret)
 }
 
 const PROVIDER: &str = "prometheus";

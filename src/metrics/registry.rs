@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::api::metric_template::MetricProvider;
 use crate::api::schema::MetricBackend;
 
+use super::alertmanager::Alertmanager;
 use super::cloudwatch::CloudWatch;
 use super::datadog::Datadog;
 use super::dynatrace::Dynatrace;
@@ -68,6 +69,9 @@ fn entry(backend: MetricBackend) -> Entry {
         }),
         MetricBackend::CloudWatch => built("metric data queries of Amazon CloudWatch", |spec, secret| {
             Ok(Box::new(CloudWatch::new(spec, secret)?))
+        }),
+        MetricBackend::Alertmanager => built("firing alerts of an Alertmanager", |spec, secret| {
+            Ok(Box::new(Alertmanager::new(spec, secret)?))
         }),
     }
 }

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use crate::api::metric_template::MetricProvider;
 use crate::model::answer::said;
-use crate::model::call::{Answer, Auth, Call, Heard, Next, What};
+use crate::model::call::{Answer, Auth, Call, Heard, Next, Secret, What};
 
 use super::{Asked, Error, Measured, SecretData};
 
@@ -67,6 +68,23 @@ pub(super) fn basic(provider: &'static str, secret: &SecretData) -> Result<Auth,
     } else {
         Auth::Basic { username, password: password.into() }
     })
+}
+
+/// A token, if the Secret has that key; else user and password.
+pub(super) fn token_or_basic(provider: &'static str, secret: &SecretData) -> Result<Auth, Error> {
+    match credential(provider, secret, "token")? {
+        Some(token) if token.is_empty() => Ok(Auth::None),
+        Some(token) => Ok(Auth::Bearer(token.into())),
+        None => basic(provider, secret),
+    }
+}
+
+/// The headers that the manifest adds to each call. Their values may be secrets.
+pub(super) fn headers(spec: &MetricProvider) -> Vec<(String, Secret)> {
+    let headers = spec.headers.iter().flatten();
+    headers
+        .flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.as_str().into())))
+        .collect()
 }
 
 pub(super) fn problem(provider: &'static str, problem: &str) -> Error {

@@ -25,6 +25,7 @@ pub(super) fn check() -> MetricCheck {
         min: None,
         max: Some(500.0),
         variables: BTreeMap::new(),
+        rules: Default::default(),
     }
 }
 

@@ -76,6 +76,8 @@ fn what_is_no_number_never_becomes_one(#[case] kind: &str) {
         let answer = match answers.get(kind) {
             Some(answer) => answer,
             None if kind == "several" => continue,
+            // It counts alerts, and that there are none is the good answer.
+            None if (name, kind) == ("alertmanager", "empty") => continue,
             None => panic!("{name}: no answer {kind}"),
         };
         let (_, measured) = measured(name, &said(200, answer));

@@ -6,10 +6,12 @@
 pub mod answer;
 pub mod by_hand;
 pub mod call;
+pub mod moment;
 pub mod object;
 pub mod quantity;
 pub mod release;
 pub mod secrets;
+pub mod signature;
 #[cfg(test)]
 pub mod testing;
 pub mod traffic;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::api::analysis::{AnalysisMatch, OnMetricError, OnNoData, SessionAffinity};
-use crate::api::hooks::{AlertRef, HookType};
+use crate::api::analysis::{AnalysisMatch, MetricSeverity, OnMetricError, OnNoData, SessionAffinity};
+use crate::api::hooks::{AlertRef, CloudEvents, HookType};
 use crate::api::service::CanaryService;
 use crate::api::{Provider, ServiceField};
 
@@ -265,6 +265,34 @@ pub struct MetricCheck {
     pub max: Option<f64>,
     /// `templateVariables`, the values that the query's template may use.
     pub variables: BTreeMap<String, String>,
+    /// What the check's result means for the release, beyond its bounds.
+    pub rules: MetricRules,
+}
+
+/// What the result of a check means for the release. The default is what Flagger does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MetricRules {
+    /// What a value out of bounds means.
+    pub severity: MetricSeverity,
+    /// Measured and shown, and nothing more.
+    pub dry_run: bool,
+    /// Failed checks of this metric that end the release.
+    pub failure_limit: Option<u32>,
+    /// Errors in a row that end the release.
+    pub error_limit: Option<u32>,
+    /// How many samples there have to be. The check before this one in the list counts them.
+    pub min_samples: Option<Samples>,
+    /// This check counts the samples of the one after it, and is not judged itself.
+    pub counts_samples: bool,
+}
+
+/// How many samples a check needs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Samples {
+    /// Samples from which on the metric is judged.
+    pub count: u32,
+    /// How long they are waited for.
+    pub within: Duration,
 }
 
 /// Where the value of a check comes from.
@@ -308,6 +336,8 @@ pub struct Hook {
     pub metadata: BTreeMap<String, String>,
     /// The Secrets that the call is made with.
     pub credentials: Credentials,
+    /// How events are wrapped as CloudEvents, if they are.
+    pub cloud_events: Option<CloudEvents>,
 }
 
 /// Where the secrets of a hook are; never what they are.

@@ -8,29 +8,11 @@ use serde::Serialize;
 use crate::api::analysis::{OnMetricError, OnNoData};
 use crate::api::duration;
 use crate::api::number::shortest;
-use crate::api::status::{Blocker, Measurement};
-use crate::model::answer::{Measured, excerpt};
+use crate::model::answer::Measured;
 use crate::model::release::{MetricCheck, MetricSource, Release, TargetKind};
 
-use super::flow::{Flow, end};
 use super::messages::{error, warning};
-use super::question::{Answer, Ask};
-use super::snapshot::Snapshot;
-use super::step::{Event, Step};
-use super::{blockers, gates};
-
-/// The result of all checks of a step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Judged {
-    /// The verdict on all checks together.
-    pub judgement: Judgement,
-    /// One event for each check that did not pass.
-    pub events: Vec<Event>,
-    /// The measurements, for the status.
-    pub measurements: Vec<Measurement>,
-    /// The checks that did not pass, for the status.
-    pub unmet: Vec<Blocker>,
-}
+use super::step::Event;
 
 /// The verdict on one check, or on all checks of a step. The order is from good to bad; the worst one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -41,64 +23,6 @@ pub enum Judgement {
     Held,
     /// The value is out of its bounds, or there is none and the manifest does not say otherwise.
     Failed,
-}
-
-/// Measures and judges all metrics of the step.
-pub(super) fn judge(world: &Snapshot) -> Flow<Judged> {
-    let checks = &world.release.analysis.metrics;
-    let mut answers = Vec::with_capacity(checks.len());
-    let mut open = Vec::new();
-    for (index, check) in checks.iter().enumerate() {
-        let question = gates::question(world, Ask::Metric { index });
-        match world.answers.get(&question) {
-            Some(Answer::Metric(measured)) => answers.push((check, measured)),
-            _ => open.push(question),
-        }
-    }
-    if !open.is_empty() {
-        return end(Step::Ask(open));
-    }
-    let mut judged = Judged {
-        judgement: Judgement::Passed,
-        events: Vec::new(),
-        measurements: Vec::new(),
-        unmet: Vec::new(),
-    };
-    for (check, measured) in answers {
-        let (judgement, event) = judge_one(&world.release, check, measured);
-        judged.judgement = judged.judgement.max(judgement);
-        if judged.measurements.len() < MEASUREMENTS {
-            judged.measurements.push(measurement(check, measured, judgement));
-        }
-        if judgement != Judgement::Passed {
-            let why = event.as_ref().map_or("", |event| event.message.as_str());
-            judged.unmet.push(blockers::check(&check.name, why));
-        }
-        judged.events.extend(event.map(|event| Event { phase: world.status.phase, ..event }));
-    }
-    Flow::Continue(judged)
-}
-
-/// The entry of one check in the status.
-fn measurement(check: &MetricCheck, measured: &Measured, judgement: Judgement) -> Measurement {
-    let (value, message) = match measured {
-        Measured::Value(value) => (Some((value * 1000.0).round() / 1000.0), None),
-        Measured::NotANumber => (None, Some("the result is NaN".to_owned())),
-        Measured::NoData(why) | Measured::Failed(why) => (None, Some(excerpt(why.as_bytes(), 256))),
-    };
-    let verdict = match judgement {
-        Judgement::Passed => "Passed",
-        Judgement::Held => "Held",
-        Judgement::Failed => "Failed",
-    };
-    Measurement {
-        name: check.name.clone(),
-        verdict: verdict.to_owned(),
-        value,
-        min: check.min,
-        max: check.max,
-        message,
-    }
 }
 
 /// Judges one check. The event says why it did not pass; there is none if the value is within its bounds.
@@ -215,6 +139,3 @@ fn millis(value: f64) -> String {
     let seconds = (value / 1000.0).clamp(0.0, f64::from(u32::MAX));
     duration::format(Duration::from_secs_f64(seconds))
 }
-
-/// The most measurements that a status shows.
-const MEASUREMENTS: usize = 32;

@@ -26,12 +26,12 @@ pub fn error(phase: Phase, message: impl Into<String>) -> Event {
 
 /// An alert that does not carry the fields that describe the release.
 pub fn alert(severity: Severity, message: impl Into<String>) -> Alert {
-    Alert { severity, message: message.into(), metadata: false }
+    Alert { severity, message: message.into(), metadata: false, moment: None }
 }
 
 /// An alert that carries the fields that describe the release.
 pub fn alert_with_fields(severity: Severity, message: impl Into<String>) -> Alert {
-    Alert { severity, message: message.into(), metadata: true }
+    Alert { severity, message: message.into(), metadata: true, moment: None }
 }
 
 /// The event while `spec.suspend` is true.
@@ -264,6 +264,28 @@ pub fn threshold_reached(release: &Release, failed_checks: i64) -> String {
 /// The alert when too many failed checks cause a rollback.
 pub fn threshold_alert(failed_checks: i64) -> String {
     format!("Failed checks threshold reached {failed_checks}")
+}
+
+/// The event when a rule of a metric causes a rollback.
+pub fn metric_ends(release: &Release, why: &str) -> String {
+    format!("Rolling back {} {why}", release.title())
+}
+
+/// The alert when a rule of a metric causes a rollback.
+pub fn metric_alert(why: &str) -> String {
+    format!("Rolling back: {why}")
+}
+
+/// The event when a metric has too few samples to be judged.
+pub fn too_few_samples(release: &Release, metric: &str, samples: &str) -> String {
+    format!("Halt {} advancement {metric} is not judged yet: {samples}", release.title())
+}
+
+/// The event when a check did not pass that only warns. `text` is that of a failed check.
+pub fn only_warns(release: &Release, metric: &str, text: &str) -> String {
+    let halt = format!("Halt {} advancement ", release.title());
+    let text = text.strip_prefix(&halt).or_else(|| text.strip_prefix("Halt advancement ")).unwrap_or(text);
+    format!("Metric {metric} of {} only warns: {text}", release.title())
 }
 
 /// The event when a workload that missed its deadline causes a rollback.

@@ -20,6 +20,7 @@ pub mod analysis;
 mod blockers;
 mod by_hand;
 pub mod change;
+mod evidence;
 mod flow;
 mod gates;
 mod holds;

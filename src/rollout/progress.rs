@@ -7,7 +7,8 @@ use crate::model::release::Strategy;
 use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::TargetFacts;
 
-use super::analysis::{self, Judgement};
+use super::analysis::Judgement;
+use super::evidence;
 use super::flow::{Flow, end, stop, unrecorded_step, wait};
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
@@ -112,10 +113,16 @@ fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
     if let Some((hook, why)) = round.closed {
         let text = messages::rollout_hook_failed(&world.release, &hook.name, &why);
         said.push(messages::warning(phase, &text));
-        return failed_check(world, said, Vec::new(), vec![blockers::check(&hook.name, &text)]);
+        return failed_check(world, said, remembered(world), vec![blockers::check(&hook.name, &text)]);
     }
-    let judged = analysis::judge(world)?;
+    let judged = evidence::judge(world)?;
     said.extend(judged.events);
+    if let Some(why) = judged.ends {
+        let mut status = CanaryStatus { measurements: judged.measurements, ..world.status.clone() };
+        status.failed_checks += 1;
+        let world = Snapshot { status, ..world.clone() };
+        return end(rollback::begin(&world, &Cause::Metric { why: &why }, std::mem::take(said))?);
+    }
     match judged.judgement {
         Judgement::Passed => Flow::Continue(judged.measurements),
         Judgement::Failed => failed_check(world, said, judged.measurements, judged.unmet),
@@ -123,6 +130,13 @@ fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
             stop(Plan::status(unmet(world, judged.measurements, judged.unmet)).events(std::mem::take(said)))
         }
     }
+}
+
+/// What metrics with limits of their own have found before: a step whose hooks fail asks no metric, and forgets nothing.
+fn remembered(world: &Snapshot) -> Vec<Measurement> {
+    let counts =
+        |found: &&Measurement| found.failures.is_some() || found.errors.is_some() || found.since.is_some();
+    world.status.measurements.iter().filter(counts).cloned().collect()
 }
 
 fn failed_check<T>(

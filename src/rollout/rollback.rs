@@ -23,6 +23,8 @@ pub(super) enum Cause<'a> {
     Request { said: &'a str, alert: &'a str },
     /// A workload missed its deadline; `why` has the numbers.
     Deadline { why: &'a str },
+    /// A metric ends the release by a rule of its own; `why` says which, with the numbers.
+    Metric { why: &'a str },
 }
 
 /// Rolls back: the routes turn first, and the pods go when the proxies know of it.
@@ -36,7 +38,9 @@ pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Fl
     let route = match cause {
         // Whoever asks for it knows why.
         Cause::Manual { .. } | Cause::Request { .. } => upkeep::safe_route(world, Split::PRIMARY, true)?,
-        Cause::Threshold | Cause::Deadline { .. } => upkeep::last_route(world, Split::PRIMARY)?,
+        Cause::Threshold | Cause::Deadline { .. } | Cause::Metric { .. } => {
+            upkeep::last_route(world, Split::PRIMARY)?
+        }
     };
     let route = Effect::Route(route);
     let mut status = status::touched(world);
@@ -211,6 +215,10 @@ pub(super) fn announcement(world: &Snapshot, cause: &Cause<'_>) -> (Vec<Event>, 
         Cause::Request { said, alert } => {
             (vec![messages::warning(phase, *said)], messages::alert(Severity::Warn, *alert))
         }
+        Cause::Metric { why } => (
+            vec![messages::warning(phase, messages::metric_ends(release, why))],
+            messages::alert(Severity::Error, messages::metric_alert(why)),
+        ),
         Cause::Deadline { why } => (
             vec![
                 messages::warning(phase, *why),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::hooks::Severity;
 use crate::api::status::{CanaryStatus, Phase};
+use crate::model::moment::Moment;
 
 use super::interlock::Cleared;
 use super::question::Question;
@@ -168,6 +169,9 @@ pub struct Alert {
     pub message: String,
     /// Whether the alert carries the fields that describe the release: target, limits, strategy.
     pub metadata: bool,
+    /// What it speaks of. The controller notes it down when it records the alert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
 }
 
 /// How a run ended, for the counters.

@@ -35,6 +35,7 @@ pub(super) fn release() -> Release {
         min: Some(99.0),
         max: None,
         variables: Default::default(),
+        rules: Default::default(),
     }];
     release
 }
@@ -48,6 +49,7 @@ pub(super) fn hook(kind: HookType, name: &str) -> Hook {
         timeout: Duration::from_secs(10),
         retries: 0,
         disable_tls: false,
+        cloud_events: None,
         mute_alert: false,
         metadata: Default::default(),
         credentials: Default::default(),
@@ -59,6 +61,8 @@ pub(super) struct Stage {
     pub world: Snapshot,
     /// Value of every metric.
     pub metric: Measured,
+    /// Value of every query that counts samples.
+    pub samples: Measured,
     /// Hooks that say no, by name.
     pub closed: Vec<String>,
     pub events: Vec<Event>,
@@ -118,6 +122,7 @@ impl Stage {
         Self {
             world,
             metric: Measured::Value(100.0),
+            samples: Measured::Value(100.0),
             closed: Vec::new(),
             events: Vec::new(),
             alerts: Vec::new(),
@@ -259,7 +264,10 @@ impl Stage {
     fn answer(&mut self, question: Question) {
         let answer = match &question.ask {
             Ask::Providers => Answer::Providers(Ok(())),
-            Ask::Metric { .. } => Answer::Metric(self.metric.clone()),
+            Ask::Metric { index } => {
+                let counts = self.world.release.analysis.metrics[*index].rules.counts_samples;
+                Answer::Metric(if counts { self.samples.clone() } else { self.metric.clone() })
+            }
             Ask::Hook { index, .. } => {
                 let name = &self.world.release.analysis.hooks[*index].name;
                 if self.closed.contains(name) {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::api::hooks::CloudEvents;
 use crate::model::call::{Body, Call};
 use crate::model::release::{Credentials, Hook};
 
+mod cloud_event;
 mod payload;
 mod signature;
 mod verdict;
@@ -37,11 +39,10 @@ impl Draft {
     /// # Errors
     /// If a Secret or a key is missing, or what a key holds is no header.
     pub fn finish(&self, secrets: &BTreeMap<String, SecretData>, now: DateTime<Utc>) -> Result<Call, String> {
-        let headers = headers(self, secrets, now)?;
-        Ok(Call {
-            headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
-            ..self.call.clone()
-        })
+        let mut call = self.call.clone();
+        call.headers
+            .extend(headers(self, secrets, now)?.into_iter().map(|(name, value)| (name, value.into())));
+        Ok(call)
     }
 }
 
@@ -55,22 +56,34 @@ pub fn request(hook: &Hook, payload: &Payload) -> Draft {
             timeout: hook.timeout,
             retries: hook.retries,
             insecure: hook.disable_tls,
-            ..post(&hook.url, payload)
+            ..post(&hook.url, payload, hook.cloud_events)
         },
         credentials: hook.credentials.clone(),
         namespace: payload.namespace().to_owned(),
     }
 }
 
-/// The call that tells `payload` to the controller's own event webhook (`--event-webhook`).
+/// The call that tells `payload` to the controller's own event webhook (`--event-webhook`). An address that begins with
+/// `cloudevents+` is sent CloudEvents.
 pub fn global(url: &str, payload: &Payload) -> Draft {
-    let call = Call { timeout: Duration::from_secs(10), ..post(url, payload) };
+    let (url, mode) = match url.strip_prefix(CLOUD_EVENTS) {
+        Some(url) => (url, Some(CloudEvents::Structured)),
+        None => (url, None),
+    };
+    let call = Call { timeout: Duration::from_secs(10), ..post(url, payload, mode) };
     Draft { call, credentials: Credentials::default(), namespace: String::new() }
 }
 
-fn post(url: &str, payload: &Payload) -> Call {
-    Call { max_bytes: ANSWER_BYTES, cut: true, ..Call::post(url, Body::Json(payload.json())) }
+fn post(url: &str, payload: &Payload, mode: Option<CloudEvents>) -> Call {
+    let (headers, body) = match mode.zip(payload.event()) {
+        Some((mode, event)) => cloud_event::wrapped(mode, payload, event),
+        None => (Vec::new(), Body::Json(payload.json())),
+    };
+    Call { max_bytes: ANSWER_BYTES, cut: true, headers, ..Call::post(url, body) }
 }
+
+/// What the address of the controller's own event webhook begins with where CloudEvents are wanted.
+const CLOUD_EVENTS: &str = "cloudevents+";
 
 /// Metadata of the global event webhook: it has none of its own.
 pub const NO_METADATA: &BTreeMap<String, String> = &BTreeMap::new();
@@ -91,6 +104,7 @@ mod tests {
             timeout: Duration::from_secs(5),
             retries: 2,
             disable_tls: true,
+            cloud_events: None,
             mute_alert: false,
             credentials: Credentials::default(),
             metadata: BTreeMap::from([("cmd".into(), "hey -z 1m".into()), ("type".into(), "cmd".into())]),

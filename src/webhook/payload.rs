@@ -16,6 +16,9 @@ pub struct Payload {
     checksum: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
+    /// When the event happened that it speaks of; none if it speaks of none.
+    #[serde(skip)]
+    event: Option<DateTime<Utc>>,
 }
 
 /// An event, as event hooks are told of it.
@@ -33,12 +36,35 @@ impl Payload {
     /// `phase` is what the hook is told, which is not always that of `status`: see spec 02 §6.3.
     pub fn new(name: &str, namespace: &str, phase: Phase, status: &CanaryStatus) -> Self {
         let (name, namespace) = (name.to_owned(), namespace.to_owned());
-        Self { name, namespace, phase, checksum: checksum(status), metadata: BTreeMap::new() }
+        Self { name, namespace, phase, checksum: checksum(status), metadata: BTreeMap::new(), event: None }
     }
 
     /// Of the Canary.
     pub(super) fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// When the event happened that it speaks of; none if it speaks of none.
+    pub(super) fn event(&self) -> Option<DateTime<Utc>> {
+        self.event
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Identifies what is being released.
+    pub(super) fn release(&self) -> &str {
+        &self.checksum
+    }
+
+    /// The text of the event.
+    pub(super) fn message(&self) -> &str {
+        self.metadata.get("eventMessage").map_or("", String::as_str)
     }
 
     /// Adds the hook's own metadata. What is there already stays: it cannot replace the words of a notice.
@@ -55,6 +81,7 @@ impl Payload {
         self.metadata.insert("eventMessage".into(), notice.message.to_owned());
         self.metadata.insert("eventType".into(), kind.to_owned());
         self.metadata.insert("timestamp".into(), notice.time.timestamp_millis().to_string());
+        self.event = Some(notice.time);
         self
     }
 

@@ -1,22 +1,13 @@
-//! What proves to a receiver who calls: headers from a Secret, and a signature.
-//!
-//! ```text
-//! X-Vexil-Timestamp: 1763726400
-//! X-Vexil-Signature: sha256=<hex of HMAC-SHA256(key, "1763726400." + body)>
-//! ```
-//!
-//! The time is part of what is signed, so that a receiver can refuse calls that somebody repeats.
+//! What proves to a receiver who calls: headers from a Secret, and a signature ([`crate::model::signature`]).
 
 use std::collections::BTreeMap;
 
+use super::Draft;
+use crate::model::signature::{SIGNATURE, TIMESTAMP, signed};
 use chrono::{DateTime, Utc};
-use hmac::{Hmac, Mac};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
-use sha2::Sha256;
-
-use super::Draft;
 
 /// The contents of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
@@ -45,12 +36,7 @@ pub(super) fn headers(
     if let Some((secret, key)) = &draft.credentials.signing {
         let bytes = find(secret)?.get(key).filter(|bytes| !bytes.is_empty());
         let bytes = bytes.ok_or_else(|| format!("{} has no key {key:?} to sign with", title(secret)))?;
-        let time = now.timestamp().to_string();
-        headers.push((TIMESTAMP.to_owned(), time.clone()));
-        headers.push((
-            SIGNATURE.to_owned(),
-            format!("sha256={}", signed(bytes, &time, &draft.call.body.bytes())),
-        ));
+        headers.extend(signed(bytes, now, &draft.call.body.bytes()));
     }
     Ok(headers)
 }
@@ -58,7 +44,11 @@ pub(super) fn headers(
 fn header(name: &str, value: &[u8]) -> Result<(String, String), &'static str> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "is no name of a header")?;
     let set = [HOST, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING].contains(&parsed);
-    if set || [TIMESTAMP, SIGNATURE].iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+    // Attributes of a CloudEvent are ours to say.
+    if set
+        || parsed.as_str().starts_with("ce-")
+        || [TIMESTAMP, SIGNATURE].iter().any(|ours| ours.eq_ignore_ascii_case(name))
+    {
         return Err("is a header that the call itself sets");
     }
     // A file that was made by an editor ends with a line end.
@@ -66,17 +56,6 @@ fn header(name: &str, value: &[u8]) -> Result<(String, String), &'static str> {
     HeaderValue::from_str(text).map_err(|_| "does not hold the text of a header")?;
     Ok((name.to_owned(), text.to_owned()))
 }
-
-fn signed(key: &[u8], time: &str, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(time.as_bytes());
-    mac.update(b".");
-    mac.update(body);
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-const TIMESTAMP: &str = "X-Vexil-Timestamp";
-const SIGNATURE: &str = "X-Vexil-Signature";
 
 #[cfg(test)]
 mod tests {
@@ -145,6 +124,7 @@ mod tests {
     #[case::no_secret("gone", "hook", &[], "secret gone.test not found")]
     #[case::no_name("hook", "hook", &[("a b", "t0ken")], "secret hook.test key \"a b\" is no name of a header")]
     #[case::no_text("hook", "hook", &[("X-A", "t0\nken")], "secret hook.test key \"X-A\" does not hold the text of a header")]
+    #[case::attribute("hook", "hook", &[("ce-source", "t0ken")], "secret hook.test key \"ce-source\" is a header that the call itself sets")]
     #[case::ours("hook", "hook", &[("Host", "t0ken")], "secret hook.test key \"Host\" is a header that the call itself sets")]
     #[case::no_key("hook", "hook", &[("X-A", "t0ken")], "secret hook.test has no key \"key\" to sign with")]
     fn what_cannot_be_used_is_named_without_its_value(

@@ -52,11 +52,15 @@ async fn initialized() -> (World, Running) {
 }
 
 fn created(world: &World) -> Running {
+    created_with(world, ALERTS)
+}
+
+fn created_with(world: &World, alerts: &str) -> Running {
     let controller = world.start_controller();
     world.apply(CHANNELS).expect("channels that the cluster takes");
     let analysis = "  analysis:\n";
     assert!(QUARTERS.contains(analysis));
-    let manifest = QUARTERS.replace(analysis, &format!("{analysis}{}", ALERTS.trim_start_matches('\n')));
+    let manifest = QUARTERS.replace(analysis, &format!("{analysis}{}", alerts.trim_start_matches('\n')));
     world.apply(&manifest).expect("a manifest that the cluster takes");
     controller
 }
@@ -185,4 +189,58 @@ async fn a_channel_that_refuses_is_given_up_and_the_record_goes() {
     assert!(world.until(Duration::from_secs(60), |world| !owes_alerts(world)).await);
     assert!(is_quiet(&world).await);
     controller.stop().await;
+}
+
+const TEMPLATED: &str = r#"
+apiVersion: flagger.app/v1beta1
+kind: AlertProvider
+metadata: {name: duty, namespace: shop}
+spec:
+  type: webhook
+  address: https://duty.test/in
+  template: '{"release": "{{ release }}", "phase": "{{ phase }}", "id": "{{ id }}", "message": "{{ message }}"}'
+"#;
+
+/// The texts of member `name` in what `duty.test` was sent, in order.
+fn told(world: &World, name: &str) -> Vec<String> {
+    let calls = world.backend.hook_calls();
+    let calls = calls.iter().filter(|call| call.url.contains("duty.test"));
+    calls.map(|call| call.body[name].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn alerts_say_which_release_they_speak_of_and_how_it_stands() {
+    let world = World::builder().build();
+    let all = ALERTS.replace("        severity: error\n", "");
+    let controller = created_with(&world, &all);
+    world.apply(TEMPLATED).expect("a channel that the cluster takes");
+    reaches(&world, "Initialized").await;
+    world.backend.version("2.0.0", Version { success_rate: 93.0, p99_millis: 100.0 });
+    world.set_image("shop", "frontend", NEXT);
+    reaches(&world, "Failed").await;
+    controller.stop().await;
+    assert_eq!(told(&world, "phase"), ["Initialized", "Progressing", "Failed"]);
+    let releases = told(&world, "release");
+    assert!(releases[0] != releases[1] && releases[1] == releases[2], "{releases:?}");
+    let ids = told(&world, "id");
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids.iter().all(|id| id.len() == 32), "{ids:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_a_message_twice_can_tell_by_its_id() {
+    let world = World::builder().build();
+    let all = ALERTS.replace("        severity: error\n", "");
+    world.backend.hang("chat.test");
+    let controller = created_with(&world, &all);
+    world.apply(TEMPLATED).expect("a channel that the cluster takes");
+    // The other channel has the message, and the status still owes it to this one.
+    assert!(world.until(Duration::from_secs(600), |world| told(world, "id").len() == 1).await);
+    assert!(owes_alerts(&world));
+    controller.kill();
+    world.backend.recover("chat.test");
+    let controller = world.start_controller();
+    assert!(world.until(Duration::from_secs(60), |world| !owes_alerts(world)).await);
+    controller.stop().await;
+    let ids = told(&world, "id");
+    assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
 }

@@ -59,6 +59,18 @@ const INTENDED: &[&str] = &[
     "AlertProvider.spec: oneOf missing",
     // A receiver of one's own.
     "AlertProvider.spec.type: enum differs",
+    "AlertProvider.spec.template: field added",
+    "AlertProvider.spec.threads: field added",
+    // Alerts of Alertmanager.
+    "MetricTemplate.spec.provider.type: enum differs",
+    // Rules of a metric.
+    "Canary.spec.analysis.metrics[].consecutiveErrorLimit: field added",
+    "Canary.spec.analysis.metrics[].dryRun: field added",
+    "Canary.spec.analysis.metrics[].failureLimit: field added",
+    "Canary.spec.analysis.metrics[].minSamples: field added",
+    "Canary.spec.analysis.metrics[].severity: field added",
+    // CloudEvents.
+    "Canary.spec.analysis.webhooks[].cloudEvents: field added",
     // Old manifests.
     "Canary.spec.canaryAnalysis: field added",
     "Canary.spec: anyOf added",

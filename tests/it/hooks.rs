@@ -113,3 +113,31 @@ async fn a_hook_with_a_long_timeout_is_cut_and_the_user_is_told() {
                 -max-webhook-timeout allows no more";
     assert!(events.iter().any(|event| event == text), "{events:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_hook_gets_cloud_events_if_it_asks_for_them() {
+    let world = World::builder().build();
+    let controller = world.start_controller();
+    let hook = "  analysis:\n    webhooks:\n      - {name: bus, type: event, url: 'http://bus.test/', cloudEvents: structured}\n";
+    world.apply(&QUARTERS.replace("  analysis:\n", hook)).expect("a manifest that the cluster takes");
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Initialized").await);
+    world.set_image("shop", "frontend", NEXT);
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Succeeded").await);
+    controller.stop().await;
+    let calls = world.backend.hook_calls();
+    let events: Vec<_> =
+        calls.iter().filter(|call| call.url.contains("bus.test")).map(|call| &call.body).collect();
+    assert!(events.len() > 3, "{events:?}");
+    for event in &events {
+        assert_eq!(
+            (&event["specversion"], &event["subject"]),
+            (&"1.0".into(), &"shop/frontend".into()),
+            "{event}"
+        );
+        assert_eq!(event["release"], event["data"]["checksum"], "{event}");
+        assert!(event["data"]["metadata"]["eventMessage"].is_string(), "{event}");
+    }
+    let ids: std::collections::BTreeSet<String> =
+        events.iter().map(|event| event["id"].to_string()).collect();
+    assert_eq!(ids.len(), events.len(), "each event has an id of its own");
+}

@@ -200,6 +200,7 @@ fn what_the_flags_say_of_alerts_reaches_the_notifier() {
         channel: "ops".into(),
         username: "flagger".into(),
         proxy: String::new(),
+        ..Channel::default()
     };
     assert_eq!(("prod", &expected), (slack.cluster.as_str(), &slack.slack));
     let teams = alerts(&[("MSTEAMS_URL", "https://teams.test/")]).global();

@@ -344,7 +344,7 @@ fn with_alerts(alerts: &[(Severity, &str, &str)]) -> Release {
 }
 
 fn alert(severity: Severity, message: &str) -> Alert {
-    Alert { severity, message: message.into(), metadata: false }
+    Alert { severity, message: message.into(), metadata: false, moment: None }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,13 @@
 //! `spec.analysis.metrics`: what is checked, in which order and against which bounds (spec 02 §7.1, §7.3).
 
 use super::plan::positive;
-use crate::api::analysis::{Analysis, Metric, ThresholdRange};
+use crate::api::analysis::{Analysis, Metric, MetricSeverity, ThresholdRange};
 use crate::api::number::shortest;
 use crate::manifest::defaults;
 use crate::manifest::legacy::{self, DURATION, SUCCESS_RATE};
 use crate::manifest::notes::Notes;
 use crate::manifest::validate::EMPTY;
-use crate::model::release::{MetricCheck, MetricSource};
+use crate::model::release::{MetricCheck, MetricRules, MetricSource, Samples};
 
 /// The checks in the order in which they are judged: built-in ones and inline queries, then all others. A metric that
 /// is several of these is checked as each.
@@ -25,12 +25,15 @@ pub(super) fn read(analysis: &Analysis, path: &str, namespace: &str, notes: &mut
             notes.warn(&path, message.to_owned());
         }
         note_missing_bound(metric, &sources, &path, notes);
+        let rules = rules(metric, &path, notes);
+        let samples = samples(metric, name, namespace, &path, notes);
         for source in sources {
             let pass = match source {
                 MetricSource::Template { .. } | MetricSource::Unusable => &mut second,
                 _ => &mut first,
             };
-            pass.push(check(metric, name, source));
+            pass.extend(samples.clone());
+            pass.push(MetricCheck { rules: rules.clone(), ..check(metric, name, source) });
         }
     }
     first.extend(second);
@@ -66,7 +69,64 @@ fn check(metric: &Metric, name: &str, source: MetricSource) -> MetricCheck {
         min,
         max,
         variables: metric.template_variables.clone().unwrap_or_default(),
+        rules: MetricRules::default(),
     }
+}
+
+/// What the result means for the release.
+fn rules(metric: &Metric, path: &str, notes: &mut Notes) -> MetricRules {
+    let mut limit = |field: &str, limit: Option<i64>| match limit.map(u32::try_from) {
+        None => None,
+        Some(Ok(limit @ 1..)) => Some(limit),
+        Some(_) => {
+            notes.refuse(
+                &format!("{path}.{field}"),
+                "is not more than 0: write 1 or more, or leave it out".to_owned(),
+            );
+            None
+        }
+    };
+    let failure_limit = limit("failureLimit", metric.failure_limit);
+    let error_limit = limit("consecutiveErrorLimit", metric.consecutive_error_limit);
+    let count =
+        metric.min_samples.as_ref().and_then(|samples| limit("minSamples.count", Some(samples.count)));
+    let severity = metric.severity.unwrap_or_default();
+    let dry_run = metric.dry_run.unwrap_or_default();
+    if (dry_run || severity == MetricSeverity::Warn) && (failure_limit.is_some() || error_limit.is_some()) {
+        let message = "has limits that have no effect, since its result has none: leave them out, or dryRun and severity";
+        notes.warn(path, message.to_owned());
+    }
+    let within = metric.min_samples.as_ref().and_then(|samples| samples.within.as_deref());
+    let within = within.and_then(|within| positive(within, &format!("{path}.minSamples.within"), notes));
+    let within = within.unwrap_or(defaults::SAMPLES_WITHIN);
+    let min_samples = count.map(|count| Samples { count, within });
+    MetricRules { severity, dry_run, failure_limit, error_limit, min_samples, counts_samples: false }
+}
+
+/// The check that counts the samples of `metric`.
+fn samples(
+    metric: &Metric,
+    name: &str,
+    namespace: &str,
+    path: &str,
+    notes: &mut Notes,
+) -> Option<MetricCheck> {
+    let samples = metric.min_samples.as_ref()?;
+    let query = samples.query.as_deref().filter(|query| !query.trim().is_empty());
+    let source = match (query, &samples.template_ref) {
+        (Some(query), None) => MetricSource::Inline(query.to_owned()),
+        (None, Some(template)) if !template.name.is_empty() => MetricSource::Template {
+            name: template.name.clone(),
+            namespace: defaults::name(template.namespace.as_deref(), namespace).to_owned(),
+        },
+        _ => {
+            let message = "needs a query that counts: write one of query and templateRef.name".to_owned();
+            notes.refuse(&format!("{path}.minSamples"), message);
+            return None;
+        }
+    };
+    let rules = MetricRules { counts_samples: true, ..MetricRules::default() };
+    Some(MetricCheck { min: None, max: None, rules, ..check(metric, &format!("{name} samples"), source) })
 }
 
 fn judge(metric: &Metric, path: &str, notes: &mut Notes) {

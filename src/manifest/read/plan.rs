@@ -163,6 +163,10 @@ fn read_hook(hook: &Webhook, path: &str, settings: &Settings, notes: &mut Notes)
     let retries = hook
         .retries
         .map_or(defaults::HOOK_RETRIES, |retries| u32::try_from(retries.max(0)).unwrap_or(u32::MAX));
+    if hook.cloud_events.is_some() && kind != HookType::Event {
+        let message = "only events are sent as CloudEvents: leave it out, or write type: event".to_owned();
+        notes.warn(&format!("{path}.cloudEvents"), message);
+    }
     Hook {
         name: hook.name.clone(),
         url: hook.url.clone(),
@@ -170,6 +174,7 @@ fn read_hook(hook: &Webhook, path: &str, settings: &Settings, notes: &mut Notes)
         timeout: hook_timeout(hook.timeout.as_deref(), path, settings.max_webhook_timeout, notes),
         retries,
         disable_tls: hook.disable_tls.unwrap_or_default(),
+        cloud_events: hook.cloud_events,
         mute_alert: hook.mute_alert.unwrap_or_default(),
         metadata: hook.metadata.clone().unwrap_or_default(),
         credentials: credentials(hook, path, notes),

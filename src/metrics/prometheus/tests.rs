@@ -8,6 +8,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::metrics::testing::{answered, asked, secret};
+use crate::model::call::Secret;
 
 fn spec(address: &str) -> MetricProvider {
     MetricProvider { kind: "prometheus".into(), address: Some(address.into()), ..MetricProvider::default() }

@@ -5,6 +5,7 @@ mod account;
 mod by_hand;
 mod change;
 mod configs;
+mod evidence;
 mod failures;
 mod gates;
 mod interlock;

@@ -1,7 +1,10 @@
 //! What is checked, in which order, against which bounds.
 
 use super::*;
-use crate::model::release::{MetricCheck, MetricSource};
+use std::time::Duration;
+
+use crate::api::analysis::MetricSeverity;
+use crate::model::release::{MetricCheck, MetricRules, MetricSource, Samples};
 
 fn metrics(metrics: Value) -> Value {
     with("/spec/analysis/metrics", metrics)
@@ -86,8 +89,57 @@ fn a_forgotten_bound_gets_a_warning(#[case] metric: Value, #[case] message: &str
 #[case(json!({"thresholdRange": {"min": 99.5, "max": 1e6}, "interval": "5minutes"}), "interval: \"5minutes\" is not a duration: write one like 30s, 1m or 1m30s")]
 #[case(json!({"thresholdRange": {"min": 99, "max": 0.5}}), "thresholdRange: min 99 is more than max 0.5, so that no value passes: write the smaller one as min")]
 #[case(json!({"templateRef": {"name": ""}}), "templateRef.name: is empty: write a name")]
+#[case(json!({"failureLimit": 0}), "failureLimit: is not more than 0: write 1 or more, or leave it out")]
+#[case(json!({"consecutiveErrorLimit": -1}), "consecutiveErrorLimit: is not more than 0: write 1 or more, or leave it out")]
+#[case(json!({"minSamples": {"count": 0, "query": "q"}}), "minSamples.count: is not more than 0: write 1 or more, or leave it out")]
+#[case(json!({"minSamples": {"count": 1}}), "minSamples: needs a query that counts: write one of query and templateRef.name")]
+#[case(json!({"minSamples": {"count": 1, "query": "q", "templateRef": {"name": "t"}}}), "minSamples: needs a query that counts: write one of query and templateRef.name")]
+#[case(json!({"minSamples": {"count": 1, "query": "q", "within": "soon"}}), "minSamples.within: \"soon\" is not a duration: write one like 30s, 1m or 1m30s")]
 fn a_metric_that_cannot_be_checked_is_refused(#[case] fields: Value, #[case] message: &str) {
     let mut metric = json!({"name": "any", "templateRef": {"name": "t"}, "thresholdRange": {"max": 1}});
     metric.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
     assert_eq!(refusals(read(&metrics(json!([metric])))), [format!("spec.analysis.metrics[0].{message}")]);
+}
+
+#[test]
+fn a_metric_has_rules_of_its_own_and_no_others() {
+    let checks = checks(json!([
+        {"name": "errors", "templateRef": {"name": "errors"}, "thresholdRange": {"max": 1}, "severity": "critical",
+            "failureLimit": 2, "consecutiveErrorLimit": 10.0,
+            "minSamples": {"count": 500, "templateRef": {"name": "requests"}, "within": "5m"}},
+        {"name": "late", "query": "late()", "thresholdRange": {"max": 1}, "dryRun": true,
+            "minSamples": {"count": 1, "query": "all()"}},
+        {"name": "plain", "query": "plain()", "thresholdRange": {"max": 1}},
+    ]));
+    let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["late samples", "late", "plain", "errors samples", "errors"],
+        "who counts stands before"
+    );
+    assert_eq!(checks[0].source, MetricSource::Inline("all()".into()));
+    assert!(checks[0].rules.counts_samples && checks[3].rules.counts_samples);
+    assert_eq!(checks[2].rules, MetricRules::default());
+    let samples = |count, seconds| Some(Samples { count, within: Duration::from_secs(seconds) });
+    assert_eq!((checks[1].rules.dry_run, checks[1].rules.min_samples.clone()), (true, samples(1, 600)));
+    let expected = MetricRules {
+        severity: MetricSeverity::Critical,
+        failure_limit: Some(2),
+        error_limit: Some(10),
+        min_samples: samples(500, 300),
+        ..MetricRules::default()
+    };
+    assert_eq!(checks[4].rules, expected);
+}
+
+#[test]
+fn limits_of_a_metric_that_has_no_effect_get_a_warning() {
+    let metric = json!([{"name": "any", "query": "q", "thresholdRange": {"max": 1}, "severity": "warn", "failureLimit": 1}]);
+    let warned = warnings(&metrics(metric));
+    assert!(
+        warned
+            .iter()
+            .any(|text| text.starts_with("spec.analysis.metrics[0]: has limits that have no effect")),
+        "{warned:?}"
+    );
 }
