@@ -13,7 +13,6 @@ type Letters = Arc<Mutex<Vec<String>>>;
 struct Post {
     outbox: Outbox<String, u32>,
     carried: Letters,
-    begin: Instant,
     settled: mpsc::UnboundedReceiver<Noticed>,
     task: JoinHandle<()>,
 }
@@ -25,7 +24,7 @@ impl Post {
         let (carried, begin) = (Letters::default(), Instant::now());
         let carrier = Walker { carried: Arc::clone(&carried), begin };
         let task = tokio::spawn(async move { worker.run(&carrier).await });
-        Self { outbox, carried, begin, settled, task }
+        Self { outbox, carried, settled, task }
     }
 
     fn put(&self, receiver: &str, number: u32) {
