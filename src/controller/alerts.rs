@@ -217,6 +217,10 @@ impl lanes::Carrier<Recipient, Letter> for Carrier {
                 },
                 (None, Recipient::Global) => return,
             };
+            // Of a Canary that is gone nobody wants to know.
+            if self.caches.get(&letter.canary).is_none() {
+                return;
+            }
             let seen = version(&self.caches, recipient);
             self.health.note(&letter.canary, recipient, outcome.err(), seen);
         }
