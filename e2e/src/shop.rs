@@ -75,7 +75,8 @@ impl Shop {
         let shop = Shop { world: world.clone(), namespace: namespace.to_owned(), come };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let parameters = PatchParams::apply(OWNER);
-        wait::calmly(async || Ok(namespaces.patch(namespace, &parameters, &Patch::Apply(&object)).await?)).await?;
+        wait::calmly(async || Ok(namespaces.patch(namespace, &parameters, &Patch::Apply(&object)).await?))
+            .await?;
         shop.apply(deployment).await?;
         shop.wait_rolled_out(NAME).await?;
         Ok(shop)
@@ -250,9 +251,7 @@ impl Shop {
             let weight = service.and_then(|service| shares(&service)).map_or(0, |(_, canary)| canary);
             if judge.has_enough(weight) { 200 } else { 403 }
         });
-        let hook = |kind: &str| {
-            json!({"name": format!("enough-{kind}"), "type": kind, "url": self.world.inbox.url(&path), "timeout": "30s"})
-        };
+        let hook = |kind: &str| json!({"name": format!("enough-{kind}"), "type": kind, "url": self.world.inbox.url(&path), "timeout": "30s"});
         json!([hook("confirm-traffic-increase"), hook("confirm-promotion")])
     }
 
@@ -522,7 +521,8 @@ pub fn patient(mut canary: Value) -> Value {
     canary["spec"]["progressDeadlineSeconds"] = json!(600);
     for metric in canary["spec"]["analysis"]["metrics"].as_array_mut().into_iter().flatten() {
         if metric["name"] == "request-duration" {
-            metric["thresholdRange"]["max"] = json!(pace::stretched(Duration::from_millis(500)).as_millis() as u64);
+            metric["thresholdRange"]["max"] =
+                json!(pace::stretched(Duration::from_millis(500)).as_millis() as u64);
         }
     }
     canary

@@ -204,6 +204,12 @@ pub const REQUEST: &str = "Request";
 /// Type of the condition that alerts are not delivered yet. Its message lists them.
 pub const ALERTS: &str = "Alerts";
 
+/// Type of the condition that events are not told to all their hooks yet. Its message lists them.
+pub const EVENTS: &str = "Events";
+
+/// Type of the condition that alerts do not reach somebody. It is there while that is so.
+pub const ALERTS_DELIVERED: &str = "AlertsDelivered";
+
 /// Type of the condition that post-rollout hooks are still to be called. Its reason says how the run ended.
 pub const POST_ROLLOUT: &str = "PostRollout";
 

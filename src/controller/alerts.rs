@@ -1,84 +1,68 @@
-//! Alerts: each is left in an outbox, and one task delivers what is there. Nobody waits for it (spec 02 §8, E8.3).
+//! Alerts: each is left in the lane of its recipient, and nobody waits for its delivery (spec 02 §8, E8.3).
 //!
 //! ```text
-//! tell ──route──▶ outbox ──▶ one message at a time for each recipient ──▶ provider, Secret ──▶ POST, again if it helps
+//! tell ──route──▶ lane of each recipient ──▶ provider, Secret ──▶ POST, again if it helps ──▶ health of the recipient
 //! ```
 //!
-//! Messages reach a recipient in their order. A recipient that is slow or gone delays no other. As long as a message
-//! is not delivered its Canary owes it, and says so in its status (`owed.rs`): a restart sends it again.
+//! What becomes of them is noted for each Canary (`health.rs`): its status says whom alerts do not reach, and why.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::alert::{self, Message, Notifier, RETRIES, Route, SecretData};
 use crate::api::analysis::Analysis;
 use crate::api::hooks::Severity;
 use crate::api::reference::CrossRef;
-use crate::http;
+use crate::http::{self, Party, Sort};
 use crate::manifest::decode;
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::Release;
 use crate::model::secrets::{Use, exposed};
 use crate::rollout::Alert;
 
+use self::health::Health;
+pub use self::health::Recipient;
 use super::ask::permitted;
 use super::backoff;
-use super::caches::{Caches, Noticed, State, lock};
+use super::caches::{Caches, Noticed, State};
 use super::calls::Calls;
+use super::lanes::{self, Trouble, insist};
+
+mod health;
 
 /// The kind that the channels of a Canary come from.
 pub const ALERT_PROVIDER: Kind = Kind::new("flagger.app", "v1beta1", "AlertProvider", "alertproviders");
 
 /// Where alerts are left. Clones are the same.
 #[derive(Clone)]
-pub struct Outbox(Arc<AlertQueue>);
-
-/// The alerts that wait for their delivery, and what is needed to address them.
-struct AlertQueue {
-    waiting: Mutex<Waiting>,
-    wake: Notify,
-    /// Told of a Canary that owes nothing any more.
-    settled: mpsc::UnboundedSender<Noticed>,
+pub struct Outbox {
+    lanes: lanes::Outbox<Recipient, Letter>,
+    /// What is known of the recipients of each Canary.
+    pub health: Health,
     caches: Arc<Caches>,
-    cluster: String,
+    cluster: Arc<str>,
     has_global: bool,
 }
 
-#[derive(Default)]
-struct Waiting {
-    letters: VecDeque<Letter>,
-    /// Letters that are not delivered yet, by Canary.
-    owed: BTreeMap<ObjectId, usize>,
-    closed: bool,
-}
-
-/// A message on its way.
+/// Something on its way.
 struct Letter {
-    recipient: Recipient,
-    message: Message,
     canary: ObjectId,
     told: Instant,
-}
-
-/// Whom a message is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Recipient {
-    Global,
-    Provider(ObjectId),
+    /// None where only the provider is to be looked at.
+    message: Option<Message>,
 }
 
 /// Delivers what is in the outbox.
 pub struct Worker {
-    outbox: Outbox,
+    lanes: lanes::Worker<Recipient, Letter>,
     carrier: Carrier,
 }
 
@@ -87,16 +71,10 @@ struct Carrier {
     client: kube::Client,
     calls: Calls,
     caches: Arc<Caches>,
+    health: Health,
     global: Option<Box<dyn Notifier>>,
     /// Whether the Secrets of providers have to be labelled for alerts.
     labelled: bool,
-}
-
-/// Why a message does not get through.
-enum Trouble {
-    /// It may be over in a moment.
-    Passing(String),
-    Lasting(String),
 }
 
 /// An outbox and the worker that empties it. Logs whether the controller itself has a notifier.
@@ -108,20 +86,18 @@ pub fn outbox(
     settled: mpsc::UnboundedSender<Noticed>,
 ) -> (Outbox, Worker) {
     let global = greet(settings);
-    let shared = AlertQueue {
-        waiting: Mutex::default(),
-        wake: Notify::new(),
-        settled,
+    let (outbox, worker) = lanes::lanes("alert", settled.clone());
+    let health = Health::new(settled);
+    let outbox = Outbox {
+        lanes: outbox,
+        health: health.clone(),
         caches: Arc::clone(&caches),
-        cluster: settings.cluster.clone(),
+        cluster: settings.cluster.as_str().into(),
         has_global: global.is_some(),
     };
-    let outbox = Outbox(Arc::new(shared));
     let calls = Calls::new(client.clone(), http);
-    (
-        outbox.clone(),
-        Worker { outbox, carrier: Carrier { client, calls, caches, global, labelled: settings.labelled } },
-    )
+    let carrier = Carrier { client, calls, caches, health, global, labelled: settings.labelled };
+    (outbox, Worker { lanes: worker, carrier })
 }
 
 /// A notifier that cannot be made is worth a line and nothing more: releases go on without it (spec 01 §5.2).
@@ -151,29 +127,25 @@ impl Outbox {
         }
         let described = alert.metadata.then_some(release);
         let written = described.and_then(|release| self.written(release));
-        let fields = alert::fields(&self.0.cluster, described, written.as_ref());
+        let fields = alert::fields(&self.cluster, described, written.as_ref());
         // Good news that does not announce a release is that of its end.
         let good_end = alert.severity == Severity::Info && !alert.metadata;
         let moment = alert.moment.clone();
         let message =
             Message { good_end, moment, ..Message::new(release, alert.severity, &alert.message, fields) };
-        let canary = Kind::CANARY.at(&release.namespace, &release.name);
-        let mut waiting = lock(&self.0.waiting);
-        let mut dropped = Vec::new();
         for recipient in recipients {
-            if waiting.letters.len() >= OUTBOX {
-                warn!("{OUTBOX} alerts wait to be sent: the oldest is dropped");
-                dropped.extend(waiting.letters.pop_front());
-            }
-            *waiting.owed.entry(canary.clone()).or_default() += 1;
-            let (message, canary) = (message.clone(), canary.clone());
-            waiting.letters.push_back(Letter { recipient, message, canary, told: Instant::now() });
+            self.put(recipient, Kind::CANARY.at(&release.namespace, &release.name), Some(message.clone()));
         }
-        drop(waiting);
-        for letter in dropped {
-            self.settle(&letter.canary);
-        }
-        self.0.wake.notify_one();
+    }
+
+    /// Looks at a provider again that could not be used for this Canary.
+    pub fn check(&self, canary: &ObjectId, recipient: &Recipient) {
+        self.put(recipient.clone(), canary.clone(), None);
+    }
+
+    fn put(&self, recipient: Recipient, canary: ObjectId, message: Option<Message>) {
+        let letter = Letter { canary: canary.clone(), told: Instant::now(), message };
+        self.lanes.put(recipient, canary, letter);
     }
 
     /// Whether anybody is to hear of `alert`.
@@ -183,30 +155,29 @@ impl Outbox {
 
     /// Whether alerts of this Canary are still on their way.
     pub fn owes(&self, canary: &ObjectId) -> bool {
-        lock(&self.0.waiting).owed.contains_key(canary)
-    }
-
-    /// Counts one undelivered message of a Canary less.
-    fn settle(&self, canary: &ObjectId) {
-        let mut waiting = lock(&self.0.waiting);
-        let Some(owed) = waiting.owed.get_mut(canary) else { return };
-        *owed = owed.saturating_sub(1);
-        if *owed == 0 {
-            waiting.owed.remove(canary);
-            // Nobody hears it after the end, when nothing is written any more.
-            let _ = self.0.settled.send(Noticed::Object(canary.clone()));
-        }
+        self.lanes.owes(canary)
     }
 
     /// Takes nothing more; the worker ends when it has delivered what is left, or after a little while.
     pub fn close(&self) {
-        lock(&self.0.waiting).closed = true;
-        self.0.wake.notify_one();
+        self.lanes.close();
+    }
+
+    /// All whom `release` may have to tell something.
+    pub fn all_recipients(&self, release: &Release) -> Vec<Recipient> {
+        let worst =
+            Alert { severity: Severity::Error, message: String::new(), metadata: false, moment: None };
+        self.recipients(release, &worst)
+    }
+
+    /// The version in which a provider was last seen; `None` if it is not there.
+    pub fn version(&self, recipient: &Recipient) -> Option<String> {
+        version(&self.caches, recipient)
     }
 
     fn recipients(&self, release: &Release, alert: &Alert) -> Vec<Recipient> {
         match alert::route(&release.analysis.alerts, alert.severity) {
-            Route::Global => self.0.has_global.then_some(Recipient::Global).into_iter().collect(),
+            Route::Global => self.has_global.then_some(Recipient::Global).into_iter().collect(),
             Route::Providers(providers) => {
                 let id = |provider: &CrossRef| {
                     let namespace = provider.namespace.as_deref().unwrap_or(&release.namespace);
@@ -219,114 +190,81 @@ impl Outbox {
 
     /// The analysis as it stands in the manifest.
     fn written(&self, release: &Release) -> Option<Analysis> {
-        let canary = self.0.caches.get(&Kind::CANARY.at(&release.namespace, &release.name))?;
+        let canary = self.caches.get(&Kind::CANARY.at(&release.namespace, &release.name))?;
         let spec = decode::canary(&canary).ok()?.spec;
         spec.analysis.or(spec.canary_analysis)
     }
+}
 
-    /// The oldest letter whose recipient is not `busy`.
-    fn take(&self, busy: &BTreeSet<Recipient>) -> Option<Letter> {
-        let mut waiting = lock(&self.0.waiting);
-        let index = waiting.letters.iter().position(|letter| !busy.contains(&letter.recipient))?;
-        waiting.letters.remove(index)
-    }
-
-    fn left(&self) -> usize {
-        lock(&self.0.waiting).letters.len()
-    }
-
-    fn is_closed(&self) -> bool {
-        lock(&self.0.waiting).closed
-    }
+fn version(caches: &Caches, recipient: &Recipient) -> Option<String> {
+    let Recipient::Provider(id) = recipient else { return None };
+    caches.get(id)?["metadata"]["resourceVersion"].as_str().map(str::to_owned)
 }
 
 impl Worker {
     /// Delivers until the outbox is closed and empty.
     pub async fn run(self) {
-        let mut busy = BTreeSet::new();
-        let mut under_way = FuturesUnordered::new();
-        let mut deadline = None;
-        loop {
-            while busy.len() < AT_ONCE
-                && let Some(letter) = self.outbox.take(&busy)
-            {
-                busy.insert(letter.recipient.clone());
-                let carrier = &self.carrier;
-                under_way.push(async move {
-                    carrier.deliver(&letter).await;
-                    letter
-                });
+        self.lanes.run(&self.carrier).await;
+    }
+}
+
+impl lanes::Carrier<Recipient, Letter> for Carrier {
+    fn carry<'a>(&'a self, recipient: &'a Recipient, letter: &'a Letter) -> BoxFuture<'a, ()> {
+        async move {
+            let outcome = match (&letter.message, recipient) {
+                (Some(message), _) => self.deliver(recipient, letter, message).await,
+                (None, Recipient::Provider(id)) => match self.look_again(id).await {
+                    // What the API does not show says nothing about the provider.
+                    Err(trouble) if trouble.passing => return,
+                    outcome => outcome,
+                },
+                (None, Recipient::Global) => return,
+            };
+            // Of a Canary that is gone nobody wants to know.
+            if self.caches.get(&letter.canary).is_none() {
+                return;
             }
-            if self.outbox.is_closed() {
-                if under_way.is_empty() {
-                    return;
-                }
-                deadline = deadline.or_else(|| Some(Instant::now() + GRACE));
-            }
-            tokio::select! {
-                biased;
-                Some(letter) = under_way.next(), if !under_way.is_empty() => {
-                    busy.remove(&letter.recipient);
-                    self.outbox.settle(&letter.canary);
-                }
-                () = self.outbox.0.wake.notified() => {}
-                () = super::sleep_until(deadline), if deadline.is_some() => {
-                    let left = under_way.len() + self.outbox.left();
-                    error!("{left} alert(s) could not be sent before the end");
-                    return;
-                }
-            }
+            let seen = version(&self.caches, recipient);
+            self.health.note(&letter.canary, recipient, outcome.err(), seen);
         }
+        .boxed()
     }
 }
 
 impl Carrier {
-    /// Delivers, or gives up: at once where no further attempt can help, else after an hour.
-    async fn deliver(&self, letter: &Letter) {
-        let Letter { recipient, message, .. } = letter;
-        let canary = message.title();
-        let mut failures = 0;
-        loop {
-            match self.attempt(recipient, message).await {
-                Ok(()) => return debug!(canary, ?recipient, "alert sent: {}", message.text),
-                Err(Trouble::Passing(why)) if letter.told.elapsed() < PATIENCE => {
-                    failures += 1;
-                    match failures {
-                        1 => error!(canary, alert = message.text, "{why}"),
-                        _ => debug!(canary, alert = message.text, failures, "{why}"),
-                    }
-                }
-                Err(Trouble::Passing(why) | Trouble::Lasting(why)) if failures > 0 => {
-                    return warn!(canary, alert = message.text, failures, "given up: {why}");
-                }
-                Err(Trouble::Passing(why) | Trouble::Lasting(why)) => {
-                    return error!(canary, alert = message.text, "{why}");
-                }
-            }
-            sleep(backoff::delay(FIRST_PAUSE, LAST_PAUSE, failures)).await;
-        }
+    async fn deliver(
+        &self,
+        recipient: &Recipient,
+        letter: &Letter,
+        message: &Message,
+    ) -> Result<(), Trouble> {
+        let party = Party::new(Sort::Delivery, &letter.canary.namespace, &recipient.to_string());
+        let calls = self.calls.on_behalf_of(party);
+        insist(letter.told, &message.title(), &message.text, || self.attempt(&calls, recipient, message))
+            .await
     }
 
-    async fn attempt(&self, recipient: &Recipient, message: &Message) -> Result<(), Trouble> {
+    /// Whether a provider can be used now.
+    async fn look_again(&self, provider: &ObjectId) -> Result<(), Trouble> {
+        let title = Recipient::Provider(provider.clone()).to_string();
+        self.notifier(provider).await.map(drop).map_err(|trouble| trouble.within(&title))
+    }
+
+    async fn attempt(&self, calls: &Calls, recipient: &Recipient, message: &Message) -> Result<(), Trouble> {
         match recipient {
             Recipient::Global => match &self.global {
-                Some(notifier) => self
-                    .send(notifier.as_ref(), message)
-                    .await
-                    .map_err(|trouble| trouble.within("alert can't be sent:")),
-                None => Ok(()),
+                Some(notifier) => send(calls, notifier.as_ref(), message).await,
+                None => return Ok(()),
             },
-            Recipient::Provider(id) => {
-                let title = format!("alert provider {}.{}", id.name, id.namespace);
-                self.through(id, message).await.map_err(|trouble| trouble.within(&title))
-            }
+            Recipient::Provider(id) => self.through(calls, id, message).await,
         }
+        .map_err(|trouble| trouble.within(&recipient.to_string()))
     }
 
-    async fn through(&self, provider: &ObjectId, message: &Message) -> Result<(), Trouble> {
+    async fn through(&self, calls: &Calls, provider: &ObjectId, message: &Message) -> Result<(), Trouble> {
         match self.notifier(provider).await? {
             Some(notifier) => {
-                self.send(notifier.as_ref(), message).await.map_err(|trouble| trouble.within("send error:"))
+                send(calls, notifier.as_ref(), message).await.map_err(|trouble| trouble.within("send error:"))
             }
             None => Ok(()),
         }
@@ -338,7 +276,7 @@ impl Carrier {
         loop {
             match self.look_up(provider).await {
                 Ok(notifier) => return Ok(notifier),
-                Err(Trouble::Passing(_)) if failures < RETRIES => {
+                Err(trouble) if trouble.passing && failures < RETRIES => {
                     failures += 1;
                     sleep(backoff::delay(FIRST_WAIT, LAST_WAIT, failures)).await;
                 }
@@ -349,12 +287,10 @@ impl Carrier {
 
     /// The notifier of an AlertProvider; `None` if it is switched off. Errors are in the words of spec 01 §2.2.
     async fn look_up(&self, provider: &ObjectId) -> Result<Option<Box<dyn Notifier>>, Trouble> {
-        let lasting = |why: &str| Trouble::Lasting(format!("error: {why}"));
+        let lasting = |why: &str| unusable(format!("error: {why}"));
         let Some(object) = self.caches.get(provider) else {
             return Err(match self.caches.state(ALERT_PROVIDER) {
-                State::Loading => {
-                    Trouble::Passing("error: alert providers are still being listed".to_owned())
-                }
+                State::Loading => unreadable("error: alert providers are still being listed".to_owned()),
                 State::Unavailable(refusal) => lasting(&refusal.why),
                 State::Ready => {
                     lasting(&format!("alertprovider.flagger.app \"{}\" not found", provider.name))
@@ -374,7 +310,7 @@ impl Carrier {
             }
         }
         alert::notifier(&spec, secret.as_ref()).map_err(|error| match error {
-            alert::Error::NoAddress => Trouble::Lasting(error.to_string()),
+            alert::Error::NoAddress => unusable(error.to_string()),
             other => lasting(&other.to_string()),
         })
     }
@@ -384,53 +320,47 @@ impl Carrier {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = api.get(name).await.map_err(|error| match error {
             kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
-                Trouble::Lasting(format!("secretRef error: {}", status.message))
+                unusable(format!("secretRef error: {}", status.message))
             }
-            kube::Error::Api(status) => Trouble::Passing(format!("secretRef error: {}", status.message)),
-            other => Trouble::Passing(format!("secretRef error: {other}")),
+            kube::Error::Api(status) => unreadable(format!("secretRef error: {}", status.message)),
+            other => unreadable(format!("secretRef error: {other}")),
         })?;
         permitted(&secret, self.labelled.then_some(Use::Alerts))
-            .map_err(|why| Trouble::Lasting(format!("secretRef error: secret {name} {why}")))?;
+            .map_err(|why| unusable(format!("secretRef error: secret {name} {why}")))?;
         Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
     }
-
-    async fn send(&self, notifier: &dyn Notifier, message: &Message) -> Result<(), Trouble> {
-        let ended = self.calls.converse(LONGEST, |heard| notifier.next(message, heard)).await;
-        let (why, passing) = match &ended.outcome {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(refused)) => (refused.why.clone(), refused.passing),
-            Err(endless) => (format!("sending notification gave {endless}"), true),
-        };
-        let why = format!("postMessage failed: {}", ended.redact(&why));
-        Err(if passing { Trouble::Passing(why) } else { Trouble::Lasting(why) })
-    }
 }
 
-impl Trouble {
-    /// Says what it was about.
-    fn within(self, what: &str) -> Self {
-        match self {
-            Self::Passing(why) => Self::Passing(format!("{what} {why}")),
-            Self::Lasting(why) => Self::Lasting(format!("{what} {why}")),
-        }
-    }
+async fn send(calls: &Calls, notifier: &dyn Notifier, message: &Message) -> Result<(), Trouble> {
+    let ended = calls.converse(LONGEST, |heard| notifier.next(message, heard)).await;
+    let (why, passing) = match &ended.outcome {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(refused)) => (refused.why.clone(), refused.passing),
+        Err(endless) => (format!("sending notification gave {endless}"), true),
+    };
+    let why = format!("postMessage failed: {}", ended.redact(&why));
+    Err(Trouble { why, reason: if passing { UNREACHABLE } else { REFUSED }, passing })
 }
 
-/// Alerts that wait, over all recipients.
-const OUTBOX: usize = 1024;
-/// Recipients that are served at once.
-const AT_ONCE: usize = 16;
+/// What somebody has to change in the provider or its Secret.
+fn unusable(why: String) -> Trouble {
+    Trouble { why, reason: health::UNUSABLE, passing: false }
+}
+
+/// What the API may show in a moment.
+fn unreadable(why: String) -> Trouble {
+    Trouble { why, reason: UNREACHABLE, passing: true }
+}
+
+/// Reason: nobody answers, or the answer is that of a server in trouble.
+const UNREACHABLE: &str = "ReceiverUnreachable";
+/// Reason: the receiver does not take it.
+const REFUSED: &str = "ReceiverRefused";
 /// How long the calls that deliver one message may take together, with all their attempts and the pauses that servers
 /// ask for.
 const LONGEST: Duration = Duration::from_secs(600);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_secs(30);
-/// How long a message is tried again, and the pauses between two rounds of attempts.
-const PATIENCE: Duration = Duration::from_secs(3600);
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
-const LAST_PAUSE: Duration = Duration::from_secs(600);
-/// How long a shutdown waits for what is left.
-const GRACE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::api::status::{CanaryStatus, Phase};
 use crate::api::{MetricTemplate, duration};
-use crate::http;
+use crate::http::{self, Party, Sort};
 use crate::manifest::decode;
 use crate::metrics::{self, Asked, Prometheus, Provider, SecretData, Template, variables};
 use crate::model::answer::{Measured, Verdict};
@@ -30,6 +30,7 @@ use crate::webhook::{self, Draft, Payload};
 use super::caches::{Caches, State};
 use super::calls::Calls;
 use super::clock::Clock;
+use super::lanes;
 
 /// The kind that templated checks come from.
 pub const METRIC_TEMPLATE: Kind = Kind::new("flagger.app", "v1beta1", "MetricTemplate", "metrictemplates");
@@ -84,14 +85,19 @@ enum Offline {
 
 /// Why a Secret cannot be read. The text is the API's.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct SecretError(String);
+#[error("{text}")]
+struct SecretError {
+    text: String,
+    /// Whether it may be over in a moment.
+    passing: bool,
+}
 
 /// Finds answers. Clones share all they have.
 #[derive(Clone)]
 pub struct Inquirer(Arc<Sources>);
 
 /// The clients and caches from which questions are answered.
+#[derive(Clone)]
 struct Sources {
     client: kube::Client,
     calls: Calls,
@@ -122,8 +128,12 @@ impl Inquirer {
 
     /// The answer to `question` about `world`. Dropping it takes the question back.
     pub fn ask(&self, world: &Snapshot, question: &Question) -> BoxFuture<'static, Answer> {
-        let shared = Arc::clone(&self.0);
         let release = world.release.clone();
+        let sort = match question.ask {
+            Ask::Providers | Ask::Metric { .. } => Sort::Query,
+            Ask::Hook { .. } => Sort::Hook,
+        };
+        let shared = self.0.on_behalf_of(Party::new(sort, &release.namespace, &release.name));
         match &question.ask {
             Ask::Providers => async move {
                 Answer::Providers(shared.probe(&release).await.map_err(|offline| offline.to_string()))
@@ -155,6 +165,10 @@ impl Inquirer {
 }
 
 impl Sources {
+    fn on_behalf_of(&self, party: Party) -> Self {
+        Self { calls: self.calls.on_behalf_of(party), ..self.clone() }
+    }
+
     async fn call(&self, release: &Release, status: &CanaryStatus, phase: Phase, hook: &Hook) -> Verdict {
         let payload = Payload::new(&release.name, &release.namespace, phase, status).metadata(&hook.metadata);
         let caller = Caller { client: self.client.clone(), calls: self.calls.clone(), clock: self.clock };
@@ -328,22 +342,41 @@ pub(super) struct Caller {
 impl Caller {
     /// Makes the call of a hook and judges the answer.
     pub async fn post(&self, draft: Draft) -> Verdict {
+        match self.call(&draft).await {
+            Ok(()) => Verdict::Passed,
+            Err(trouble) => Verdict::Failed(trouble.why),
+        }
+    }
+
+    /// Makes the call of a hook.
+    ///
+    /// # Errors
+    /// If it was not made, or the hook did not say yes; and whether that may be over in a moment.
+    pub async fn call(&self, draft: &Draft) -> Result<(), lanes::Trouble> {
         let shown = http::shown_url(draft.call.url());
-        let call = match self.finished(&draft).await {
+        let call = match self.finished(draft).await {
             Ok(call) => call,
             Err(why) => {
                 // Events of gates have no room for the reason.
                 warn!(hook = shown, "not called: {why}");
-                return Verdict::Failed(why.to_string());
+                let passing = matches!(&why, Unasked::Secret { source, .. } if source.passing);
+                return Err(lanes::Trouble { why: why.to_string(), reason: "NotCalled", passing });
             }
         };
-        let verdict = match self.calls.send(&call).await {
-            Ok(answer) => webhook::answered(&shown, answer.attempts, answer.status, &answer.body),
-            Err(silence) => webhook::unanswered(&shown, silence.attempts, &silence.cause),
+        let (verdict, passing) = match self.calls.send(&call).await {
+            Ok(answer) => (
+                webhook::answered(&shown, answer.attempts, answer.status, &answer.body),
+                answer.status == 429 || answer.status >= 500,
+            ),
+            Err(silence) => {
+                (webhook::unanswered(&shown, silence.attempts, &silence.cause), !silence.hopeless)
+            }
         };
         match verdict {
-            Verdict::Failed(why) => Verdict::Failed(call.redact(&why)),
-            Verdict::Passed => Verdict::Passed,
+            Verdict::Failed(why) => {
+                Err(lanes::Trouble { why: call.redact(&why), reason: "NotTaken", passing })
+            }
+            Verdict::Passed => Ok(()),
         }
     }
 
@@ -373,13 +406,13 @@ async fn secret(
     wanted: Option<Use>,
 ) -> Result<SecretData, SecretError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = api.get(name).await.map_err(|error| {
-        SecretError(match error {
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        })
+    let secret = api.get(name).await.map_err(|error| match error {
+        kube::Error::Api(status) => {
+            SecretError { text: status.message.clone(), passing: status.code == 429 || status.code >= 500 }
+        }
+        other => SecretError { text: other.to_string(), passing: true },
     })?;
-    permitted(&secret, wanted).map_err(SecretError)?;
+    permitted(&secret, wanted).map_err(|text| SecretError { text, passing: false })?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
 }
 

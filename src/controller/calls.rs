@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ::http as wire;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Dispatch, debug};
 
@@ -67,6 +67,11 @@ impl Calls {
         Self { client: None, http, aws: Arc::new(Keyring::new(Environment::own())) }
     }
 
+    /// The same calls, which count for `party`.
+    pub fn on_behalf_of(&self, party: http::Party) -> Self {
+        Self { http: self.http.on_behalf_of(party), ..self.clone() }
+    }
+
     /// What `provider` says to `asked`. Texts name no credential, whatever the backend repeats.
     pub async fn measure(&self, provider: &dyn Provider, asked: &Asked) -> Measured {
         let ended = self.converse(LONGEST, |heard| provider.next(asked, heard)).await;
@@ -90,13 +95,16 @@ impl Calls {
         }
     }
 
-    /// Leads a conversation to its end, for `longest` and [`TURNS`] steps at most.
+    /// Leads a conversation to its end, for `longest` and [`TURNS`] steps at most. The time in which its calls wait for a
+    /// connection does not count: that is not the other side's doing.
     pub async fn converse<T>(
         &self,
         longest: Duration,
         mut next: impl FnMut(&[Heard]) -> Next<T>,
     ) -> Ended<T> {
+        let mine = Self { http: self.http.counting_anew(), ..self.clone() };
         let began = Instant::now();
+        let worked = || began.elapsed().saturating_sub(mine.http.waited());
         let (mut heard, mut calls) = (Vec::new(), Vec::new());
         while heard.len() < TURNS {
             let step = match next(&heard) {
@@ -106,10 +114,19 @@ impl Calls {
             if let Next::Send(call) = &step {
                 calls.push(call.as_ref().clone());
             }
-            match timeout_at(began + longest, self.step(step)).await {
-                Ok(what) => heard.push(Heard { after: began.elapsed(), what }),
-                Err(_) => return Ended { outcome: Err(Endless::TooLong(longest)), calls },
-            }
+            let step = mine.step(step);
+            tokio::pin!(step);
+            let what = loop {
+                let left = longest.saturating_sub(worked()).max(SHORTEST_LOOK);
+                match timeout(left, &mut step).await {
+                    Ok(what) => break what,
+                    Err(_) if worked() >= longest => {
+                        return Ended { outcome: Err(Endless::TooLong(longest)), calls };
+                    }
+                    Err(_) => {}
+                }
+            };
+            heard.push(Heard { after: worked(), what });
         }
         match next(&heard) {
             Next::Done(outcome) => Ended { outcome: Ok(outcome), calls },
@@ -193,7 +210,11 @@ impl Calls {
         };
         let keys = match &identity.keys {
             Some(keys) => keys.clone(),
-            None => self.aws.keys(&self.http, &identity.region, identity.at).await.map_err(silence)?,
+            // All wait for these keys, so they are nobody's calls.
+            None => {
+                let own = self.http.on_behalf_of(http::Party::default());
+                self.aws.keys(&own, &identity.region, identity.at).await.map_err(silence)?
+            }
         };
         let headers = aws::signature(&request, identity, &keys).map_err(silence)?;
         request.headers.extend(headers);
@@ -224,7 +245,7 @@ impl Calls {
             })?;
             Ok(Answer::new(status, body.to_bytes()))
         };
-        match tokio::time::timeout(call.timeout, exchange).await {
+        match timeout(call.timeout, exchange).await {
             Ok(outcome) => outcome,
             Err(_) => Err(silence(1, Cause::Timeout(call.timeout).to_string())),
         }
@@ -291,6 +312,8 @@ fn method(method: Method) -> http::Method {
 
 /// How long a metrics backend may take to come to a result, all its calls and pauses together.
 const LONGEST: Duration = Duration::from_secs(30);
+/// How often a conversation that has waited for a connection looks at its time, at most.
+const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 /// Characters of an answer that get into the log.
 const SHOWN: usize = 300;
 /// How many calls and pauses one conversation may have.

@@ -1,138 +1,152 @@
-//! Event hooks: each event of a release, in order, told by one task that nobody waits for (spec 02 §6.4, E6.1).
+//! Event hooks: each event of a release is told to them, and nobody waits for it (spec 02 §6.4, E6.1).
+//!
+//! Each Canary has a lane for each of its hooks, so that a hook hears of a release in order and delays no other. An event
+//! that comes with a write of the status stands there until it is told (`owed.rs`): a restart tells it again, with the
+//! same time.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::sync::{Notify, watch};
-use tracing::{error, warn};
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::api::hooks::HookType;
 use crate::api::status::CanaryStatus;
-use crate::http;
+use crate::http::{self, Party, Sort};
+use crate::model::object::{Kind, ObjectId};
 use crate::model::release::Release;
 use crate::rollout::{Event, EventKind};
-use crate::webhook::{self, Draft, NO_METADATA, Notice, Payload, Verdict};
+use crate::webhook::{self, Draft, NO_METADATA, Notice, Payload};
 
 use super::ask::Caller;
-use super::caches::lock;
+use super::caches::Noticed;
 use super::calls::Calls;
 use super::clock::Clock;
+use super::lanes::{self, insist};
+
+/// An event as its hooks are told of it, whenever that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What was being released then.
+    pub checksum: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Told {
+    /// `event`, which happened at `at` and left `status`.
+    pub fn new(event: &Event, status: &CanaryStatus, at: DateTime<Utc>) -> Self {
+        Self { at, checksum: webhook::checksum(status), event: event.clone() }
+    }
+}
 
 /// Where events are left for their hooks. Clones are the same.
 #[derive(Clone)]
-pub struct Outbox(Arc<HookQueue>);
-
-/// The events that wait for their hooks to be called.
-struct HookQueue {
-    waiting: Mutex<VecDeque<(String, Draft)>>,
-    closed: watch::Sender<bool>,
-    wake: Notify,
-    clock: Clock,
+pub struct Outbox {
+    lanes: lanes::Outbox<Hook, Letter>,
     /// `-event-webhook`: called where a Canary has no event hook of its own.
-    global: String,
+    global: Arc<str>,
+}
+
+/// A hook of a Canary, by its address.
+type Hook = (ObjectId, String);
+
+/// An event on its way.
+struct Letter {
+    draft: Draft,
+    text: String,
+    told: Instant,
 }
 
 /// Delivers what is in the outbox.
 pub struct Worker {
-    outbox: Outbox,
-    caller: Caller,
+    lanes: lanes::Worker<Hook, Letter>,
+    carrier: Carrier,
+}
+
+struct Carrier {
+    client: kube::Client,
+    calls: Calls,
+    clock: Clock,
 }
 
 /// An outbox and the worker that empties it.
-pub fn outbox(client: kube::Client, http: http::Client, clock: Clock, global: String) -> (Outbox, Worker) {
-    let shared = HookQueue {
-        waiting: Mutex::default(),
-        closed: watch::Sender::new(false),
-        wake: Notify::new(),
-        clock,
-        global,
-    };
-    let outbox = Outbox(Arc::new(shared));
-    (
-        outbox.clone(),
-        Worker { outbox, caller: Caller { client: client.clone(), calls: Calls::new(client, http), clock } },
-    )
+pub fn outbox(
+    client: kube::Client,
+    http: http::Client,
+    clock: Clock,
+    global: &str,
+    settled: mpsc::UnboundedSender<Noticed>,
+) -> (Outbox, Worker) {
+    let (outbox, worker) = lanes::lanes("event", settled);
+    let carrier = Carrier { client: client.clone(), calls: Calls::new(client, http), clock };
+    (Outbox { lanes: outbox, global: global.into() }, Worker { lanes: worker, carrier })
 }
 
 impl Outbox {
-    /// Leaves `event` for the event hooks of `release`, or for the global one if it has none.
-    pub fn tell(&self, release: &Release, status: &CanaryStatus, event: &Event) {
-        let notice = Notice {
-            message: &event.message,
-            warning: event.kind != EventKind::Normal,
-            time: self.0.clock.now(),
-        };
-        let payload = || Payload::new(&release.name, &release.namespace, event.phase, status).notice(notice);
-        let mut calls: Vec<Draft> = release
+    /// Leaves `told` for the event hooks of `release`, or for the global one if it has none.
+    pub fn tell(&self, release: &Release, told: &Told) {
+        let Told { at, checksum, event } = told;
+        let notice = Notice { message: &event.message, warning: event.kind != EventKind::Normal, time: *at };
+        let payload = || Payload::of(&release.name, &release.namespace, event.phase, checksum).notice(notice);
+        let mut drafts: Vec<Draft> = release
             .hooks(HookType::Event)
             .map(|hook| webhook::request(hook, &payload().metadata(&hook.metadata)))
             .collect();
-        if calls.is_empty() && !self.0.global.is_empty() {
-            calls.push(webhook::global(&self.0.global, &payload().metadata(NO_METADATA)));
+        if drafts.is_empty() && !self.global.is_empty() {
+            drafts.push(webhook::global(&self.global, &payload().metadata(NO_METADATA)));
         }
-        if calls.is_empty() {
-            return;
+        let canary = Kind::CANARY.at(&release.namespace, &release.name);
+        for draft in drafts {
+            let hook = (canary.clone(), draft.call.url().to_owned());
+            let letter = Letter { draft, text: event.message.clone(), told: Instant::now() };
+            self.lanes.put(hook, canary.clone(), letter);
         }
-        let mut waiting = lock(&self.0.waiting);
-        for call in calls {
-            if waiting.len() >= OUTBOX {
-                warn!("{OUTBOX} events wait for their hooks: the oldest is dropped");
-                waiting.pop_front();
-            }
-            waiting.push_back((release.title(), call));
-        }
-        drop(waiting);
-        self.0.wake.notify_one();
     }
 
-    /// Takes nothing more; the worker ends when it has delivered what is left.
+    /// Whether anybody is to hear of the events of `release`.
+    pub fn has_recipient(&self, release: &Release) -> bool {
+        !self.global.is_empty() || release.hooks(HookType::Event).next().is_some()
+    }
+
+    /// Whether events of this Canary are still on their way.
+    pub fn owes(&self, canary: &ObjectId) -> bool {
+        self.lanes.owes(canary)
+    }
+
+    /// Takes nothing more; the worker ends when it has delivered what is left, or after a little while.
     pub fn close(&self) {
-        self.0.closed.send_replace(true);
-        self.0.wake.notify_one();
-    }
-
-    async fn next(&self) -> Option<(String, Draft)> {
-        loop {
-            {
-                let mut waiting = lock(&self.0.waiting);
-                if let Some(call) = waiting.pop_front() {
-                    return Some(call);
-                }
-                if *self.0.closed.borrow() {
-                    return None;
-                }
-            }
-            self.0.wake.notified().await;
-        }
+        self.lanes.close();
     }
 }
 
 impl Worker {
-    /// Delivers, one call after the other, until the outbox is closed and empty; what is left then has a few seconds.
+    /// Delivers until the outbox is closed and empty.
     pub async fn run(self) {
-        let closed = self.outbox.0.closed.subscribe();
-        tokio::select! {
-            biased;
-            () = self.deliver() => {}
-            () = closed_for(closed, FLUSH) => warn!("the event hooks did not take the last events in time"),
-        }
-    }
-
-    async fn deliver(&self) {
-        while let Some((canary, call)) = self.outbox.next().await {
-            if let Verdict::Failed(why) = self.caller.post(call).await {
-                error!(canary, "error sending event to webhook: {why}");
-            }
-        }
+        self.lanes.run(&self.carrier).await;
     }
 }
 
-async fn closed_for(mut closed: watch::Receiver<bool>, grace: Duration) {
-    // The sender lives in the outbox.
-    let _ = closed.wait_for(|closed| *closed).await;
-    tokio::time::sleep(grace).await;
+impl lanes::Carrier<Hook, Letter> for Carrier {
+    fn carry<'a>(&'a self, (canary, _): &'a Hook, letter: &'a Letter) -> BoxFuture<'a, ()> {
+        async move {
+            let party = Party::new(Sort::Delivery, &canary.namespace, &canary.name);
+            let calls = self.calls.on_behalf_of(party);
+            let caller = Caller { client: self.client.clone(), calls, clock: self.clock };
+            let title = format!("{}.{}", canary.name, canary.namespace);
+            let attempt = || async {
+                let outcome = caller.call(&letter.draft).await;
+                outcome.map_err(|trouble| trouble.within("error sending event to webhook:"))
+            };
+            // The log has what became of it.
+            let _ = insist(letter.told, &title, &letter.text, attempt).await;
+        }
+        .boxed()
+    }
 }
-
-const OUTBOX: usize = 1024;
-const FLUSH: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::model::object::{Kind, ObjectId};
 use crate::rollout::{Answers, Event};
 
+use super::alerts::Recipient;
 use super::caches::packed::Packed;
 
 /// The memory that this process keeps of one Canary.
@@ -25,6 +26,12 @@ pub struct Memory {
     pub dropped_fields: Map<String, Value>,
     /// The record of alerts in the status, as it was when this process last sent those alerts on.
     pub alerts_sent: Option<String>,
+    /// The record of events in the status, as it was when this process last told those events.
+    pub events_sent: Option<String>,
+    /// Recipients that alerts do not reach, as far as that was told.
+    pub faults_told: BTreeSet<Recipient>,
+    /// Recipients that were looked at again because an earlier process could not reach them.
+    pub alerts_checked: BTreeSet<Recipient>,
     /// The time when the reason of a wait was last written into the blockers of the status.
     pub wait_recorded_at: Option<DateTime<Utc>>,
     /// The Kubernetes events that were published for the present wait or failure: the same ones are not published

@@ -40,6 +40,7 @@ mod event_hooks;
 pub mod events;
 pub mod fence;
 pub mod ids;
+mod lanes;
 pub mod leader;
 pub mod lease;
 pub mod logging;
@@ -123,11 +124,17 @@ impl Controller {
     pub fn new(parts: Parts) -> Self {
         let (sender, noticed) = mpsc::unbounded_channel();
         let settled = sender.clone();
-        let caches = Arc::new(Caches::new(parts.client.clone(), parts.mesh, &parts.namespace, sender));
+        let caches =
+            Arc::new(Caches::new(parts.client.clone(), parts.mesh, &parts.namespace, sender.clone()));
         let (recorder, events) =
             events::recorder(parts.client.clone(), parts.clock, Arc::clone(&parts.telemetry), None);
-        let (outbox, hooks) =
-            event_hooks::outbox(parts.client.clone(), parts.http.clone(), parts.clock, parts.event_webhook);
+        let (outbox, hooks) = event_hooks::outbox(
+            parts.client.clone(),
+            parts.http.clone(),
+            parts.clock,
+            &parts.event_webhook,
+            sender.clone(),
+        );
         let (letters, alerts) = alerts::outbox(
             parts.client.clone(),
             parts.http.clone(),
@@ -341,6 +348,7 @@ impl Work {
 
     fn forget(&mut self, id: &ObjectId) {
         self.dependents.forget(id);
+        self.shared.alerts.health.forget(id);
         if let Some(memory) = lock(&self.shared.memories).remove(id)
             && let Some((namespace, name)) = memory.series
         {
@@ -367,9 +375,15 @@ impl Runtime {
         self.recorder.publish(worker::subject(canary), kind, log_as, rank, event.message.clone());
     }
 
-    /// Sends an event to the event hooks, in order, without waiting for them.
-    fn tell_hooks(&self, release: &Release, status: &CanaryStatus, event: &Event) {
-        self.hooks.tell(release, status, event);
+    /// Leaves an event, which happened at `at`, for the event hooks.
+    fn tell_hooks(
+        &self,
+        release: &Release,
+        status: &CanaryStatus,
+        event: &Event,
+        at: chrono::DateTime<chrono::Utc>,
+    ) {
+        self.hooks.tell(release, &event_hooks::Told::new(event, status, at));
     }
 
     /// Puts an alert into the outbox, without waiting for its delivery.

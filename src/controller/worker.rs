@@ -21,7 +21,7 @@ use super::Runtime;
 use super::act::{Error, Writer};
 use super::events::Rank;
 use super::memory::Memory;
-use super::observe::{FINALIZER, Foreign, Observation, Observed, Scene, Unusable, observe};
+use super::observe::{FINALIZER, Foreign, Observation, Observed, Unusable, observe};
 use super::owed;
 use super::telemetry;
 use super::turns::Next;
@@ -56,7 +56,8 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
             world.snapshot.cookie_values = Some([shared.ids.cookie(), shared.ids.cookie()]);
         }
         renamed(shared, &world, memory);
-        let written = owed::review(shared, id, &mut world, memory);
+        let (written, news) = owed::review(shared, id, &mut world, memory);
+        announce(shared, &world, &world.snapshot.status, Rank::Transition, &news);
         shared.publish_series(&world.snapshot, memory);
         match blind(&world).unwrap_or_else(|| rollout::next(&world.snapshot)) {
             Step::Ask(questions) => {
@@ -125,7 +126,7 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
             memory.refused_plans = 0;
             let moved = plan.status.phase != snapshot.status.phase || plan.outcome.is_some();
             let rank = if moved { Rank::Transition } else { Rank::Progress };
-            announce(shared, scene, &plan.status, rank, &plan.events);
+            announce(shared, world, &plan.status, rank, &plan.events);
             log_change(snapshot, plan);
             owed::tell(shared, plan, world, memory);
             if let Some(outcome) = plan.outcome {
@@ -144,7 +145,7 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
         Err(error @ (Error::Refused(_) | Error::Api(_))) => {
             let event = messages::warning(snapshot.status.phase, error.to_string());
             if memory.published_events.first() != Some(&event) {
-                announce(shared, scene, &snapshot.status, Rank::Progress, std::slice::from_ref(&event));
+                announce(shared, world, &snapshot.status, Rank::Progress, std::slice::from_ref(&event));
                 memory.published_events = vec![event];
             }
             memory.refused_plans = memory.refused_plans.saturating_add(1);
@@ -185,10 +186,10 @@ fn renamed(shared: &Arc<Runtime>, world: &Observed, memory: &mut Memory) {
     let text =
         format!("The service name changed to {name}, remove {former} objects to avoid routing conflicts");
     let event = messages::warning(world.snapshot.status.phase, text);
-    announce(shared, &world.scene, &world.snapshot.status, Rank::Progress, &[event]);
+    announce(shared, world, &world.snapshot.status, Rank::Progress, &[event]);
 }
 
-/// Takes the alerts that are delivered from the status.
+/// Takes what is told from the status, and writes down whom alerts do not reach.
 async fn strike_out(
     shared: &Arc<Runtime>,
     world: &Observed,
@@ -212,7 +213,7 @@ fn pause(shared: &Arc<Runtime>, wait: Wait, world: &Observed, memory: &mut Memor
         let told_at = memory.events_published_at.filter(|at| *at <= now);
         let quiet_until = told_at.map_or(now, |at| at + world.snapshot.release.analysis.interval);
         if now >= quiet_until {
-            announce(shared, &world.scene, &world.snapshot.status, Rank::Progress, &wait.notices);
+            announce(shared, world, &world.snapshot.status, Rank::Progress, &wait.notices);
             let moment = owed::moment(&world.snapshot.status, now);
             for alert in wait.alerts {
                 shared.alert(&world.scene.release, &Alert { moment: Some(moment.clone()), ..alert });
@@ -282,10 +283,11 @@ fn leave_alone(shared: &Arc<Runtime>, foreign: &Foreign, memory: &mut Memory) ->
     Next::Change
 }
 
-fn announce(shared: &Arc<Runtime>, scene: &Scene, status: &CanaryStatus, rank: Rank, events: &[Event]) {
+fn announce(shared: &Arc<Runtime>, world: &Observed, status: &CanaryStatus, rank: Rank, events: &[Event]) {
+    let Observed { snapshot, scene, .. } = world;
     for event in events {
         shared.publish(&scene.canary, rank, event);
-        shared.tell_hooks(&scene.release, status, event);
+        shared.tell_hooks(&scene.release, status, event, snapshot.now);
     }
 }
 

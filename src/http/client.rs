@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use reqwest::Method;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use url::Url;
 
 use super::egress::Egress;
 use super::error::{Cause, Error};
+use super::flights::Flights;
+use super::party::{Party, Sort, Waits};
 use super::redact::origin;
 use super::request::{Oversize, Request};
 use super::response::Response;
-use super::slots::{Limits, Slots};
+use super::slots::{Limits, Slot, Slots};
 use super::transport::{ReqwestTransport, Transport};
 
 /// The one client of a process. Clones share their connections and limits.
@@ -20,6 +24,9 @@ use super::transport::{ReqwestTransport, Transport};
 pub struct Client {
     transport: Arc<dyn Transport>,
     slots: Slots,
+    flights: Flights,
+    party: Party,
+    waits: Waits,
 }
 
 impl Default for Client {
@@ -36,7 +43,28 @@ impl Client {
 
     /// A client over a transport of one's own: a simulation, a test.
     pub fn over(transport: Arc<dyn Transport>, limits: Limits) -> Self {
-        Self { transport, slots: Slots::new(limits) }
+        Self {
+            transport,
+            slots: Slots::new(limits),
+            flights: Flights::default(),
+            party: Party::default(),
+            waits: Waits::default(),
+        }
+    }
+
+    /// The same client, whose calls count for `party`.
+    pub fn on_behalf_of(&self, party: Party) -> Self {
+        Self { party, waits: Waits::default(), ..self.clone() }
+    }
+
+    /// How long the calls of this client, and of its clones for the same party, have waited for a connection.
+    pub fn waited(&self) -> Duration {
+        self.waits.total()
+    }
+
+    /// The same client, which tells how long calls have waited from now on.
+    pub fn counting_anew(&self) -> Self {
+        self.on_behalf_of(self.party.clone())
     }
 
     /// Makes the call, again if that can help and as often as the request allows. Any status is an answer.
@@ -47,7 +75,7 @@ impl Client {
         let mut attempts = 0;
         loop {
             let outcome = self.attempt(&request).await;
-            if !outcome.as_ref().is_err_and(Cause::never_sent) {
+            if !outcome.as_ref().is_err_and(|cause| cause.never_sent() || cause.no_place()) {
                 attempts += 1;
             }
             match next_wait(&request, attempts, &outcome) {
@@ -59,24 +87,41 @@ impl Client {
 
     async fn attempt(&self, request: &Request) -> Result<Response, Cause> {
         let host = host_of(&request.url)?;
-        let limit = request.timeout;
-        let _slot = timeout(limit, self.slots.take(&host)).await.map_err(|_| Cause::Busy(limit))?;
-        let start = Instant::now();
-        let outcome = match timeout(limit, self.transport.send(request.clone())).await {
-            Ok(answer) => answer.and_then(|answer| within_size(request, answer)),
-            Err(_) => Err(Cause::Timeout(limit)),
-        };
-        let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match &outcome {
-            Ok(answer) => {
-                debug!(method = %request.method, to = origin(&request.url), status = answer.status, millis, "answer")
-            }
-            Err(cause) => {
-                debug!(method = %request.method, to = origin(&request.url), %cause, millis, "no answer")
-            }
+        let call = |slot: Slot| exchange(Arc::clone(&self.transport), request.clone(), slot).boxed();
+        if self.party.sort != Sort::Query || request.method != Method::GET {
+            return call(self.place(&host).await?).await;
         }
-        outcome
+        if let Some(flight) = self.flights.join(request) {
+            return flight.await;
+        }
+        let slot = self.place(&host).await?;
+        // Somebody may have asked the same meanwhile. Who waits is not joined: it may have used up its share.
+        self.flights.join_or_start(request, || call(slot)).await
     }
+
+    async fn place(&self, host: &str) -> Result<Slot, Cause> {
+        let _waiting = self.waits.begin();
+        self.slots.take(&self.party, host).await
+    }
+}
+
+/// Makes one call. Its time counts from here on, when it is really sent.
+async fn exchange(transport: Arc<dyn Transport>, request: Request, _slot: Slot) -> Result<Response, Cause> {
+    let (limit, start) = (request.timeout, Instant::now());
+    let outcome = match timeout(limit, transport.send(request.clone())).await {
+        Ok(answer) => answer.and_then(|answer| within_size(&request, answer)),
+        Err(_) => Err(Cause::Timeout(limit)),
+    };
+    let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match &outcome {
+        Ok(answer) => {
+            debug!(method = %request.method, to = origin(&request.url), status = answer.status, millis, "answer");
+        }
+        Err(cause) => {
+            debug!(method = %request.method, to = origin(&request.url), %cause, millis, "no answer");
+        }
+    }
+    outcome
 }
 
 /// Whom a call counts for, and whether it can be made at all.

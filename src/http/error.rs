@@ -41,9 +41,12 @@ pub enum Cause {
     /// The address is in a network that may not be called.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// Too many calls are under way, to this host or in all.
-    #[error("no connection was free within {0:?}")]
+    /// So many calls are under way, to this host or in all, that it was not this one's turn for so long.
+    #[error("not sent: no connection was free within {0:?}, too many calls are under way")]
     Busy(Duration),
+    /// So many calls wait already that this one was turned away.
+    #[error("not sent: too many calls wait for a connection")]
+    Crowded,
     /// The attempt took longer than the request allows.
     #[error("no complete answer within {0:?}")]
     Timeout(Duration),
@@ -70,7 +73,12 @@ pub enum Cause {
 impl Cause {
     /// Whether the same call may succeed a little later.
     pub(super) fn worth_retrying(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Timeout(_) | Self::Connect(_) | Self::Broken(_))
+        matches!(self, Self::Timeout(_) | Self::Connect(_) | Self::Broken(_))
+    }
+
+    /// Whether the call was not its receiver's affair: it was not made for want of a connection.
+    pub(super) fn no_place(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Crowded)
     }
 
     /// Whether the call was given up before anything was sent, because it is wrong in itself

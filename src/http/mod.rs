@@ -1,7 +1,7 @@
 //! The one HTTP client that all outgoing calls share: metrics, hooks, alerts.
 //!
 //! Every call is bounded in time, size, redirects and number, goes to no denied network, and no secret gets into a log
-//! line or an error:
+//! line or an error. Each is made on behalf of a party, of which none can take the places of the others:
 //!
 //! ```text
 //! Request ──▶ Client (slots, time limit, retries, size rule) ──▶ Transport ──▶ the network, or a simulation
@@ -14,6 +14,8 @@
 mod client;
 mod egress;
 mod error;
+mod flights;
+mod party;
 mod redact;
 mod request;
 mod response;
@@ -26,10 +28,11 @@ mod tests;
 pub use client::Client;
 pub use egress::{Denied, Egress, NotANetwork};
 pub use error::{Cause, Error};
+pub use party::{Party, Sort};
 pub use redact::shown_url;
 pub use request::{Auth, Oversize, Request};
 pub use reqwest::Method;
 pub use reqwest::header::HeaderMap;
 pub use response::Response;
-pub use slots::Limits;
+pub use slots::{Limit, Limits};
 pub use transport::{ReqwestTransport, Transport, install_tls_provider};

@@ -19,6 +19,11 @@ pub fn warning(phase: Phase, message: impl Into<String>) -> Event {
     Event { kind: EventKind::Warning, message: message.into(), phase }
 }
 
+/// The event that alerts do not reach somebody.
+pub fn undelivered(phase: Phase, why: &str) -> Event {
+    warning(phase, format!("Alerts are not delivered: {why}"))
+}
+
 /// A Warning event that is logged as an error.
 pub fn error(phase: Phase, message: impl Into<String>) -> Event {
     Event { kind: EventKind::Error, message: message.into(), phase }

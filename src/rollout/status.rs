@@ -1,9 +1,12 @@
 //! Makes the new status from the old one and a step (spec 02 §1.11), with its conditions.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::api::status::{
-    ALERTS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
+    ALERTS_DELIVERED, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST,
+    SETTLING,
 };
 use crate::model::by_hand::Request;
 use crate::model::release::{Problem, Release};
@@ -12,7 +15,7 @@ use crate::model::workload::TargetFacts;
 use super::blockers;
 use super::change;
 use super::snapshot::Snapshot;
-use super::step::{Alert, Reason};
+use super::step::Reason;
 
 /// The present status in phase `phase`, with the counters, conditions and times of that phase.
 pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
@@ -153,28 +156,46 @@ pub fn retried_at(status: &CanaryStatus) -> Option<DateTime<Utc>> {
     answer.last_update_time.filter(|_| retry)
 }
 
-/// Adds `alerts` to those that are on record as not delivered yet. Only the newest 16 are kept.
-pub fn owe(status: &mut CanaryStatus, alerts: &[Alert], now: DateTime<Utc>) {
-    if alerts.is_empty() {
+/// Adds `items` to those that the condition `kind` has on record as not told yet. Only the newest 16 are kept, and of
+/// those what fits.
+pub fn owe<T: Clone + Serialize + DeserializeOwned>(
+    status: &mut CanaryStatus,
+    kind: &str,
+    items: &[T],
+    now: DateTime<Utc>,
+) {
+    if items.is_empty() {
         return;
     }
-    let mut all = owed(status);
-    all.extend_from_slice(alerts);
-    let newest = &all[all.len().saturating_sub(OWED)..];
-    // Plain texts and words: they always have a JSON form.
-    let list = serde_json::to_string(newest).unwrap_or_default();
-    set(status, ALERTS, "False", "Pending", &list, now);
+    let mut all = owed(status, kind);
+    all.extend_from_slice(items);
+    let mut newest = &all[all.len().saturating_sub(OWED)..];
+    // Plain texts, words and times: they always have a JSON form.
+    let mut list = serde_json::to_string(newest).unwrap_or_default();
+    while list.len() > OWED_BYTES && newest.len() > 1 {
+        newest = &newest[1..];
+        list = serde_json::to_string(newest).unwrap_or_default();
+    }
+    set(status, kind, "False", "Pending", &list, now);
 }
 
-/// The alerts that are on record as not delivered yet.
-pub fn owed(status: &CanaryStatus) -> Vec<Alert> {
-    let list = status.condition(ALERTS).map_or("", |condition| condition.message.as_str());
+/// What the condition `kind` has on record as not told yet.
+pub fn owed<T: DeserializeOwned>(status: &CanaryStatus, kind: &str) -> Vec<T> {
+    let list = status.condition(kind).map_or("", |condition| condition.message.as_str());
     serde_json::from_str(list).unwrap_or_default()
 }
 
-/// Records that all alerts are delivered.
-pub fn paid(status: &mut CanaryStatus) {
-    drop_condition(status, ALERTS);
+/// Records that all is told that the condition `kind` had on record.
+pub fn paid(status: &mut CanaryStatus, kind: &str) {
+    drop_condition(status, kind);
+}
+
+/// Records whom alerts do not reach, by reason and message; or that they reach everybody.
+pub fn alerts_delivered(status: &mut CanaryStatus, fault: Option<(&str, &str)>, now: DateTime<Utc>) {
+    match fault {
+        Some((reason, message)) => set(status, ALERTS_DELIVERED, "False", reason, message, now),
+        None => drop_condition(status, ALERTS_DELIVERED),
+    }
 }
 
 /// The present status, with the conditions and times that a write now gives it.
@@ -316,5 +337,6 @@ pub fn touched_if_stalled(world: &Snapshot) -> CanaryStatus {
     if world.status.condition("Stalled").is_some() { touched(world) } else { world.status.clone() }
 }
 
-/// The most alerts that are kept on record.
+/// The most alerts, or events, that are kept on record, and their length together.
 const OWED: usize = 16;
+const OWED_BYTES: usize = 16 * 1024;

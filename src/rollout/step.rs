@@ -139,7 +139,7 @@ pub enum Effect {
 }
 
 /// A Kubernetes event on the Canary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// How serious it is.
     pub kind: EventKind,
@@ -150,7 +150,7 @@ pub struct Event {
 }
 
 /// How serious an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventKind {
     /// Something went as it should.
     Normal,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -94,8 +95,10 @@ struct State {
     fault: Option<Fault>,
     /// Hooks that say no, by a part of the URL.
     closed: BTreeSet<String>,
-    /// Hooks that never answer.
+    /// Hooks and metrics servers that never answer.
     hanging: BTreeSet<String>,
+    /// How long hooks and metrics servers take, by a part of the address or the query.
+    slow: BTreeMap<String, Duration>,
     hook_calls: Vec<HookCall>,
     asked: Vec<String>,
     observer: Option<Observer>,
@@ -133,9 +136,14 @@ impl Backend {
         }
     }
 
-    /// Hooks whose URL contains `part` never answer from now on.
+    /// Hooks and metrics servers whose URL contains `part` never answer from now on.
     pub fn hang(&self, part: &str) {
         self.state().hanging.insert(part.to_owned());
+    }
+
+    /// Calls whose URL or query contains `part` are answered after this time.
+    pub fn slow(&self, part: &str, takes: Duration) {
+        self.state().slow.insert(part.to_owned(), takes);
     }
 
     /// Hooks whose URL contains `part`, as it was given to [`Backend::hang`], answer again.
@@ -286,10 +294,15 @@ impl Backend {
 
     fn hangs(&self, request: &Request) -> bool {
         let state = self.state();
-        if is_metrics(request) {
-            return state.fault == Some(Fault::Hangs);
-        }
-        state.hanging.iter().any(|part| request.url.contains(part.as_str()))
+        let broken = is_metrics(request) && state.fault == Some(Fault::Hangs);
+        broken || state.hanging.iter().any(|part| request.url.contains(part.as_str()))
+    }
+
+    fn takes(&self, request: &Request) -> Option<Duration> {
+        let state = self.state();
+        let query = request.query.iter().find(|(key, _)| key == "query").map_or("", |(_, value)| value);
+        let concerns = |part: &str| request.url.contains(part) || query.contains(part);
+        state.slow.iter().find(|(part, _)| concerns(part.as_str())).map(|(_, takes)| *takes)
     }
 }
 
@@ -298,6 +311,9 @@ impl Transport for Backend {
         async move {
             if self.hangs(&request) {
                 return std::future::pending().await;
+            }
+            if let Some(takes) = self.takes(&request) {
+                tokio::time::sleep(takes).await;
             }
             if is_metrics(&request) { self.metrics(&request) } else { Ok(self.hook(&request)) }
         }

@@ -86,7 +86,10 @@ impl World {
             settings: self.settings.clone(),
             namespace: self.namespace.clone(),
             event_webhook: self.event_webhook.clone(),
-            alerts: crate::alert::Settings::default(),
+            alerts: crate::alert::Settings {
+                labelled: self.settings.require_secret_labels,
+                ..crate::alert::Settings::default()
+            },
             clock: self.clock,
             ids: Ids::seeded(1),
             fence: fence.clone(),

@@ -35,8 +35,13 @@ pub struct Notice<'a> {
 impl Payload {
     /// `phase` is what the hook is told, which is not always that of `status`: see spec 02 §6.3.
     pub fn new(name: &str, namespace: &str, phase: Phase, status: &CanaryStatus) -> Self {
+        Self::of(name, namespace, phase, &checksum(status))
+    }
+
+    /// The same, for a status of which only the checksum is known.
+    pub fn of(name: &str, namespace: &str, phase: Phase, checksum: &str) -> Self {
         let (name, namespace) = (name.to_owned(), namespace.to_owned());
-        Self { name, namespace, phase, checksum: checksum(status), metadata: BTreeMap::new(), event: None }
+        Self { name, namespace, phase, checksum: checksum.to_owned(), metadata: BTreeMap::new(), event: None }
     }
 
     /// Of the Canary.

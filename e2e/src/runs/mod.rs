@@ -264,4 +264,3 @@ pub fn named(names: &[String]) -> Result<Vec<&'static Run>> {
         })
         .collect()
 }
-

@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
+use std::sync::Mutex;
 
 use ::http as wire;
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use futures::future::BoxFuture;
 use http_body_util::Full;
 use rstest::rstest;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::subscriber::DefaultGuard;
 
@@ -16,7 +17,9 @@ use super::*;
 use crate::alert::Channel;
 use crate::api::hooks::AlertRef;
 use crate::api::reference::CrossRef;
+use crate::controller::caches::lock;
 use crate::controller::clock::Clock;
+use crate::controller::lanes::{GRACE, MOST_IN_LANE, PATIENCE};
 use crate::controller::logging;
 use crate::http::{Auth, Cause, Limits, Request, Response, Transport};
 use crate::manifest::read::{self, Providers};
@@ -601,13 +604,13 @@ async fn a_secret_that_cannot_be_read_for_a_moment_loses_no_alert() {
 async fn of_too_many_alerts_the_newest_are_kept() {
     let world = World::new().answers("global.test", &[Answer::Silence, Answer::Status(200, "ok")]);
     let running = world.start("global.test").await;
-    for number in 0..OUTBOX + 10 {
+    for number in 0..MOST_IN_LANE + 10 {
         running.outbox.tell(&release(), &alert(Severity::Info, &number.to_string()));
     }
-    running.made(OUTBOX).await;
+    running.made(MOST_IN_LANE).await;
     let sent = lines(&running.finish().await);
     assert_eq!(Some("global.test 10"), sent.first().map(String::as_str));
-    assert_eq!(Some(format!("global.test {}", OUTBOX + 9)), sent.last().cloned());
+    assert_eq!(Some(format!("global.test {}", MOST_IN_LANE + 9)), sent.last().cloned());
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use chrono::DateTime;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http_body_util::Full;
@@ -209,4 +210,38 @@ async fn the_clusters_own_api_is_called_within_bounds() {
     assert_eq!("GET /apis/slow: no complete answer within 10s", slow.to_string());
     let large = calls.send(&Call { max_bytes: 3, ..cluster("/apis/x") }).await.expect_err("too large");
     assert!(large.cause.contains("cannot be read"), "{large}");
+}
+
+/// A Prometheus that takes four seconds for each query.
+struct Slow;
+
+impl Transport for Slow {
+    fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let body = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"7"]}]}}"#;
+            Ok(Response::new(200, body))
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_connection_is_not_the_time_of_the_one_who_is_asked() {
+    let limits = Limits::of_each(http::Limit { total: 1, per_host: 1 });
+    let calls = Calls::outside(http::Client::over(Arc::new(Slow), limits));
+    let calls = calls.on_behalf_of(http::Party::new(http::Sort::Query, "shop", "frontend"));
+    let server = crate::metrics::Prometheus::server("http://prometheus.test").expect("an address");
+    // One after the other they take forty seconds, and none may take more than thirty.
+    let measured = (0..10).map(|number| {
+        let asked = Asked {
+            query: format!("q{number}"),
+            interval: Duration::from_secs(60),
+            now: DateTime::default(),
+        };
+        let (calls, server) = (&calls, &server);
+        async move { calls.measure(server, &asked).await }
+    });
+    let measured = futures::future::join_all(measured).await;
+    assert_eq!(measured, vec![Measured::Value(7.0); 10]);
 }

@@ -10,7 +10,7 @@ use reqwest::header::{HeaderValue, RETRY_AFTER};
 use rstest::rstest;
 use tokio::time::{Instant, sleep};
 
-use crate::http::{Auth, Cause, Client, Limits, Oversize, Request, Response, Transport};
+use crate::http::{Auth, Cause, Client, Limit, Limits, Oversize, Party, Request, Response, Sort, Transport};
 
 /// Answers what it is told to, in order; the last answer over and over.
 struct Script {
@@ -183,7 +183,7 @@ async fn an_answer_that_is_too_long_is_refused_or_cut(
 #[tokio::test(start_paused = true)]
 async fn a_slow_host_does_not_take_the_places_of_others() {
     let script = Script::slow(Duration::from_secs(5), [status(200)]);
-    let client = Client::over(script.clone(), Limits { total: 100, per_host: 2 });
+    let client = Client::over(script.clone(), Limits::of_each(Limit { total: 100, per_host: 2 }));
     let slow = (0..50).map(|_| client.send(Request::get("http://slow/")));
     let start = Instant::now();
     let other = async {
@@ -194,19 +194,93 @@ async fn a_slow_host_does_not_take_the_places_of_others() {
     let (slow, other) = futures::join!(join_all(slow), other);
     assert_eq!(Duration::from_secs(5), other);
     assert_eq!(3, script.most_at_once());
-    // Two at a time, and nobody waits longer for a place than a call may take.
-    assert_eq!(4, slow.iter().filter(|outcome| outcome.is_ok()).count());
-    assert!(
-        slow.iter()
-            .flat_map(|outcome| outcome.as_ref().err())
-            .all(|e| e.cause == Cause::Busy(Duration::from_secs(10)))
+    // Two at a time, and the time of a call does not begin before it is sent.
+    assert!(slow.iter().all(Result::is_ok));
+    assert_eq!(Duration::from_secs(25 * 5), start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_never_sent_says_so_and_blames_nobody() {
+    let script = Script::slow(Duration::from_hours(2), [status(200)]);
+    let client = Client::over(script.clone(), Limits::of_each(Limit { total: 100, per_host: 1 }));
+    let patient = Request { timeout: Duration::from_hours(2), ..call(0) };
+    let (_, refused) = futures::join!(client.send(patient), client.send(call(3)));
+    let refused = refused.unwrap_err();
+    assert_eq!((0, 1), (refused.attempts, script.attempts()));
+    assert_eq!(
+        "GET http://hooks.shop:8080/run: not sent: no connection was free within 900s, too many calls are under way",
+        refused.to_string()
     );
+    assert_eq!(Duration::from_mins(15), client.waited());
+}
+
+/// A client of `name` for questions, over two connections to a host.
+fn asking(client: &Client, name: &str) -> Client {
+    client.on_behalf_of(Party::new(Sort::Query, "shop", name))
+}
+
+#[tokio::test(start_paused = true)]
+async fn identical_questions_of_one_moment_are_sent_once() {
+    let script = Script::slow(Duration::from_millis(500), [status(200)]);
+    let client = Client::over(script.clone(), Limits::default());
+    let asked: Vec<Client> = (0..1000).map(|number| asking(&client, &number.to_string())).collect();
+    let answers = join_all(asked.iter().map(|client| client.send(call(0)))).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.status == 200)));
+    assert_eq!(1, script.attempts());
+    asked[0].send(call(0)).await.unwrap();
+    assert_eq!(2, script.attempts(), "another moment");
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_differ_in_anything_are_sent_each() {
+    let script = Script::slow(Duration::from_millis(500), [status(200)]);
+    let client = asking(&Client::over(script.clone(), Limits::default()), "a");
+    let question = || Request { auth: Auth::Bearer("ann".into()), ..call(0) };
+    let others = [
+        question(),
+        Request { auth: Auth::Bearer("bob".into()), ..question() },
+        Request { query: vec![("query".into(), "up".into())], ..question() },
+        Request { timeout: Duration::from_secs(1), ..question() },
+        Request::post("http://hooks.shop:8080/run", "text/plain", "x"),
+        Request::post("http://hooks.shop:8080/run", "text/plain", "x"),
+    ];
+    assert!(join_all(others.map(|request| client.send(request))).await.iter().all(Result::is_ok));
+    assert_eq!(6, script.attempts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_still_there_when_the_one_who_asked_first_has_gone() {
+    let script = Script::slow(Duration::from_millis(900), [status(200)]);
+    let client = Client::over(script.clone(), Limits::default());
+    let (first, second) = (asking(&client, "a"), asking(&client, "b"));
+    let leaves = tokio::time::timeout(Duration::from_millis(500), first.send(call(0)));
+    let (left, answer) = futures::join!(leaves, second.send(call(0)));
+    assert!(left.is_err());
+    assert_eq!((200, 1), (answer.unwrap().status, script.attempts()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_joins_a_question_that_still_waits_for_its_turn() {
+    let script = Script::slow(Duration::from_secs(5), [status(200)]);
+    let limits = Limits::of_each(Limit { total: 100, per_host: 4 });
+    let client = Client::over(script.clone(), limits);
+    let (greedy, modest) = (asking(&client, "greedy"), asking(&client, "modest"));
+    let question = |number: u32| Request { query: vec![("n".into(), number.to_string())], ..call(0) };
+    let many = join_all((0..8).map(|number| greedy.send(question(number))));
+    let start = Instant::now();
+    let one = async {
+        modest.send(question(7)).await.unwrap();
+        start.elapsed()
+    };
+    let (many, one) = futures::join!(many, one);
+    assert!(many.iter().all(Result::is_ok));
+    assert_eq!(Duration::from_secs(5), one, "it has gone by its own place");
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_more_calls_than_allowed_are_under_way() {
     let script = Script::slow(Duration::from_secs(1), [status(200)]);
-    let client = Client::over(script.clone(), Limits { total: 3, per_host: 2 });
+    let client = Client::over(script.clone(), Limits::of_each(Limit { total: 3, per_host: 2 }));
     let calls = (0..10).map(|host| client.send(Request::get(format!("http://host-{host}/"))));
     assert!(join_all(calls).await.iter().all(Result::is_ok));
     assert_eq!(3, script.most_at_once());
