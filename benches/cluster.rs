@@ -25,6 +25,7 @@ fn number(name: &str, default: usize) -> usize {
 
 fn main() {
     let (canaries, foreign) = (number("CANARIES", 1000), number("FOREIGN", 5000));
+    vexil::http::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(measure(canaries, foreign));
 }
