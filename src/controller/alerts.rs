@@ -237,7 +237,8 @@ impl Carrier {
     ) -> Result<(), Trouble> {
         let party = Party::new(Sort::Delivery, &letter.canary.namespace, &recipient.to_string());
         let calls = self.calls.on_behalf_of(party);
-        insist(letter.told, &message.title(), &message.text, || self.attempt(&calls, recipient, message)).await
+        insist(letter.told, &message.title(), &message.text, || self.attempt(&calls, recipient, message))
+            .await
     }
 
     /// Whether a provider can be used now.
@@ -246,12 +247,7 @@ impl Carrier {
         self.notifier(provider).await.map(drop).map_err(|trouble| trouble.within(&title))
     }
 
-    async fn attempt(
-        &self,
-        calls: &Calls,
-        recipient: &Recipient,
-        message: &Message,
-    ) -> Result<(), Trouble> {
+    async fn attempt(&self, calls: &Calls, recipient: &Recipient, message: &Message) -> Result<(), Trouble> {
         match recipient {
             Recipient::Global => match &self.global {
                 Some(notifier) => send(calls, notifier.as_ref(), message).await,
@@ -264,9 +260,9 @@ impl Carrier {
 
     async fn through(&self, calls: &Calls, provider: &ObjectId, message: &Message) -> Result<(), Trouble> {
         match self.notifier(provider).await? {
-            Some(notifier) => send(calls, notifier.as_ref(), message)
-                .await
-                .map_err(|trouble| trouble.within("send error:")),
+            Some(notifier) => {
+                send(calls, notifier.as_ref(), message).await.map_err(|trouble| trouble.within("send error:"))
+            }
             None => Ok(()),
         }
     }

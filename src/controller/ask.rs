@@ -407,10 +407,9 @@ async fn secret(
 ) -> Result<SecretData, SecretError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = api.get(name).await.map_err(|error| match error {
-        kube::Error::Api(status) => SecretError {
-            text: status.message.clone(),
-            passing: status.code == 429 || status.code >= 500,
-        },
+        kube::Error::Api(status) => {
+            SecretError { text: status.message.clone(), passing: status.code == 429 || status.code >= 500 }
+        }
         other => SecretError { text: other.to_string(), passing: true },
     })?;
     permitted(&secret, wanted).map_err(|text| SecretError { text, passing: false })?;

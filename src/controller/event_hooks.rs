@@ -93,10 +93,8 @@ impl Outbox {
     /// Leaves `told` for the event hooks of `release`, or for the global one if it has none.
     pub fn tell(&self, release: &Release, told: &Told) {
         let Told { at, checksum, event } = told;
-        let notice =
-            Notice { message: &event.message, warning: event.kind != EventKind::Normal, time: *at };
-        let payload =
-            || Payload::of(&release.name, &release.namespace, event.phase, checksum).notice(notice);
+        let notice = Notice { message: &event.message, warning: event.kind != EventKind::Normal, time: *at };
+        let payload = || Payload::of(&release.name, &release.namespace, event.phase, checksum).notice(notice);
         let mut drafts: Vec<Draft> = release
             .hooks(HookType::Event)
             .map(|hook| webhook::request(hook, &payload().metadata(&hook.metadata)))

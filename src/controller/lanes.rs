@@ -78,7 +78,8 @@ pub(super) fn lanes<R: Ord + Clone, T>(
         owed: BTreeMap::new(),
         closed: false,
     };
-    let outbox = Outbox(Arc::new(Lanes { called, waiting: Mutex::new(waiting), wake: Notify::new(), settled }));
+    let outbox =
+        Outbox(Arc::new(Lanes { called, waiting: Mutex::new(waiting), wake: Notify::new(), settled }));
     (outbox.clone(), Worker(outbox))
 }
 

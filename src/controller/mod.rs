@@ -122,17 +122,17 @@ impl Controller {
     pub fn new(parts: Parts) -> Self {
         let (sender, noticed) = mpsc::unbounded_channel();
         let settled = sender.clone();
-        let caches = Arc::new(Caches::new(parts.client.clone(), parts.mesh, &parts.namespace, sender.clone()));
+        let caches =
+            Arc::new(Caches::new(parts.client.clone(), parts.mesh, &parts.namespace, sender.clone()));
         let (recorder, events) =
             events::recorder(parts.client.clone(), parts.clock, Arc::clone(&parts.telemetry), None);
-        let (outbox, hooks) =
-            event_hooks::outbox(
-                parts.client.clone(),
-                parts.http.clone(),
-                parts.clock,
-                &parts.event_webhook,
-                sender.clone(),
-            );
+        let (outbox, hooks) = event_hooks::outbox(
+            parts.client.clone(),
+            parts.http.clone(),
+            parts.clock,
+            &parts.event_webhook,
+            sender.clone(),
+        );
         let (letters, alerts) = alerts::outbox(
             parts.client.clone(),
             parts.http.clone(),

@@ -20,8 +20,7 @@ pub(super) fn recorded(shared: &Runtime, plan: &Plan, world: &Observed) -> Plan 
     // An event alone is not worth a write: it belongs to something that is found again as it was.
     let writes = !plan.records_wait && status::differs(&world.snapshot.status, &plan.status);
     if writes && shared.hooks.has_recipient(release) {
-        let events: Vec<Told> =
-            plan.events.iter().map(|event| Told::new(event, &plan.status, now)).collect();
+        let events: Vec<Told> = plan.events.iter().map(|event| Told::new(event, &plan.status, now)).collect();
         status::owe(&mut plan.status, EVENTS, &events, now);
     }
     let heard = |alert: &&Alert| shared.alerts.has_recipient(release, alert);
@@ -91,7 +90,8 @@ fn unreached(shared: &Runtime, id: &ObjectId, world: &mut Observed, memory: &mut
     // A change of their AlertProviders is a reason to look again.
     let faulty = report.faults.keys().filter_map(super::alerts::Recipient::provider).cloned();
     memory.reads.extend(faulty.filter(|provider| !memory.reads.contains(provider)).collect::<Vec<_>>());
-    let said = snapshot.status.condition(crate::api::status::ALERTS_DELIVERED).map(|said| said.message.clone());
+    let said =
+        snapshot.status.condition(crate::api::status::ALERTS_DELIVERED).map(|said| said.message.clone());
     let fault = report.condition.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str()));
     status::alerts_delivered(&mut snapshot.status, fault, snapshot.now);
     memory.faults_told.retain(|recipient| report.faults.contains_key(recipient));

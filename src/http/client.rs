@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::{Instant, sleep, timeout};
 use reqwest::Method;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use url::Url;
 
@@ -106,11 +106,7 @@ impl Client {
 }
 
 /// Makes one call. Its time counts from here on, when it is really sent.
-async fn exchange(
-    transport: Arc<dyn Transport>,
-    request: Request,
-    _slot: Slot,
-) -> Result<Response, Cause> {
+async fn exchange(transport: Arc<dyn Transport>, request: Request, _slot: Slot) -> Result<Response, Cause> {
     let (limit, start) = (request.timeout, Instant::now());
     let outcome = match timeout(limit, transport.send(request.clone())).await {
         Ok(answer) => answer.and_then(|answer| within_size(&request, answer)),

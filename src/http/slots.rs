@@ -211,7 +211,8 @@ impl State {
         let limit = limits.of(wish.party.sort);
         let room = |pool, size: usize| {
             let [all, namespace, party] = self.taken_of(wish, pool);
-            let shares = wish.party.is_own() || (namespace < of_a_namespace(size) && party < of_a_party(size));
+            let shares =
+                wish.party.is_own() || (namespace < of_a_namespace(size) && party < of_a_party(size));
             all < size.max(1) && shares
         };
         room(wish.sort_pool(), limit.total) && room(wish.host_pool(), limit.per_host)
@@ -284,7 +285,8 @@ mod tests {
 
     /// The places that are free for `party` at `host`, taken.
     fn all_of(slots: &Slots, party: &Party, host: &str) -> Vec<Slot> {
-        std::iter::from_fn(|| slots.take(party, host).now_or_never().map(|slot| slot.ok().expect("a place"))).collect()
+        std::iter::from_fn(|| slots.take(party, host).now_or_never().map(|slot| slot.ok().expect("a place")))
+            .collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -332,7 +334,11 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         }
-        assert_eq!(*order.lock().expect("no panic"), ["d", "c"], "the namespaces that hold nothing come first");
+        assert_eq!(
+            *order.lock().expect("no panic"),
+            ["d", "c"],
+            "the namespaces that hold nothing come first"
+        );
         drop(waiting);
     }
 

@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::status::{
-    ALERTS_DELIVERED, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
+    ALERTS_DELIVERED, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST,
+    SETTLING,
 };
 use crate::model::by_hand::Request;
 use crate::model::release::{Problem, Release};

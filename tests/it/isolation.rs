@@ -32,10 +32,12 @@ spec: {type: webhook, address: 'https://chat.test/in'}
 
 /// Another Canary of the shape of the frontend, with these lines in its analysis and in its spec.
 fn canary(namespace: &str, name: &str, analysis: &str, spec: &str) -> String {
-    let manifest = QUARTERS.replace("frontend", name).replace("namespace: shop", &format!("namespace: {namespace}"));
+    let manifest =
+        QUARTERS.replace("frontend", name).replace("namespace: shop", &format!("namespace: {namespace}"));
     let (head, rest) = manifest.split_once("  analysis:\n").expect("a Canary with an analysis");
     let (pace, metrics) = rest.split_once("    metrics:\n").expect("metrics");
-    let metrics = if analysis.contains("metrics:") { String::new() } else { format!("    metrics:\n{metrics}") };
+    let metrics =
+        if analysis.contains("metrics:") { String::new() } else { format!("    metrics:\n{metrics}") };
     let (analysis, spec) = (analysis.trim_start_matches('\n'), spec.trim_start_matches('\n'));
     format!("{head}{spec}  analysis:\n{pace}{metrics}{analysis}")
 }
@@ -73,7 +75,10 @@ impl Neighbour {
             Self::Queries => {
                 let mut lines = "    onMetricError: hold\n    metrics:\n".to_owned();
                 for number in 0..100 {
-                    let _ = writeln!(lines, "      - {{name: m{number}, query: 'noisy_total{number}', threshold: 1}}");
+                    let _ = writeln!(
+                        lines,
+                        "      - {{name: m{number}, query: 'noisy_total{number}', threshold: 1}}"
+                    );
                 }
                 vec![canary("noisy", "noisy-0", &lines, "")]
             }
@@ -89,7 +94,8 @@ impl Neighbour {
                 let mut lines = "    alerts:\n".to_owned();
                 let mut manifests = Vec::new();
                 for number in 0..40 {
-                    let _ = writeln!(lines, "      - {{name: a{number}, providerRef: {{name: dead-{number}}}}}");
+                    let _ =
+                        writeln!(lines, "      - {{name: a{number}, providerRef: {{name: dead-{number}}}}}");
                     manifests.push(format!(
                         "apiVersion: flagger.app/v1beta1\nkind: AlertProvider\n\
                          metadata: {{name: dead-{number}, namespace: noisy}}\n\
@@ -116,7 +122,8 @@ impl Neighbour {
         }
         let names: Vec<String> = (0..manifests.len()).map(|number| format!("noisy-{number}")).collect();
         let all = |world: &World| {
-            let mut phases = names.iter().map(|name| world.phase("noisy", name)).filter(|phase| !phase.is_empty());
+            let mut phases =
+                names.iter().map(|name| world.phase("noisy", name)).filter(|phase| !phase.is_empty());
             phases.all(|phase| phase == "Initialized")
         };
         assert!(world.until(HOUR, all).await);
@@ -178,7 +185,9 @@ fn told(world: &World) -> Vec<String> {
     calls
         .iter()
         .filter_map(|call| match call.url.as_str() {
-            "http://story.test/frontend" => Some(format!("event: {}", text(&call.body["metadata"]["eventMessage"]))),
+            "http://story.test/frontend" => {
+                Some(format!("event: {}", text(&call.body["metadata"]["eventMessage"])))
+            }
             "https://chat.test/in" => Some(format!("alert: {}", text(&call.body["message"]))),
             _ => None,
         })
@@ -200,11 +209,17 @@ async fn a_release_has_the_same_course_beside_a_neighbour_in_trouble(#[case] nei
     assert_eq!(states(&alone), states(&beside));
     for ((alone, state), (beside, _)) in alone.iter().zip(&beside) {
         // A second is where two roundings meet.
-        assert!((alone - beside).abs() <= 1, "{state} after {alone} s alone, {beside} s beside {neighbour:?}");
+        assert!(
+            (alone - beside).abs() <= 1,
+            "{state} after {alone} s alone, {beside} s beside {neighbour:?}"
+        );
     }
     assert_eq!(told_alone, told_beside);
     assert!(told_alone.iter().any(|line| line.starts_with("event: Promotion completed")), "{told_alone:#?}");
-    assert!(told_alone.iter().any(|line| line.starts_with("alert: Canary analysis completed")), "{told_alone:#?}");
+    assert!(
+        told_alone.iter().any(|line| line.starts_with("alert: Canary analysis completed")),
+        "{told_alone:#?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,7 +104,9 @@ impl Health {
         version: impl Fn(&Recipient) -> Option<String>,
     ) -> Report {
         let before = before.condition(ALERTS_DELIVERED);
-        let named = |recipient: &Recipient| before.is_some_and(|said| said.message.contains(&format!("{recipient} ")));
+        let named = |recipient: &Recipient| {
+            before.is_some_and(|said| said.message.contains(&format!("{recipient} ")))
+        };
         let mut all = lock(&self.known);
         let mut nothing = BTreeMap::new();
         let known = all.get_mut(canary).unwrap_or(&mut nothing);

@@ -234,7 +234,11 @@ async fn the_wait_for_a_connection_is_not_the_time_of_the_one_who_is_asked() {
     let server = crate::metrics::Prometheus::server("http://prometheus.test").expect("an address");
     // One after the other they take forty seconds, and none may take more than thirty.
     let measured = (0..10).map(|number| {
-        let asked = Asked { query: format!("q{number}"), interval: Duration::from_secs(60), now: DateTime::default() };
+        let asked = Asked {
+            query: format!("q{number}"),
+            interval: Duration::from_secs(60),
+            now: DateTime::default(),
+        };
         let (calls, server) = (&calls, &server);
         async move { calls.measure(server, &asked).await }
     });
