@@ -17,12 +17,12 @@ use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release
 use crate::model::secrets::exposed_by_template;
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape, is_own_revision};
-use crate::rollout::{Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
+use crate::rollout::{Checkable, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
 use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
-use super::ask::METRIC_TEMPLATE;
+use super::analysis::{self, METRIC_TEMPLATE};
 use super::caches::{Caches, Refusal, State};
 use super::memory::Memory;
 
@@ -133,7 +133,8 @@ fn look(
     let object = find(caches, id, memory, now)?;
     let (manifest, problems) = understand(caches, settings, object, memory)?;
     let surroundings = gather(caches, settings, &manifest, memory)?;
-    let observed = describe(settings, manifest, surroundings, memory, now);
+    let checkable = analysis::seen(caches, settings, &manifest.release, now);
+    let observed = describe(settings, manifest, surroundings, checkable, memory, now);
     if problems.is_empty() {
         return ControlFlow::Continue(observed);
     }
@@ -303,6 +304,12 @@ fn gather(
     let tracked =
         if settings.config_tracking { workload.config_reads(release, &around.objects) } else { Vec::new() };
     reads.extend(tracked.iter().cloned());
+    let templates: Vec<ObjectId> = analysis::templates(release).collect();
+    if !templates.is_empty() && caches.state(METRIC_TEMPLATE) == State::Loading {
+        memory.reads = reads;
+        return ControlFlow::Break(Observation::NotYet(None));
+    }
+    reads.extend(templates);
     let sides = [services::Side::Primary, services::Side::Canary].map(|side| services::id(release, side));
     reads.extend(sides.iter().map(|service| ENDPOINT_SLICE.at(&service.namespace, &service.name)));
     memory.reads = reads;
@@ -330,6 +337,7 @@ fn describe(
     settings: &Settings,
     manifest: Manifest,
     around: Surroundings,
+    checkable: Checkable,
     memory: &mut Memory,
     now: DateTime<Utc>,
 ) -> Observed {
@@ -384,6 +392,7 @@ fn describe(
             },
         },
         target,
+        checkable: Checkable { looked: memory.secrets_looked.clone(), ..checkable },
         answers: memory.answers.clone(),
         unrecorded_step_at: memory.unrecorded_step_at,
         wait_recorded_at: memory.wait_recorded_at,

@@ -11,7 +11,7 @@ use super::flow::{Flow, SETTLE, blocked, end, stop, unready, warnings};
 use super::question::{Answer, Ask};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Effect, Event, Plan, Reason, Side, Step, Wait};
-use super::{gates, messages, status, upkeep};
+use super::{checkable, gates, messages, status, upkeep};
 
 pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     if world.status.conditions.is_none() {
@@ -98,6 +98,8 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
 
 fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<Step> {
     let events = probe(world)?;
+    let (noted, unusable) = checkable::noted(world)?;
+    let world = &Snapshot { status: noted, ..world.clone() };
     let mut status = status::phase(world, Phase::Initialized);
     status::record(&mut status, target);
     status.failed_checks = 0;
@@ -114,6 +116,7 @@ fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -
         Plan::status(status::checked(status, world))
             .effects(park.into_iter().flatten())
             .events(events)
+            .events(unusable)
             .events([messages::normal(Phase::Initialized, messages::initialized(&world.release))])
             .alert(messages::alert_with_fields(Severity::Info, messages::initialized_alert(&world.release)))
             .into(),

@@ -4,6 +4,7 @@ use crate::api::status::Phase;
 
 use super::account::account;
 use super::by_hand;
+use super::checkable;
 use super::flow::{Flow, stop, wait, warnings};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step};
@@ -31,6 +32,7 @@ fn decide(world: &Snapshot) -> Flow<Step> {
         ));
     }
     announce(world)?;
+    checkable::review(world)?;
     match world.status.settling() {
         Some((Phase::Initialized, _)) => return initialize::initializing(world),
         Some((_, since)) => return rollback::settling(world, since),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::status::{
-    ALERTS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
+    ALERTS, ANALYSIS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
 };
 use crate::model::by_hand::Request;
 use crate::model::release::{Problem, Release};
@@ -11,6 +11,7 @@ use crate::model::workload::TargetFacts;
 
 use super::blockers;
 use super::change;
+use super::messages;
 use super::snapshot::Snapshot;
 use super::step::{Alert, Reason};
 
@@ -184,6 +185,18 @@ pub fn touched(world: &Snapshot) -> CanaryStatus {
     status
 }
 
+/// The present status, with the condition that the analysis cannot be asked, or without it. At rest `Ready` says it as
+/// well.
+pub fn analysis(world: &Snapshot, problems: Option<&str>) -> CanaryStatus {
+    let mut status = world.status.clone();
+    match problems {
+        Some(problems) => set(&mut status, ANALYSIS, "False", ANALYSIS_UNUSABLE, problems, world.now),
+        None => drop_condition(&mut status, ANALYSIS),
+    }
+    stamp(&mut status, &world.release, world.now);
+    status
+}
+
 /// The present status, with the reason why it cannot go on.
 pub fn blocked(world: &Snapshot, reason: &str, message: &str) -> CanaryStatus {
     let mut status = world.status.clone();
@@ -268,7 +281,13 @@ fn stamp(status: &mut CanaryStatus, release: &Release, now: DateTime<Utc>) {
         _ => ("Unknown", true),
     };
     set(status, "Promoted", promoted, phase.as_str(), &message, now);
-    set(status, "Ready", ready, phase.as_str(), &message, now);
+    match status.condition(ANALYSIS).map(|condition| condition.message.clone()) {
+        Some(problems) if ready == "True" => {
+            let message = messages::analysis_unusable(&problems);
+            set(status, "Ready", "False", ANALYSIS_UNUSABLE, &message, now);
+        }
+        _ => set(status, "Ready", ready, phase.as_str(), &message, now),
+    }
     // kstatus: these two are only there while they are true.
     drop_condition(status, "Stalled");
     if reconciling {
@@ -315,6 +334,9 @@ fn drop_condition(status: &mut CanaryStatus, kind: &str) {
 pub fn touched_if_stalled(world: &Snapshot) -> CanaryStatus {
     if world.status.condition("Stalled").is_some() { touched(world) } else { world.status.clone() }
 }
+
+/// The reason of conditions that say that checks of the analysis cannot be asked.
+pub const ANALYSIS_UNUSABLE: &str = "AnalysisUnusable";
 
 /// The most alerts that are kept on record.
 const OWED: usize = 16;

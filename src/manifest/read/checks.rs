@@ -30,7 +30,7 @@ pub(super) fn read(analysis: &Analysis, path: &str, namespace: &str, notes: &mut
                 MetricSource::Template { .. } | MetricSource::Unusable => &mut second,
                 _ => &mut first,
             };
-            pass.push(check(metric, name, source));
+            pass.push(check(metric, name, &path, source));
         }
     }
     first.extend(second);
@@ -52,7 +52,7 @@ fn sources(metric: &Metric, name: &str, namespace: &str) -> Vec<MetricSource> {
     if sources.is_empty() { vec![MetricSource::Unusable] } else { sources }
 }
 
-fn check(metric: &Metric, name: &str, source: MetricSource) -> MetricCheck {
+fn check(metric: &Metric, name: &str, path: &str, source: MetricSource) -> MetricCheck {
     let threshold = metric.threshold.unwrap_or(defaults::METRIC_THRESHOLD);
     let (min, max) = match (metric.threshold_range, &source) {
         (Some(ThresholdRange { min, max }), _) => (min, max),
@@ -61,6 +61,7 @@ fn check(metric: &Metric, name: &str, source: MetricSource) -> MetricCheck {
     };
     MetricCheck {
         name: name.to_owned(),
+        field: path.to_owned(),
         interval: defaults::name(metric.interval.as_deref(), defaults::METRIC_INTERVAL).to_owned(),
         source,
         min,
