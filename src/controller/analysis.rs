@@ -78,10 +78,11 @@ impl Look<'_> {
                 self.server().map(|_| None)
             }
             MetricSource::Inline(text) => {
-                let query = render(text, release, check)
-                    .map_err(|error| format!("{}: {error}", at(".query")))?;
+                let query =
+                    render(text, release, check).map_err(|error| format!("{}: {error}", at(".query")))?;
                 let asked = asked(check, query, self.now);
-                unanswerable(&self.server()?, &asked).map_or(Ok(None), |why| Err(format!("{}: {why}", at(".query"))))
+                unanswerable(&self.server()?, &asked)
+                    .map_or(Ok(None), |why| Err(format!("{}: {why}", at(".query"))))
             }
             MetricSource::Template { name, namespace } => self
                 .template(check, &METRIC_TEMPLATE.at(namespace, name))
@@ -94,8 +95,11 @@ impl Look<'_> {
     fn server(&self) -> Result<Prometheus, String> {
         let address = &self.release.metrics_server;
         Prometheus::server(address).map_err(|error| {
-            let field =
-                if *address == self.settings.metrics_server { "the flag -metrics-server" } else { "spec.metricsServer" };
+            let field = if *address == self.settings.metrics_server {
+                "the flag -metrics-server"
+            } else {
+                "spec.metricsServer"
+            };
             format!("{field}: {}", refusal(&error))
         })
     }
@@ -114,7 +118,9 @@ impl Look<'_> {
         if MetricBackend::of(kind).is_none() {
             let known = metrics::known();
             let meant = nearest(kind, known.iter().copied())
-                .map_or(format!("write one of {}", known.join(", ")), |meant| format!("did you mean {meant}?"));
+                .map_or(format!("write one of {}", known.join(", ")), |meant| {
+                    format!("did you mean {meant}?")
+                });
             return Err(format!("{title}, spec.provider.type: {kind:?} is not known: {meant}"));
         }
         if template.spec.provider.secret_ref.is_some() {
@@ -153,7 +159,9 @@ impl Look<'_> {
         let beside = self.caches.in_namespace(METRIC_TEMPLATE, &self.release.namespace);
         match nearest(name, beside.iter().map(|(template, _)| template.name.as_str())) {
             Some(template) => format!("{unknown}: is templateRef.name: {template} missing?"),
-            None => format!("{unknown}: add the templateRef of a MetricTemplate, or write the name of a built-in one"),
+            None => format!(
+                "{unknown}: add the templateRef of a MetricTemplate, or write the name of a built-in one"
+            ),
         }
     }
 }
@@ -207,7 +215,9 @@ pub fn refusal(error: &metrics::Error) -> String {
 
 fn query(template: &MetricTemplate, release: &Release, check: &MetricCheck) -> Result<String, String> {
     match render(&template.spec.query, release, check) {
-        Ok(query) if query.trim().is_empty() => Err("spec.query: is empty: write what is to be asked".to_owned()),
+        Ok(query) if query.trim().is_empty() => {
+            Err("spec.query: is empty: write what is to be asked".to_owned())
+        }
         Ok(query) => Ok(query),
         Err(error) => Err(format!("spec.query: {error}")),
     }

@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use tracing::warn;
 
-use crate::api::status::{CanaryStatus, Phase};
 use crate::api::MetricTemplate;
+use crate::api::status::{CanaryStatus, Phase};
 use crate::http;
 use crate::manifest::decode;
 use crate::metrics::{self, Asked, Prometheus, Provider, SecretData};
@@ -127,9 +127,7 @@ impl Inquirer {
                 Answer::Providers(shared.probe(&release).await.map_err(|offline| offline.to_string()))
             }
             .boxed(),
-            Ask::Secrets { .. } => {
-                async move { Answer::Secrets(shared.secrets(&release).await) }.boxed()
-            }
+            Ask::Secrets { .. } => async move { Answer::Secrets(shared.secrets(&release).await) }.boxed(),
             Ask::Metric { index } => {
                 let check = release.analysis.metrics.get(*index).cloned();
                 async move {
@@ -291,9 +289,8 @@ impl Sources {
                     Some(format!("spec.provider: {}", analysis::refusal(source)))
                 }
             };
-            let problem = why.map(|why| {
-                format!("{}.templateRef: MetricTemplate {name}.{namespace}, {why}", check.field)
-            });
+            let problem = why
+                .map(|why| format!("{}.templateRef: MetricTemplate {name}.{namespace}, {why}", check.field));
             problems.extend(problem.filter(|problem| !problems.contains(problem)));
         }
         problems

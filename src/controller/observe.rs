@@ -13,7 +13,7 @@ use crate::manifest::decode::{self, DecodeError};
 use crate::manifest::read;
 use crate::model::by_hand::Request;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
-use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release, Settings};
+use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release, Settings, TargetKind};
 use crate::model::secrets::exposed_by_template;
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape, is_own_revision};
@@ -368,6 +368,7 @@ fn describe(
         endpoints: behind(endpoints, primary.as_ref(), target.as_ref().ok(), memory, now),
         capacity: settings.serving_capacity,
         warnings: warnings.iter().map(warning).collect(),
+        target_warnings: target_port(&release, &objects).iter().map(Problem::to_string).collect(),
         lifecycle: Lifecycle {
             needs_cleanup: router::plan::needs_cleanup(router, &release, settings),
             ..lifecycle(&object)
@@ -404,6 +405,16 @@ fn describe(
     };
     let scene = Scene { canary: object, release, shape, objects, workload, router, lost_primary: lost };
     Observed { snapshot, scene, hidden }
+}
+
+/// What is said of a port that the target does not have.
+fn target_port(release: &Release, objects: &Objects) -> Option<Problem> {
+    let kind = match release.target.kind {
+        TargetKind::DaemonSet => Kind::DAEMON_SET,
+        _ => Kind::DEPLOYMENT,
+    };
+    let id = kind.at(&release.namespace, &release.target.name);
+    workload::target_port::undeclared(release, &id, objects.get(&id)?)
 }
 
 /// The primary as it was last seen, where it is gone; as long as it is there it is remembered.

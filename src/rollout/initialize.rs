@@ -7,7 +7,7 @@ use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
-use super::flow::{Flow, SETTLE, blocked, end, stop, unready, warnings};
+use super::flow::{Flow, SETTLE, blocked, end, stop, target_warnings, unready, warnings};
 use super::question::{Answer, Ask};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Effect, Event, Plan, Reason, Side, Step, Wait};
@@ -27,7 +27,8 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     let Some(primary) = &world.primary else {
         let probed = probe(world)?;
         let effects = services.into_iter().chain(groundwork(world)?).chain([Effect::CreatePrimary]);
-        return stop(Plan::status(status::touched_if_stalled(world)).effects(effects).events(probed));
+        let plan = Plan::status(status::touched_if_stalled(world)).effects(effects);
+        return stop(plan.events(target_warnings(world)).events(probed));
     };
     if !services.is_empty() {
         return stop(Plan::status(status::touched_if_stalled(world)).effects(services));

@@ -51,6 +51,8 @@ mod tests;
 pub use machine::next;
 pub use question::{Answer, Ask, Question};
 pub use safety::protect;
-pub use snapshot::{Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot};
+pub use snapshot::{
+    Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot,
+};
 pub use step::{Alert, Effect, Event, EventKind, Outcome, Plan, Reason, Side, Step, Wait};
 pub use upkeep::cookies;

@@ -23,6 +23,9 @@ pub struct Snapshot {
     pub status: CanaryStatus,
     /// What the manifest should say differently. Users are told once for each generation.
     pub warnings: Vec<String>,
+    /// What the manifest says of the target that the target does not bear out. Users are told when the primary is made,
+    /// and once for each generation after that.
+    pub target_warnings: Vec<String>,
     /// Whether the Canary is being deleted, and what has to be done before it may go.
     pub lifecycle: Lifecycle,
     /// What the router can do: weights, matching, mirroring, session affinity.

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::api::status::{
-    ALERTS, ANALYSIS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST, SETTLING,
+    ALERTS, ANALYSIS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST,
+    SETTLING,
 };
 use crate::model::by_hand::Request;
 use crate::model::release::{Problem, Release};
@@ -206,7 +207,8 @@ pub fn blocked(world: &Snapshot, reason: &str, message: &str) -> CanaryStatus {
     status
 }
 
-/// The status of a Canary whose manifest cannot be used. Everything else in it stays, so that nothing is lost.
+/// The status of a Canary whose manifest cannot be used. Everything else in it stays, so that nothing is lost; a new one
+/// waits for its initialization, which `kubectl get` shows instead of nothing.
 pub fn refused(
     observed: &CanaryStatus,
     generation: i64,
@@ -214,6 +216,9 @@ pub fn refused(
     now: DateTime<Utc>,
 ) -> CanaryStatus {
     let mut status = observed.clone();
+    if status.phase == Phase::Unset {
+        status.phase = Phase::Initializing;
+    }
     status.observed_generation = Some(generation);
     status.last_transition_time = Some(now);
     let text = problem_text(problems);

@@ -15,7 +15,10 @@ use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::question::{Answer, Ask, Question};
 use super::step::{Alert, Effect, Event, Outcome, Reason, Side, Step};
-use super::{Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot, cookies, next, status};
+use super::{
+    Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot, cookies,
+    next, status,
+};
 
 /// A mesh that can do everything.
 pub(super) const MESH: Capabilities = Capabilities::ALL;
@@ -95,6 +98,7 @@ impl Stage {
             release,
             status: CanaryStatus::default(),
             warnings: Vec::new(),
+            target_warnings: Vec::new(),
             lifecycle: Lifecycle::default(),
             capabilities,
             target: Ok(target),

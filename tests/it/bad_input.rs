@@ -82,6 +82,7 @@ async fn what_cannot_go_on_is_told_once_and_is_quiet_also_with_the_crds_of_flagg
     };
     world.apply(&manifest).expect("the schema takes it");
     assert!(world.until(MINUTES, |world| condition(world, "Stalled").is_some()).await);
+    assert_eq!(world.phase("shop", "frontend"), "Initializing");
     tokio::time::sleep(Duration::from_secs(30)).await;
     world.kube.clear_requests();
     tokio::time::sleep(Duration::from_secs(300)).await;
@@ -178,7 +179,7 @@ async fn the_later_of_two_canaries_with_one_target_is_refused_until_the_other_is
                 delete one of the two";
     let met = world.until(MINUTES, |world| world.events("shop", "another").contains(&text.to_owned())).await;
     assert!(met, "{:#?}", world.events("shop", "another"));
-    assert_eq!(world.phase("shop", "another"), "");
+    assert_eq!(world.phase("shop", "another"), "Initializing", "what it waits for, and not an empty column");
     world.kube.delete("canaries.flagger.app", "shop", "frontend");
     assert!(
         world.until(MINUTES, |world| world.phase("shop", "another") == "Initialized").await,

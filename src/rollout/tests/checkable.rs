@@ -9,7 +9,8 @@ use super::super::snapshot::Checkable;
 use super::super::step::Reason;
 use super::super::testing::{MESH, Stage, release};
 
-const PROBLEM: &str = "spec.analysis.metrics[0].templateRef: MetricTemplate errors.test does not exist: create it";
+const PROBLEM: &str =
+    "spec.analysis.metrics[0].templateRef: MetricTemplate errors.test does not exist: create it";
 const OF: &str = "1 errors.test:u:1";
 
 fn broken() -> Checkable {
