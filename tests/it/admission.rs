@@ -44,36 +44,36 @@ const LONG: &str = "a-name-of-fifty-six-characters-is-one-too-many-for-us-all";
 
 // spec: 01/API-018 01/API-019 01/API-020
 #[rstest]
-#[case::two_strategies("two", &[("/spec/analysis/stepWeights", json!([5, 50]))],
+#[case::two_strategies("two", vec![("/spec/analysis/stepWeights", json!([5, 50]))],
     "spec.analysis: Invalid value: \"object\": write exactly one of iterations, stepWeight and stepWeights: stepWeight moves \
      the traffic in equal steps")]
-#[case::iterations_beside_steps("beside", &[("/spec/analysis/iterations", json!(10))],
+#[case::iterations_beside_steps("beside", vec![("/spec/analysis/iterations", json!(10))],
     "write exactly one of iterations, stepWeight and stepWeights")]
-#[case::no_strategy("none", &[("/spec/analysis/stepWeight", Value::Null)],
+#[case::no_strategy("none", vec![("/spec/analysis/stepWeight", Value::Null)],
     "write exactly one of iterations, stepWeight and stepWeights")]
-#[case::no_interval("interval", &[("/spec/analysis/interval", Value::Null)], "spec.analysis.interval: Required value")]
-#[case::no_threshold("threshold", &[("/spec/analysis/threshold", Value::Null)], "spec.analysis.threshold: Required value")]
-#[case::negative_threshold("negative", &[("/spec/analysis/threshold", json!(-1))],
-    "spec.analysis.threshold: Invalid value: -1: threshold cannot be negative: write how many failed checks end a release")]
-#[case::negative_weight("weight", &[("/spec/analysis/maxWeight", json!(-50))],
-    "spec.analysis.maxWeight: Invalid value: -50: maxWeight cannot be negative")]
-#[case::negative_age("age", &[("/spec/analysis/sessionAffinity", json!({"cookieName": "side", "maxAge": -1}))],
-    "spec.analysis.sessionAffinity.maxAge: Invalid value: -1: maxAge cannot be negative")]
-#[case::host_with_a_scheme("host", &[("/spec/service/hosts", json!(["a.example.com", "https://b.example.com"]))],
-    "spec.service.hosts[1]: Invalid value: \"https://b.example.com\": is an address, not a host: write it without its scheme")]
-#[case::no_service_name("service", &[("/spec/service/name", json!("My_App"))],
-    "spec.service.name: Invalid value: \"My_App\": is no name that a Service can have")]
-#[case::long_target("target", &[("/spec/targetRef/name", json!(LONG))],
+#[case::no_interval("interval", vec![("/spec/analysis/interval", Value::Null)], "spec.analysis.interval: Required value")]
+#[case::no_threshold("threshold", vec![("/spec/analysis/threshold", Value::Null)], "spec.analysis.threshold: Required value")]
+#[case::negative_threshold("negative", vec![("/spec/analysis/threshold", json!(-1))],
+    "spec.analysis.threshold: Invalid value: \"number\": threshold cannot be negative: write how many failed checks end a release")]
+#[case::negative_weight("weight", vec![("/spec/analysis/maxWeight", json!(-50))],
+    "spec.analysis.maxWeight: Invalid value: \"number\": maxWeight cannot be negative")]
+#[case::negative_age("age", vec![("/spec/analysis/sessionAffinity", json!({"cookieName": "side", "maxAge": -1}))],
+    "spec.analysis.sessionAffinity.maxAge: Invalid value: \"number\": maxAge cannot be negative")]
+#[case::host_with_a_scheme("host", vec![("/spec/service/hosts", json!(["a.example.com", "https://b.example.com"]))],
+    "spec.service.hosts[1]: Invalid value: \"string\": is an address, not a host: write it without its scheme")]
+#[case::no_service_name("service", vec![("/spec/service/name", json!("My_App"))],
+    "spec.service.name: Invalid value: \"string\": is no name that a Service can have")]
+#[case::long_target("target", vec![("/spec/targetRef/name", json!(LONG))],
     "write a spec.service.name of at most 55")]
-#[case::long_service("long", &[("/spec/service/name", json!(LONG))], "write a spec.service.name of at most 55")]
+#[case::long_service("long", vec![("/spec/service/name", json!(LONG))], "write a spec.service.name of at most 55")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_can_never_run_is_refused_in_words_when_it_is_applied(
     #[case] name: &str,
-    #[case] changes: &[(&str, Value)],
+    #[case] changes: Vec<(&str, Value)>,
     #[case] said: &str,
 ) {
     let bench = bench(&format!("refused-{name}")).await;
-    let refused = bench.refused("apply -f -", &with(changes));
+    let refused = bench.refused("apply -f -", &with(&changes));
     assert!(refused.contains(said), "{refused}");
     assert!(!refused.contains("valid alternatives"), "{refused}");
 }
@@ -108,6 +108,15 @@ async fn what_flaggers_definition_takes_and_a_controller_can_run_is_taken() {
     ] {
         bench.run_with("apply --dry-run=server -f -", &with(&changes));
     }
+}
+
+// spec: 01/API-008
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_in_a_manifest_that_is_applied_has_no_effect() {
+    let bench = bench("status").await;
+    let status = ("/status", json!({"phase": "Succeeded", "canaryWeight": 100}));
+    bench.run_with("apply -f -", &with(&[status]));
+    assert_eq!(bench.run("get canary frontend -o jsonpath={.status}"), "");
 }
 
 fn stored(name: &str, phase: &str, conditions: Value) -> Value {

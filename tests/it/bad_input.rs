@@ -20,6 +20,7 @@ fn edit(world: &World, edit: impl FnOnce(&mut Value)) {
     world.kube.put(canary);
 }
 
+// spec: 01/API-075
 #[rstest]
 #[case::no_step(json!({"stepWeight": 0}), "stepWeight")]
 #[case::no_duration(json!({"metrics": [{"name": "request-duration", "interval": "5minutes"}]}), "interval")]
@@ -51,7 +52,12 @@ async fn a_spec_that_cannot_work_is_refused_with_its_field_and_the_traffic_stays
     );
     let stalled = condition(&world, "Stalled").expect("a condition");
     assert!(stalled["message"].as_str().is_some_and(|text| text.contains(field)), "{stalled:#}");
-    assert!(world.events("shop", "frontend").iter().any(|text| text.contains(field)));
+    let told = |event: &Value| event["type"] == "Warning" && event["message"].to_string().contains(field);
+    assert!(
+        world.kube.list("events", Some("shop")).iter().any(told),
+        "{:#?}",
+        world.events("shop", "frontend")
+    );
     assert_eq!(world.status("shop", "frontend")["lastAppliedSpec"], before);
     assert_eq!(world.weights("shop", "frontend"), Some((100, 0)));
     controller.stop().await;
