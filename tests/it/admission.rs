@@ -33,8 +33,8 @@ fn with(changes: &[(&str, Value)]) -> String {
         let (parent, name) = path.rsplit_once('/').expect("a path");
         let parent = canary.pointer_mut(parent).expect("in the manifest").as_object_mut().expect("an object");
         match value {
-            Value::Null => parent.remove(*name),
-            value => parent.insert((*name).to_owned(), value.clone()),
+            Value::Null => parent.remove(name),
+            value => parent.insert(name.to_owned(), value.clone()),
         };
     }
     canary.to_string()
