@@ -12,11 +12,11 @@ use super::service::StringMatch;
 /// Steps, thresholds, metrics, hooks and alerts of a release.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("oneOf" = [
-    {"required": ["interval", "threshold", "iterations"]},
-    {"required": ["interval", "threshold", "stepWeight"]},
-    {"required": ["interval", "threshold", "stepWeights"]},
-]))]
+#[schemars(extend("required" = ["interval", "threshold"], "x-kubernetes-validations" = [{
+    "rule": "(has(self.iterations) ? 1 : 0) + (has(self.stepWeight) ? 1 : 0) + (has(self.stepWeights) ? 1 : 0) == 1",
+    "message": "write exactly one of iterations, stepWeight and stepWeights: stepWeight moves the traffic in equal steps, \
+                stepWeights lists the steps, iterations checks the canary beside the primary",
+}]))]
 pub struct Analysis {
     /// Time between two steps, `30s` or `1m`; 60 s when unparsable, never under 10 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,11 +24,17 @@ pub struct Analysis {
     pub interval: Option<String>,
     /// Failed checks that end the release; 1 when not positive.
     #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("x-kubernetes-validations" = [{
+        "rule": "self >= 0.0",
+        "message": "threshold cannot be negative: write how many failed checks end a release",
+    }]))]
     pub threshold: Option<i64>,
     /// Highest canary weight; 100 when unset.
     #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64")]
+    #[schemars(with = "f64", extend("x-kubernetes-validations" = [{
+        "rule": "self >= 0.0",
+        "message": "maxWeight cannot be negative: write the highest share of the traffic that the canary is to get, 1 to 100",
+    }]))]
     pub max_weight: Option<i64>,
     /// Increment of the canary weight per step.
     #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
@@ -224,7 +230,10 @@ pub struct SessionAffinity {
     pub primary_cookie_name: Option<String>,
     /// Seconds; 86400 when unset.
     #[serde(default, deserialize_with = "super::number::option", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "f64", extend("x-default" = 86400))]
+    #[schemars(with = "f64", extend("x-default" = 86400, "x-kubernetes-validations" = [{
+        "rule": "self >= 0.0",
+        "message": "maxAge cannot be negative: write for how many seconds a client is to keep its cookie",
+    }]))]
     pub max_age: Option<i64>,
     /// Attribute `Domain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,12 +35,24 @@ use super::status::CanaryStatus;
     printcolumn = r#"{"name": "StepWeights", "type": "string", "jsonPath": ".spec.analysis.stepWeights", "priority": 1}"#,
     printcolumn = r#"{"name": "MaxWeight", "type": "string", "jsonPath": ".spec.analysis.maxWeight", "priority": 1}"#,
     printcolumn = r#"{"name": "LastTransitionTime", "type": "string", "jsonPath": ".status.lastTransitionTime"}"#,
+    // Ours come last, so that scripts that count Flagger's columns find them in their places.
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason", "priority": 1}"#,
+    printcolumn = r#"{"name": "Paused", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Paused\")].status", "priority": 1}"#,
     // `crds.rs` adds it: the derive knows no numbers without a format and no defaults of a part.
     schema = "disabled"
 )]
 #[serde(rename_all = "camelCase")]
 // `analysis` first: the API server reports what the first alternative lacks.
-#[schemars(extend("anyOf" = [{"required": ["analysis"]}, {"required": ["canaryAnalysis"]}]))]
+#[schemars(extend(
+    "anyOf" = [{"required": ["analysis"]}, {"required": ["canaryAnalysis"]}],
+    "x-kubernetes-validations" = [{
+        "rule": "self.targetRef.apiVersion == 'serving.knative.dev/v1' || size(has(self.service) && \
+                 has(self.service.name) && size(self.service.name) > 0 ? self.service.name : self.targetRef.name) <= 55",
+        "message": "the generated Services are named after spec.service.name, or else the target, with -primary and \
+                    -canary behind it, and may have 63 characters: write a spec.service.name of at most 55",
+    }],
+))]
 pub struct CanarySpec {
     /// Mesh or ingress that shifts the traffic; overrides `--mesh-provider`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -17,6 +17,10 @@ use serde_json::Value;
 pub struct CanaryService {
     /// Name of the apex Service; the target's name when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maxLength" = 63, "x-kubernetes-validations" = [{
+        "rule": "self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "message": "is no name that a Service can have: write small letters, digits and dashes, like my-app",
+    }]))]
     pub name: Option<String>,
     /// Port of the generated Services, and of the containers unless `targetPort` says otherwise.
     #[serde(default, deserialize_with = "super::number::or_zero")]
@@ -57,6 +61,7 @@ pub struct CanaryService {
     pub gateway_refs: Option<Vec<Value>>,
     /// Host names of the route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::service_schema::hosts")]
     pub hosts: Option<Vec<String>>,
     /// Make the VirtualService one that others delegate to: without hosts and gateways (Istio).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -213,6 +213,10 @@ pub const ALERTS_DELIVERED: &str = "AlertsDelivered";
 /// Type of the condition that post-rollout hooks are still to be called. Its reason says how the run ended.
 pub const POST_ROLLOUT: &str = "PostRollout";
 
+/// Type of the condition that checks of the analysis cannot be asked as they are. It is there only while that is so,
+/// with the status `False`; its message names what is wrong and how to mend it.
+pub const ANALYSIS: &str = "AnalysisUsable";
+
 impl CanaryStatus {
     /// The condition of type `kind`, if there is one.
     pub fn condition(&self, kind: &str) -> Option<&CanaryCondition> {

@@ -12,11 +12,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use tracing::warn;
 
+use crate::api::MetricTemplate;
 use crate::api::status::{CanaryStatus, Phase};
-use crate::api::{MetricTemplate, duration};
 use crate::http::{self, Party, Sort};
 use crate::manifest::decode;
-use crate::metrics::{self, Asked, Prometheus, Provider, SecretData, Template, variables};
+use crate::metrics::{self, Asked, Prometheus, Provider, SecretData};
 use crate::model::answer::{Measured, Verdict};
 use crate::model::call::Call;
 use crate::model::object::Kind;
@@ -27,13 +27,11 @@ use crate::router::checks::{Builtin, Checks};
 use crate::router::registry;
 use crate::webhook::{self, Draft, Payload};
 
+use super::analysis::{self, METRIC_TEMPLATE, render};
 use super::caches::{Caches, State};
 use super::calls::Calls;
 use super::clock::Clock;
 use super::lanes;
-
-/// The kind that templated checks come from.
-pub const METRIC_TEMPLATE: Kind = Kind::new("flagger.app", "v1beta1", "MetricTemplate", "metrictemplates");
 
 /// Why a check or a hook could not be asked at all. The texts are those of spec 02 §7.4.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +46,8 @@ enum Unasked {
     NoChecks(String),
     #[error(transparent)]
     Query(#[from] metrics::TemplateError),
-    #[error("no usable metrics template and query were configured")]
-    NoQuery,
+    #[error("no usable metrics template and query were configured: {0}")]
+    NoQuery(String),
     #[error("secret {name} error: {source}")]
     Secret { name: String, source: SecretError },
     #[error("{0}")]
@@ -130,7 +128,7 @@ impl Inquirer {
     pub fn ask(&self, world: &Snapshot, question: &Question) -> BoxFuture<'static, Answer> {
         let release = world.release.clone();
         let sort = match question.ask {
-            Ask::Providers | Ask::Metric { .. } => Sort::Query,
+            Ask::Providers | Ask::Metric { .. } | Ask::Secrets { .. } => Sort::Query,
             Ask::Hook { .. } => Sort::Hook,
         };
         let shared = self.0.on_behalf_of(Party::new(sort, &release.namespace, &release.name));
@@ -139,6 +137,7 @@ impl Inquirer {
                 Answer::Providers(shared.probe(&release).await.map_err(|offline| offline.to_string()))
             }
             .boxed(),
+            Ask::Secrets { .. } => async move { Answer::Secrets(shared.secrets(&release).await) }.boxed(),
             Ask::Metric { index } => {
                 let check = release.analysis.metrics.get(*index).cloned();
                 async move {
@@ -211,8 +210,7 @@ impl Sources {
             Ok(checkable) => checkable,
             Err(why) => return Measured::Failed(why.to_string()),
         };
-        let interval = duration::parse(&check.interval).unwrap_or(Duration::from_secs(60));
-        let asked = Asked { query: checkable.query, interval, now: self.clock.now() };
+        let asked = analysis::asked(check, checkable.query, self.clock.now());
         let measured = self.calls.measure(checkable.provider.as_ref(), &asked).await;
         match (checkable.builtin, &check.source) {
             (Some((checks, builtin)), _) => checks.read(builtin, measured),
@@ -246,7 +244,7 @@ impl Sources {
                 Ok(Checkable { provider, query, builtin: None })
             }
             MetricSource::SuccessRate | MetricSource::Duration | MetricSource::Unusable => {
-                Err(Unasked::NoQuery)
+                Err(Unasked::NoQuery(analysis::unknown_metric(&check.name)))
             }
         }
     }
@@ -280,6 +278,36 @@ impl Sources {
         let provider = metrics::provider(&template.spec.provider, secret.as_ref())
             .map_err(|source| Trouble::Provider { kind: template.spec.provider.kind.clone(), source })?;
         Ok((template, provider))
+    }
+
+    /// What is wrong with the Secrets of MetricTemplates, and with what can only be judged with them.
+    async fn secrets(&self, release: &Release) -> Vec<String> {
+        let mut read = BTreeMap::new();
+        let mut problems = Vec::new();
+        for check in &release.analysis.metrics {
+            let MetricSource::Template { name, namespace } = &check.source else { continue };
+            if !read.contains_key(&(name, namespace)) {
+                read.insert((name, namespace), self.template(name, namespace).await);
+            }
+            let why = match &read[&(name, namespace)] {
+                // What is wrong with the template itself is seen without its Secret.
+                Ok((template, _)) if template.spec.provider.secret_ref.is_none() => None,
+                Err(Trouble::Object(_) | Trouble::Query(_)) => None,
+                Ok((template, provider)) => {
+                    analysis::unusable(template, provider.as_ref(), release, check, self.clock.now())
+                }
+                Err(Trouble::Secret { name, source }) => Some(format!(
+                    "spec.provider.secretRef: Secret {name}.{namespace} cannot be used: {source}"
+                )),
+                Err(Trouble::Provider { source, .. }) => {
+                    Some(format!("spec.provider: {}", analysis::refusal(source)))
+                }
+            };
+            let problem = why
+                .map(|why| format!("{}.templateRef: MetricTemplate {name}.{namespace}, {why}", check.field));
+            problems.extend(problem.filter(|problem| !problems.contains(problem)));
+        }
+        problems
     }
 
     /// Asks the backends of all metrics whether they are there, until one does not answer.
@@ -325,10 +353,6 @@ fn named(measured: Measured, name: &str, namespace: &str) -> Measured {
         Measured::Failed(why) => Measured::Failed(named(why)),
         number @ (Measured::Value(_) | Measured::NotANumber) => number,
     }
-}
-
-fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<String, metrics::TemplateError> {
-    Template::parse(text).and_then(|template| template.render(&variables(release, check)))
 }
 
 /// Calls hooks, with the secrets that they need: those are read when they are needed and never kept.

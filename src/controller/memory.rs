@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::model::object::{Kind, ObjectId};
-use crate::rollout::{Answers, Event};
+use crate::rollout::{Answer, Answers, Ask, Event, Question, SecretsLooked};
 
 use super::alerts::Recipient;
 use super::caches::packed::Packed;
@@ -19,6 +19,8 @@ pub struct Memory {
     uid: Option<String>,
     /// Answers to the questions of the running step.
     pub answers: Answers,
+    /// The last look at the Secrets of MetricTemplates.
+    pub secrets_looked: Option<SecretsLooked>,
     /// The time of the last step that left nothing in the status, such as a gate that was found closed again. The next
     /// step is due an interval later.
     pub unrecorded_step_at: Option<DateTime<Utc>>,
@@ -138,6 +140,16 @@ impl Memory {
         let number = self.too_late.entry(kind).or_default();
         *number += 1;
         *number >= TOO_LATE
+    }
+
+    /// Keeps the answer to a question: for the running step, or, if it is about Secrets, until they are looked at again.
+    pub fn heard(&mut self, question: Question, answer: Answer, now: DateTime<Utc>) {
+        match (question, answer) {
+            (Question { ask: Ask::Secrets { of }, .. }, Answer::Secrets(problems)) => {
+                self.secrets_looked = Some(SecretsLooked { of, at: now, problems });
+            }
+            (question, answer) => self.answers.insert(question, answer),
+        }
     }
 
     /// The step is over: its answers count for no other.

@@ -29,6 +29,7 @@ use crate::rollout::{Alert, Answer, Ask, Event, Question, Snapshot};
 
 pub mod act;
 mod alerts;
+mod analysis;
 mod ask;
 pub mod backoff;
 pub mod caches;
@@ -177,7 +178,7 @@ impl Controller {
         background.spawn(events.run());
         background.spawn(hooks.run());
         background.spawn(alerts.run());
-        for kind in [Kind::CANARY, ask::METRIC_TEMPLATE, alerts::ALERT_PROVIDER] {
+        for kind in [Kind::CANARY, analysis::METRIC_TEMPLATE, alerts::ALERT_PROVIDER] {
             shared.caches.state(kind);
         }
         let mut work = Work::new(Arc::clone(&shared));

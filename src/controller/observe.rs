@@ -13,16 +13,16 @@ use crate::manifest::decode::{self, DecodeError};
 use crate::manifest::read;
 use crate::model::by_hand::Request;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
-use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release, Settings};
+use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release, Settings, TargetKind};
 use crate::model::secrets::exposed_by_template;
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape, is_own_revision};
-use crate::rollout::{Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
+use crate::rollout::{Checkable, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
 use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
-use super::ask::METRIC_TEMPLATE;
+use super::analysis::{self, METRIC_TEMPLATE};
 use super::caches::{Caches, Claim, Refusal, Sight, State};
 use super::memory::Memory;
 
@@ -133,7 +133,8 @@ fn look(
     let object = find(caches, id, memory, now)?;
     let (manifest, problems) = understand(caches, settings, object, memory)?;
     let surroundings = gather(caches, settings, &manifest, memory)?;
-    let observed = describe(settings, manifest, surroundings, memory, now);
+    let checkable = analysis::seen(caches, settings, &manifest.release, now);
+    let observed = describe(settings, manifest, surroundings, checkable, memory, now);
     if problems.is_empty() {
         return ControlFlow::Continue(observed);
     }
@@ -318,6 +319,12 @@ fn gather(
     let tracked =
         if settings.config_tracking { workload.config_reads(release, &around.objects) } else { Vec::new() };
     reads.extend(tracked.iter().cloned());
+    let templates: Vec<ObjectId> = analysis::templates(release).collect();
+    if !templates.is_empty() && caches.state(METRIC_TEMPLATE) == State::Loading {
+        memory.reads = Some(reads);
+        return ControlFlow::Break(Observation::NotYet(None));
+    }
+    reads.extend(templates);
     let sides = [services::Side::Primary, services::Side::Canary].map(|side| services::id(release, side));
     reads.extend(sides.iter().map(|service| ENDPOINT_SLICE.at(&service.namespace, &service.name)));
     memory.reads = Some(reads);
@@ -345,6 +352,7 @@ fn describe(
     settings: &Settings,
     manifest: Manifest,
     around: Surroundings,
+    checkable: Checkable,
     memory: &mut Memory,
     now: DateTime<Utc>,
 ) -> Observed {
@@ -375,6 +383,7 @@ fn describe(
         endpoints: behind(endpoints, primary.as_ref(), target.as_ref().ok(), memory, now),
         capacity: settings.serving_capacity,
         warnings: warnings.iter().map(warning).collect(),
+        target_warnings: target_port(&release, &objects).iter().map(Problem::to_string).collect(),
         lifecycle: Lifecycle {
             needs_cleanup: router::plan::needs_cleanup(router, &release, settings),
             ..lifecycle(&object)
@@ -399,6 +408,7 @@ fn describe(
             },
         },
         target,
+        checkable: Checkable { looked: memory.secrets_looked.clone(), ..checkable },
         answers: memory.answers.clone(),
         unrecorded_step_at: memory.unrecorded_step_at,
         wait_recorded_at: memory.wait_recorded_at,
@@ -410,6 +420,16 @@ fn describe(
     };
     let scene = Scene { canary: object, release, shape, objects, workload, router, lost_primary: lost };
     Observed { snapshot, scene, hidden }
+}
+
+/// What is said of a port that the target does not have.
+fn target_port(release: &Release, objects: &Objects) -> Option<Problem> {
+    let kind = match release.target.kind {
+        TargetKind::DaemonSet => Kind::DAEMON_SET,
+        _ => Kind::DEPLOYMENT,
+    };
+    let id = kind.at(&release.namespace, &release.target.name);
+    workload::target_port::undeclared(release, &id, objects.get(&id)?)
 }
 
 /// The primary as it was last seen, where it is gone; as long as it is there it is remembered.

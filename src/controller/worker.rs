@@ -78,7 +78,7 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
                     (answer, index) = answered => {
                         let (question, _) = asked.swap_remove(index);
                         shared.note_answer(&world.snapshot, &question, &answer);
-                        memory.answers.insert(question, answer);
+                        memory.heard(question, answer, shared.clock.now());
                     }
                 }
             }

@@ -48,9 +48,10 @@ pub enum Cause {
     #[error("not sent: too many calls wait for a connection")]
     Crowded,
     /// The attempt took longer than the request allows.
-    #[error("no complete answer within {0:?}")]
+    #[error("no complete answer within {0:?}: context deadline exceeded")]
     Timeout(Duration),
-    /// Not reachable: name, network, handshake.
+    /// Not reachable: name, network, handshake. The text has the words of Go's dialer, `dial tcp 10.0.0.7:9090: connect:
+    /// connection refused`, since alerts search for them.
     #[error("cannot connect: {0}")]
     Connect(String),
     /// The server's certificate is not trusted.

@@ -108,18 +108,20 @@ impl ReqwestTransport {
 
     async fn exchange(&self, request: Request) -> Result<Response, Cause> {
         let (proxy, own_address) = (request.proxy.clone(), request.own_address);
-        let client = self.client(Profile { insecure: request.insecure, proxy, own_address })?;
+        let client =
+            self.client(Profile { insecure: request.insecure, proxy: proxy.clone(), own_address })?;
         let url = target(&request)?;
         self.egress(own_address).check_literal(&url)?;
+        let peer = peer(proxy.as_deref(), &url);
         // The builder turns a user in the URL into basic authentication, which our own headers then replace.
         let mut builder = client.request(request.method.clone(), url).headers(headers(&request)?);
         if !request.body.is_empty() {
             builder = builder.body(request.body);
         }
-        let mut answer = builder.send().await.map_err(cause)?;
+        let mut answer = builder.send().await.map_err(|error| cause(error, &peer))?;
         let mut body = BytesMut::new();
         while body.len() <= request.max_bytes
-            && let Some(chunk) = answer.chunk().await.map_err(cause)?
+            && let Some(chunk) = answer.chunk().await.map_err(|error| cause(error, &peer))?
         {
             // One byte too many tells the client that there was more.
             let room = request.max_bytes.saturating_add(1) - body.len();
@@ -184,7 +186,39 @@ fn headers(request: &Request) -> Result<HeaderMap, Cause> {
     Ok(headers)
 }
 
-fn cause(error: reqwest::Error) -> Cause {
+/// Whom the connection is made to, as `host:port`.
+fn peer(proxy: Option<&str>, url: &Url) -> String {
+    let proxy = proxy.and_then(|proxy| Url::parse(proxy).ok());
+    let to = proxy.as_ref().unwrap_or(url);
+    format!("{}:{}", to.host_str().unwrap_or_default(), to.port_or_known_default().unwrap_or_default())
+}
+
+/// Why there is no connection to `peer`, in the words that alerts and dashboards search for.
+fn unconnected(why: &str, refused: bool, peer: &str) -> String {
+    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+    if refused {
+        format!("dial tcp {peer}: connect: connection refused")
+    } else if UNKNOWN_NAME.iter().any(|unknown| why.contains(unknown)) {
+        format!("dial tcp: lookup {host}: no such host")
+    } else if let Some(why) = why.strip_prefix(LOOKUP) {
+        format!("dial tcp: lookup {host}{why}")
+    } else {
+        format!("dial tcp {peer}: {why}")
+    }
+}
+
+fn refused(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn cause(error: reqwest::Error, peer: &str) -> Cause {
     if let Some(denied) = denied(&error) {
         Cause::Denied(denied)
     } else if error.is_builder() {
@@ -198,7 +232,7 @@ fn cause(error: reqwest::Error) -> Cause {
     } else if let Some(text) = distrust(&error) {
         Cause::Tls(text)
     } else if error.is_connect() {
-        Cause::Connect(root(&error))
+        Cause::Connect(unconnected(&root(&error), refused(&error), peer))
     } else {
         Cause::Broken(root(&error))
     }
@@ -255,6 +289,44 @@ fn root(error: &reqwest::Error) -> String {
     }
 }
 
+/// How the resolver begins to say that it has found nothing.
+const LOOKUP: &str = "failed to lookup address information";
+/// What it says of names that do not exist.
+const UNKNOWN_NAME: [&str; 3] =
+    ["Name or service not known", "Name does not resolve", "No address associated with hostname"];
 const MAX_REDIRECTS: usize = 10;
 /// Different combinations of options for which connections are kept.
 const MAX_PROFILES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::nobody_listens("Connection refused", true, "dial tcp db.ops:9090: connect: connection refused")]
+    #[case::no_such_name(
+        "failed to lookup address information: Name or service not known",
+        false,
+        "dial tcp: lookup db.ops: no such host"
+    )]
+    #[case::no_such_name_with_musl(
+        "failed to lookup address information: Name does not resolve",
+        false,
+        "dial tcp: lookup db.ops: no such host"
+    )]
+    #[case::no_resolver(
+        "failed to lookup address information: Temporary failure in name resolution",
+        false,
+        "dial tcp: lookup db.ops: Temporary failure in name resolution"
+    )]
+    #[case::no_route("No route to host", false, "dial tcp db.ops:9090: No route to host")]
+    fn why_there_is_no_connection_is_said_in_the_words_that_alerts_search_for(
+        #[case] why: &str,
+        #[case] refused: bool,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(expected, unconnected(why, refused, "db.ops:9090"));
+    }
+}

@@ -11,3 +11,5 @@ mod notes;
 pub mod read;
 mod unknown;
 mod validate;
+
+pub use unknown::nearest;

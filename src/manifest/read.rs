@@ -9,6 +9,7 @@ use super::{legacy, unknown, validate};
 use crate::api::Provider;
 use crate::api::analysis::Analysis;
 use crate::api::canary::{Canary, ObjectRef};
+use crate::api::service_field::ServiceField;
 use crate::model::release::{
     Autoscaler, Problem, ProviderFacts, Reading, Reference, Release, ScalerKind, Settings, Target, TargetKind,
 };
@@ -52,6 +53,9 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
     });
     let ProviderFacts { capabilities, problems, warnings, ignored } = facts;
     notes.warnings.extend(warnings);
+    if !ignored.contains(&ServiceField::Hosts) {
+        validate::hosts(canary, &mut notes);
+    }
     for field in ignored {
         let message =
             format!("has no effect: provider {} does not know it, remove it", release.provider_name);

@@ -33,7 +33,7 @@ pub(super) fn find(object: &Value) -> Vec<Unknown> {
         for (name, value) in fields.iter().filter(|(name, _)| *name != "metadata") {
             match properties.get(name) {
                 Some(known) => walk(known, value, &mut name.clone(), &mut found),
-                None => found.push(Unknown { path: name.clone(), meant: nearest(name, properties) }),
+                None => found.push(Unknown { path: name.clone(), meant: nearest_field(name, properties) }),
             }
         }
     }
@@ -55,7 +55,7 @@ fn walk(schema: &'static Value, value: &Value, path: &mut String, found: &mut Ve
                     }
                     Some(known) => walk(known, value, path, found),
                     None if properties.is_object() => {
-                        found.push(Unknown { path: path.clone(), meant: nearest(name, properties) });
+                        found.push(Unknown { path: path.clone(), meant: nearest_field(name, properties) });
                     }
                     None => {}
                 }
@@ -73,15 +73,21 @@ fn walk(schema: &'static Value, value: &Value, path: &mut String, found: &mut Ve
     }
 }
 
-fn nearest(name: &str, known: &'static Value) -> Option<&'static str> {
+fn nearest_field(name: &str, known: &'static Value) -> Option<&'static str> {
+    let fields = known.as_object().into_iter().flat_map(|properties| properties.keys());
+    nearest(name, fields.map(String::as_str))
+}
+
+/// The one of `known` that was probably meant by `name`, which is none of them.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST_NAME {
         return None;
     }
-    let names = known.as_object().into_iter().flat_map(|properties| properties.keys());
-    let (distance, nearest) =
-        names.map(|known| (distance(&name.to_lowercase(), &known.to_lowercase()), known)).min()?;
+    let far = |known: &str| distance(&name.to_lowercase(), &known.to_lowercase());
+    let short = known.into_iter().filter(|known| known.len() <= 2 * LONGEST_NAME);
+    let (distance, nearest) = short.map(|known| (far(known), known)).min()?;
     // With more than a third of the letters wrong it is another word.
-    (distance * 3 <= name.chars().count()).then_some(nearest.as_str())
+    (distance * 3 <= name.chars().count()).then_some(nearest)
 }
 
 /// How many letters have to be changed, added, left out or swapped with their neighbour.
@@ -105,7 +111,7 @@ fn distance(from: &str, to: &str) -> usize {
     rows[from.len()][to.len()]
 }
 
-/// No field has a longer name, and comparing takes time.
+/// Nobody mistypes a longer name, and comparing takes time.
 const LONGEST_NAME: usize = 64;
 
 /// Kind and schema of each definition. They never change, and every look at a Canary needs them.

@@ -93,6 +93,24 @@ fn exposure(canary: &Canary, namespace: &str, settings: &Settings, notes: &mut N
     }
 }
 
+/// Hosts that are addresses: no mesh has a name for them, and most would refuse the route at the first write.
+pub(super) fn hosts(canary: &Canary, notes: &mut Notes) {
+    let hosts = canary.spec.service.iter().flat_map(|service| service.hosts.iter().flatten());
+    for (index, host) in hosts.enumerate() {
+        if let Some((_, rest)) = host.split_once("://") {
+            let name = rest.split(['/', ':']).next().unwrap_or_default();
+            let message = format!("{} is an address, not a host: write {}", shown(host), shown(name));
+            notes.refuse(&format!("spec.service.hosts[{index}]"), message);
+        }
+    }
+}
+
+/// Whether a Service can have this name, as all servers see it: newer ones allow digits at the beginning.
+fn is_label(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
 /// Why a host is, or takes in, the name of a Service of another namespace.
 fn foreign_host(host: &str, namespace: &str) -> Option<String> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -177,9 +195,16 @@ pub(super) fn names(canary: &Canary, kind: TargetKind, apex: &str, notes: &mut N
     not_empty("spec.autoscalerRef.name", spec.autoscaler_ref.as_ref().map(|scaler| scaler.name.as_str()));
     not_empty("spec.upstreamRef.name", spec.upstream_ref.as_ref().map(|upstream| upstream.name.as_str()));
 
+    let written = spec.service.as_ref().and_then(|service| service.name.as_deref());
+    let field = if written == Some(apex) { "spec.service.name" } else { "spec.targetRef.name" };
+    if kind != TargetKind::Knative && !is_label(apex) {
+        let message = format!(
+            "{} is no name that a Service can have: write small letters, digits and dashes into spec.service.name",
+            shown(apex)
+        );
+        notes.refuse(field, message);
+    }
     if kind != TargetKind::Knative && apex.len() > LONGEST_APEX {
-        let written = spec.service.as_ref().and_then(|service| service.name.as_deref());
-        let field = if written == Some(apex) { "spec.service.name" } else { "spec.targetRef.name" };
         notes.refuse(field, format!(
             "{} is too long for a Service name: with -primary it may have 63 characters, so write at most {LONGEST_APEX} \
              here, or another spec.service.name",

@@ -20,6 +20,7 @@ pub(super) fn podinfo() -> Release {
 pub(super) fn check() -> MetricCheck {
     MetricCheck {
         name: "latency".into(),
+        field: "spec.analysis.metrics[0]".into(),
         interval: "1m".into(),
         source: MetricSource::Template { name: "latency".into(), namespace: "test".into() },
         min: None,

@@ -255,6 +255,8 @@ pub enum Steps {
 pub struct MetricCheck {
     /// Name of the check.
     pub name: String,
+    /// Where it stands in the manifest, `spec.analysis.metrics[0]`.
+    pub field: String,
     /// Window as written, for the query.
     pub interval: String,
     /// Where the value comes from.

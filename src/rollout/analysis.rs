@@ -121,9 +121,7 @@ fn query_failed(check: &MetricCheck, why: &str) -> String {
         MetricSource::SuccessRate | MetricSource::Duration => format!("Prometheus query failed: {why}"),
         MetricSource::Inline(_) => format!("Prometheus query failed for {}: {why}", check.name),
         MetricSource::Template { .. } => format!("Metric query failed for {}: {why}", check.name),
-        MetricSource::Unusable => {
-            "Metric query failed for no usable metrics template and query were configured".to_owned()
-        }
+        MetricSource::Unusable => format!("Metric query failed for {why}"),
     }
 }
 

@@ -23,6 +23,11 @@ pub(super) fn warnings(world: &Snapshot) -> Vec<Event> {
     world.warnings.iter().map(|text| messages::warning(world.status.phase, text)).collect()
 }
 
+/// The events that say what the target does not bear out.
+pub(super) fn target_warnings(world: &Snapshot) -> Vec<Event> {
+    world.target_warnings.iter().map(|text| messages::warning(world.status.phase, text)).collect()
+}
+
 /// Ends the decision with `step`.
 pub(super) fn end<T>(step: impl Into<Step>) -> Flow<T> {
     Flow::Break(Box::new(step.into()))

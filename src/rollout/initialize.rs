@@ -7,11 +7,11 @@ use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
-use super::flow::{Flow, SETTLE, blocked, end, stop, unready, warnings};
+use super::flow::{Flow, SETTLE, blocked, end, stop, target_warnings, unready, warnings};
 use super::question::{Answer, Ask};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Effect, Event, Plan, Reason, Side, Step, Wait};
-use super::{gates, messages, status, upkeep};
+use super::{checkable, gates, messages, status, upkeep};
 
 pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     if world.status.conditions.is_none() {
@@ -27,7 +27,8 @@ pub(super) fn initializing(world: &Snapshot) -> Flow<Step> {
     let Some(primary) = &world.primary else {
         let probed = probe(world)?;
         let effects = services.into_iter().chain(groundwork(world)?).chain([Effect::CreatePrimary]);
-        return stop(Plan::status(status::touched_if_stalled(world)).effects(effects).events(probed));
+        let plan = Plan::status(status::touched_if_stalled(world)).effects(effects);
+        return stop(plan.events(target_warnings(world)).events(probed));
     };
     if !services.is_empty() {
         return stop(Plan::status(status::touched_if_stalled(world)).effects(services));
@@ -98,6 +99,8 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
 
 fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -> Flow<Step> {
     let events = probe(world)?;
+    let (noted, unusable) = checkable::noted(world)?;
+    let world = &Snapshot { status: noted, ..world.clone() };
     let mut status = status::phase(world, Phase::Initialized);
     status::record(&mut status, target);
     status.failed_checks = 0;
@@ -114,6 +117,7 @@ fn initialized(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFacts) -
         Plan::status(status::checked(status, world))
             .effects(park.into_iter().flatten())
             .events(events)
+            .events(unusable)
             .events([messages::normal(Phase::Initialized, messages::initialized(&world.release))])
             .alert(messages::alert_with_fields(Severity::Info, messages::initialized_alert(&world.release)))
             .into(),

@@ -4,7 +4,8 @@ use crate::api::status::Phase;
 
 use super::account::account;
 use super::by_hand;
-use super::flow::{Flow, stop, wait, warnings};
+use super::checkable;
+use super::flow::{Flow, stop, target_warnings, wait, warnings};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step};
 use super::{initialize, messages, progress, promote, resting, rollback, safety, status, terminate};
@@ -31,6 +32,7 @@ fn decide(world: &Snapshot) -> Flow<Step> {
         ));
     }
     announce(world)?;
+    checkable::review(world)?;
     match world.status.settling() {
         Some((Phase::Initialized, _)) => return initialize::initializing(world),
         Some((_, since)) => return rollback::settling(world, since),
@@ -64,5 +66,5 @@ fn announce(world: &Snapshot) -> Flow<()> {
     if world.status.conditions.is_none() || recorded {
         return Flow::Continue(());
     }
-    stop(Plan::status(status::touched(world)).events(warnings(world)))
+    stop(Plan::status(status::touched(world)).events(warnings(world)).events(target_warnings(world)))
 }

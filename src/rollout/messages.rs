@@ -69,6 +69,26 @@ pub fn providers_unavailable(error: &str) -> String {
     format!("Error checking metric providers: {error}")
 }
 
+/// What is said when checks of the analysis cannot be asked; `problems` says why.
+pub fn analysis_unusable(problems: &str) -> String {
+    format!("The analysis cannot be asked: {problems}")
+}
+
+/// The event when what was wrong with the analysis is mended.
+pub const ANALYSIS_USABLE: &str = "The analysis can be asked";
+
+/// The event when something was wrong with the analysis, and it is not to be made now.
+pub const ANALYSIS_SKIPPED: &str = "The analysis is skipped, it need not be asked";
+
+/// What is said when a release does not start because its analysis cannot be asked.
+pub fn not_started(release: &Release, problems: &str) -> String {
+    format!(
+        "Halt {} advancement the analysis cannot be asked: {problems}. The release starts as soon as that is mended; \
+         spec.skipAnalysis: true promotes without an analysis",
+        release.title()
+    )
+}
+
 /// The event when `spec.targetRef` names another object than before.
 pub fn another_target(release: &Release) -> String {
     format!("The target is {} {} now, initializing it", release.target.kind.as_str(), release.target_title())

@@ -20,6 +20,7 @@ pub mod analysis;
 mod blockers;
 mod by_hand;
 pub mod change;
+mod checkable;
 mod evidence;
 mod flow;
 mod gates;
@@ -51,6 +52,8 @@ mod tests;
 pub use machine::next;
 pub use question::{Answer, Ask, Question};
 pub use safety::protect;
-pub use snapshot::{Answers, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot};
+pub use snapshot::{
+    Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot,
+};
 pub use step::{Alert, Effect, Event, EventKind, Outcome, Plan, Reason, Side, Step, Wait};
 pub use upkeep::cookies;

@@ -23,6 +23,11 @@ pub struct Question {
 pub enum Ask {
     /// Do the metric providers answer at all?
     Providers,
+    /// Can the Secrets be used that the MetricTemplates name?
+    Secrets {
+        /// What is asked for: the Canary and the templates as they are now.
+        of: String,
+    },
     /// What does this hook say?
     Hook {
         /// The place of the hook in the list of the manifest, from 0.
@@ -42,6 +47,8 @@ pub enum Ask {
 pub enum Answer {
     /// Whether all providers answer; the text names one that does not, and why.
     Providers(Result<(), String>),
+    /// What is wrong with the Secrets, in words for the user.
+    Secrets(Vec<String>),
     /// What the hook said.
     Hook(Verdict),
     /// What the provider measured.

@@ -6,12 +6,12 @@ use crate::model::traffic::Split;
 use crate::model::workload::TargetFacts;
 
 use super::change::{Change, applied, change, configs_changed};
-use super::flow::{Flow, stop, unrecorded_step, wait};
+use super::flow::{Flow, stop, unrecorded_step};
 use super::gates::Round;
 use super::rollback::{Cause, Ending};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
-use super::{gates, holds, messages, rollback, status, upkeep};
+use super::{checkable, gates, holds, messages, rollback, status, upkeep};
 
 pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
@@ -77,7 +77,9 @@ fn unchanged(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     if status::differs(&world.status, &status) {
         return stop(Plan::status(status));
     }
-    Flow::Continue(wait(Reason::AtRest, []))
+    let mut rest = Wait::for_change(Reason::AtRest);
+    rest.until = checkable::look_again(world);
+    Flow::Continue(rest.into())
 }
 
 /// Ends the wait for approval of a revision that was taken back (spec 02 E1.19).
@@ -107,6 +109,7 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
             return Flow::Continue(unrecorded_step(world, pause).into());
         }
     }
+    checkable::usable(world)?;
     let kind = HookType::ConfirmRollout;
     let round = if holds::promotes(world) { Round::open() } else { gates::round(world, kind, phase)? };
     if let Some((hook, _)) = round.closed {

@@ -23,6 +23,9 @@ pub struct Snapshot {
     pub status: CanaryStatus,
     /// What the manifest should say differently. Users are told once for each generation.
     pub warnings: Vec<String>,
+    /// What the manifest says of the target that the target does not bear out. Users are told when the primary is made,
+    /// and once for each generation after that.
+    pub target_warnings: Vec<String>,
     /// Whether the Canary is being deleted, and what has to be done before it may go.
     pub lifecycle: Lifecycle,
     /// What the router can do: weights, matching, mirroring, session affinity.
@@ -49,6 +52,8 @@ pub struct Snapshot {
     /// The objects of the mesh that must exist before the primary's pods start. They count as in place where the
     /// mesh needs none.
     pub groundwork: Presence,
+    /// Whether the checks of the analysis can be asked at all.
+    pub checkable: Checkable,
     /// The answers that were found to the questions of this step.
     pub answers: Answers,
     /// When the last step ended that changed nothing in the status: a gate, for instance, was still closed.
@@ -74,6 +79,29 @@ pub struct Lifecycle {
     /// Whether there are objects that only the controller can delete, since the cluster does not collect them with
     /// the Canary.
     pub needs_cleanup: bool,
+}
+
+/// What is known of whether the checks of the analysis can be asked at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Checkable {
+    /// What is wrong, as far as the watched objects tell: field, reason and remedy.
+    pub problems: Vec<String>,
+    /// The Canary and the MetricTemplates that name a Secret, as they are now. Secrets are not watched, so that they are
+    /// looked at when this changes. `None` where no Secret is needed.
+    pub secrets: Option<String>,
+    /// The last look at the Secrets.
+    pub looked: Option<SecretsLooked>,
+}
+
+/// A look at the Secrets of MetricTemplates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SecretsLooked {
+    /// What [`Checkable::secrets`] was then.
+    pub of: String,
+    /// When it was.
+    pub at: DateTime<Utc>,
+    /// What was wrong with them.
+    pub problems: Vec<String>,
 }
 
 /// The pods that would answer for each side, as the EndpointSlices of its Service tell. `None` where nobody knows: the

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::status::{
-    ALERTS_DELIVERED, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE, Phase, REQUEST,
-    SETTLING,
+    ALERTS_DELIVERED, ANALYSIS, APPROVED, CanaryCondition, CanaryStatus, PAUSED, POST_ROLLOUT, PROMOTE,
+    Phase, REQUEST, SETTLING,
 };
 use crate::model::by_hand::Request;
 use crate::model::release::{Problem, Release};
@@ -14,6 +14,7 @@ use crate::model::workload::TargetFacts;
 
 use super::blockers;
 use super::change;
+use super::messages;
 use super::snapshot::Snapshot;
 use super::step::Reason;
 
@@ -205,6 +206,18 @@ pub fn touched(world: &Snapshot) -> CanaryStatus {
     status
 }
 
+/// The present status, with the condition that the analysis cannot be asked, or without it. At rest `Ready` says it as
+/// well.
+pub fn analysis(world: &Snapshot, problems: Option<&str>) -> CanaryStatus {
+    let mut status = world.status.clone();
+    match problems {
+        Some(problems) => set(&mut status, ANALYSIS, "False", ANALYSIS_UNUSABLE, problems, world.now),
+        None => drop_condition(&mut status, ANALYSIS),
+    }
+    stamp(&mut status, &world.release, world.now);
+    status
+}
+
 /// The present status, with the reason why it cannot go on.
 pub fn blocked(world: &Snapshot, reason: &str, message: &str) -> CanaryStatus {
     let mut status = world.status.clone();
@@ -214,7 +227,8 @@ pub fn blocked(world: &Snapshot, reason: &str, message: &str) -> CanaryStatus {
     status
 }
 
-/// The status of a Canary whose manifest cannot be used. Everything else in it stays, so that nothing is lost.
+/// The status of a Canary whose manifest cannot be used. Everything else in it stays, so that nothing is lost; a new one
+/// waits for its initialization, which `kubectl get` shows instead of nothing.
 pub fn refused(
     observed: &CanaryStatus,
     generation: i64,
@@ -222,6 +236,9 @@ pub fn refused(
     now: DateTime<Utc>,
 ) -> CanaryStatus {
     let mut status = observed.clone();
+    if status.phase == Phase::Unset {
+        status.phase = Phase::Initializing;
+    }
     status.observed_generation = Some(generation);
     status.last_transition_time = Some(now);
     let text = problem_text(problems);
@@ -289,7 +306,13 @@ fn stamp(status: &mut CanaryStatus, release: &Release, now: DateTime<Utc>) {
         _ => ("Unknown", true),
     };
     set(status, "Promoted", promoted, phase.as_str(), &message, now);
-    set(status, "Ready", ready, phase.as_str(), &message, now);
+    match status.condition(ANALYSIS).map(|condition| condition.message.clone()) {
+        Some(problems) if ready == "True" => {
+            let message = messages::analysis_unusable(&problems);
+            set(status, "Ready", "False", ANALYSIS_UNUSABLE, &message, now);
+        }
+        _ => set(status, "Ready", ready, phase.as_str(), &message, now),
+    }
     // kstatus: these two are only there while they are true.
     drop_condition(status, "Stalled");
     if reconciling {
@@ -336,6 +359,9 @@ fn drop_condition(status: &mut CanaryStatus, kind: &str) {
 pub fn touched_if_stalled(world: &Snapshot) -> CanaryStatus {
     if world.status.condition("Stalled").is_some() { touched(world) } else { world.status.clone() }
 }
+
+/// The reason of conditions that say that checks of the analysis cannot be asked.
+pub const ANALYSIS_UNUSABLE: &str = "AnalysisUnusable";
 
 /// The most alerts, or events, that are kept on record, and their length together.
 const OWED: usize = 16;

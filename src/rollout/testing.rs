@@ -15,7 +15,10 @@ use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::question::{Answer, Ask, Question};
 use super::step::{Alert, Effect, Event, Outcome, Reason, Side, Step};
-use super::{Answers, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies, next, status};
+use super::{
+    Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot, cookies,
+    next, status,
+};
 
 /// A mesh that can do everything.
 pub(super) const MESH: Capabilities = Capabilities::ALL;
@@ -30,6 +33,7 @@ pub(super) fn release() -> Release {
     release.analysis.threshold = 2;
     release.analysis.metrics = vec![MetricCheck {
         name: "request-success-rate".into(),
+        field: "spec.analysis.metrics[0]".into(),
         interval: "1m".into(),
         source: MetricSource::SuccessRate,
         min: Some(99.0),
@@ -65,6 +69,8 @@ pub(super) struct Stage {
     pub samples: Measured,
     /// Hooks that say no, by name.
     pub closed: Vec<String>,
+    /// What is wrong with the Secrets of templates.
+    pub secrets: Vec<String>,
     pub events: Vec<Event>,
     pub alerts: Vec<Alert>,
     pub outcomes: Vec<Outcome>,
@@ -96,6 +102,7 @@ impl Stage {
             release,
             status: CanaryStatus::default(),
             warnings: Vec::new(),
+            target_warnings: Vec::new(),
             lifecycle: Lifecycle::default(),
             capabilities,
             target: Ok(target),
@@ -112,6 +119,7 @@ impl Stage {
             routes: RoutesSeen::Absent,
             acceptance: Acceptance::Accepted,
             groundwork: Presence::InPlace,
+            checkable: Checkable::default(),
             answers: Answers::default(),
             unrecorded_step_at: None,
             wait_recorded_at: None,
@@ -124,6 +132,7 @@ impl Stage {
             metric: Measured::Value(100.0),
             samples: Measured::Value(100.0),
             closed: Vec::new(),
+            secrets: Vec::new(),
             events: Vec::new(),
             alerts: Vec::new(),
             outcomes: Vec::new(),
@@ -263,6 +272,12 @@ impl Stage {
 
     fn answer(&mut self, question: Question) {
         let answer = match &question.ask {
+            Ask::Secrets { of } => {
+                let (of, at, problems) = (of.clone(), self.world.now, self.secrets.clone());
+                self.world.checkable.looked = Some(SecretsLooked { of, at, problems });
+                self.asked.push(question.ask);
+                return;
+            }
             Ask::Providers => Answer::Providers(Ok(())),
             Ask::Metric { index } => {
                 let counts = self.world.release.analysis.metrics[*index].rules.counts_samples;

@@ -26,6 +26,7 @@ pub mod scaler;
 mod selectors;
 pub mod service;
 mod shape;
+pub mod target_port;
 mod templated;
 #[cfg(test)]
 mod testing;

@@ -37,6 +37,18 @@ pub(super) fn shape(
     primary: Option<&Value>,
 ) -> Result<TargetShape, Error> {
     let label = selector_label(settings, id, target)?;
+    if label.primary_value().len() > LONGEST_LABEL {
+        return Err(Error::Unusable(format!(
+            "{} {}.{} spec.selector.matchLabels.{}: {:?} is too long: the primary's pods get it with -primary behind it, \
+             and a label may have {LONGEST_LABEL} characters, so that it may have {} at most",
+            id.kind.kind.to_lowercase(),
+            id.name,
+            id.namespace,
+            label.key,
+            label.value,
+            LONGEST_LABEL - "-primary".len()
+        )));
+    }
     Ok(TargetShape {
         label_key: label.key,
         label_value: label.value,
@@ -149,6 +161,9 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// Containers that meshes add to a pod.
+/// The most characters of a label's value.
+const LONGEST_LABEL: usize = 63;
+
 const SIDECARS: [&str; 2] = ["istio-proxy", "envoy"];
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ fn edit(world: &World, edit: impl FnOnce(&mut Value)) {
     world.kube.put(canary);
 }
 
+// spec: 01/API-075
 #[rstest]
 #[case::no_step(json!({"stepWeight": 0}), "stepWeight")]
 #[case::no_duration(json!({"metrics": [{"name": "request-duration", "interval": "5minutes"}]}), "interval")]
@@ -51,7 +52,12 @@ async fn a_spec_that_cannot_work_is_refused_with_its_field_and_the_traffic_stays
     );
     let stalled = condition(&world, "Stalled").expect("a condition");
     assert!(stalled["message"].as_str().is_some_and(|text| text.contains(field)), "{stalled:#}");
-    assert!(world.events("shop", "frontend").iter().any(|text| text.contains(field)));
+    let told = |event: &Value| event["type"] == "Warning" && event["message"].to_string().contains(field);
+    assert!(
+        world.kube.list("events", Some("shop")).iter().any(told),
+        "{:#?}",
+        world.events("shop", "frontend")
+    );
     assert_eq!(world.status("shop", "frontend")["lastAppliedSpec"], before);
     assert_eq!(world.weights("shop", "frontend"), Some((100, 0)));
     controller.stop().await;
@@ -82,6 +88,7 @@ async fn what_cannot_go_on_is_told_once_and_is_quiet_also_with_the_crds_of_flagg
     };
     world.apply(&manifest).expect("the schema takes it");
     assert!(world.until(MINUTES, |world| condition(world, "Stalled").is_some()).await);
+    assert_eq!(world.phase("shop", "frontend"), "Initializing");
     tokio::time::sleep(Duration::from_secs(30)).await;
     world.kube.clear_requests();
     tokio::time::sleep(Duration::from_secs(300)).await;
@@ -178,7 +185,7 @@ async fn the_later_of_two_canaries_with_one_target_is_refused_until_the_other_is
                 delete one of the two";
     let met = world.until(MINUTES, |world| world.events("shop", "another").contains(&text.to_owned())).await;
     assert!(met, "{:#?}", world.events("shop", "another"));
-    assert_eq!(world.phase("shop", "another"), "");
+    assert_eq!(world.phase("shop", "another"), "Initializing", "what it waits for, and not an empty column");
     world.kube.delete("canaries.flagger.app", "shop", "frontend");
     assert!(
         world.until(MINUTES, |world| world.phase("shop", "another") == "Initialized").await,

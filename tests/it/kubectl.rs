@@ -8,14 +8,14 @@ use std::time::Duration;
 use kubesim::{KubeSim, Listening, PodBehaviour, PodRules};
 
 /// A cluster that listens, and the kubectl that talks to it.
-struct Bench {
-    sim: KubeSim,
+pub struct Bench {
+    pub sim: KubeSim,
     listening: Listening,
     home: PathBuf,
 }
 
 impl Bench {
-    async fn start(name: &str) -> Self {
+    pub async fn start(name: &str) -> Self {
         let rules = PodRules::default().otherwise(
             PodBehaviour::ready_after(Duration::from_millis(100)).stops_in(Duration::from_millis(50)),
         );
@@ -54,11 +54,11 @@ impl Bench {
     }
 
     /// Runs kubectl, which must succeed; answers what it printed.
-    fn run(&self, line: &str) -> String {
+    pub fn run(&self, line: &str) -> String {
         self.run_with(line, "")
     }
 
-    fn run_with(&self, line: &str, input: &str) -> String {
+    pub fn run_with(&self, line: &str, input: &str) -> String {
         let output = self.outcome(line, input);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "kubectl {line}\n{out}{err}");
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     /// Runs kubectl, which must fail; answers its complaint.
-    fn refused(&self, line: &str, input: &str) -> String {
+    pub fn refused(&self, line: &str, input: &str) -> String {
         let output = self.outcome(line, input);
         assert!(!output.status.success(), "kubectl {line} succeeded");
         String::from_utf8_lossy(&output.stderr).into_owned()
@@ -90,7 +90,7 @@ fn kubectl() -> PathBuf {
 }
 
 /// The cells of a line, without the spaces between them.
-fn cells(line: &str) -> Vec<&str> {
+pub fn cells(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }
 

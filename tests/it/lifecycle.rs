@@ -86,7 +86,7 @@ async fn a_bug_that_panics_in_the_middle_of_a_release_does_not_end_it() {
     controller.stop().await;
 }
 
-// spec: 02/C6
+// spec: 01/API-076 02/C6
 #[tokio::test(start_paused = true)]
 async fn an_edit_that_is_forbidden_stops_a_running_release_until_it_is_taken_back() {
     let settings = Settings { no_cross_namespace_refs: true, ..Settings::default() };
@@ -217,6 +217,7 @@ async fn a_deletion_does_not_hang_on_objects_that_are_gone() {
     controller.stop().await;
 }
 
+// spec: 01/API-078
 #[tokio::test(start_paused = true)]
 async fn the_younger_of_two_rivals_can_be_deleted_although_it_asks_for_reverting() {
     let (world, controller) = initialized(World::builder().build()).await;

@@ -1,6 +1,8 @@
 //! The integration tests: one binary, a module a topic.
 
+mod admission;
 mod alerts;
+mod analysis;
 mod bad_input;
 mod by_hand;
 mod checklist;

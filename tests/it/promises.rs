@@ -36,6 +36,21 @@ async fn a_canary_at_rest_causes_no_request_in_ten_minutes() {
     controller.stop().await;
 }
 
+// spec: 01/API-138
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_failed_causes_no_request_either() {
+    let (world, controller) = initialized().await;
+    world.backend.version("broken", Version { success_rate: 80.0, p99_millis: 95.0 });
+    world.set_image("shop", "frontend", "registry.example.com/shop/frontend:2.0.0-broken");
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Failed").await);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.kube.clear_requests();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let requests = world.kube.requests_of("vexil");
+    assert!(requests.is_empty(), "{}", listed(&requests));
+    controller.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_crds_of_flagger_are_enough_for_a_release_and_for_rest() {
     let world = World::builder().older_crds().build();

@@ -207,7 +207,7 @@ async fn the_clusters_own_api_is_called_within_bounds() {
     let answer = calls.send(&cluster("/apis/x")).await.expect("an answer");
     assert_eq!((404, &b"GET /apis/x?labelSelector=a%3Db"[..]), (answer.status, answer.body.as_slice()));
     let slow = calls.send(&cluster("/apis/slow")).await.expect_err("no answer");
-    assert_eq!("GET /apis/slow: no complete answer within 10s", slow.to_string());
+    assert_eq!("GET /apis/slow: no complete answer within 10s: context deadline exceeded", slow.to_string());
     let large = calls.send(&Call { max_bytes: 3, ..cluster("/apis/x") }).await.expect_err("too large");
     assert!(large.cause.contains("cannot be read"), "{large}");
 }

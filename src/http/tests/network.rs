@@ -204,7 +204,19 @@ async fn a_server_that_is_not_there_is_named_with_the_reason() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = Client::default().send(Request::get(format!("http://{address}/x"))).await.unwrap_err();
-    assert_eq!(format!("GET http://{address}/x: cannot connect: Connection refused"), error.to_string());
+    // People's alerts search for these words.
+    assert_eq!(
+        format!("GET http://{address}/x: cannot connect: dial tcp {address}: connect: connection refused"),
+        error.to_string()
+    );
+    let proxy = Some(format!("http://{address}"));
+    let through =
+        Client::default().send(Request { proxy, ..Request::get("http://a.test/") }).await.unwrap_err();
+    assert_eq!(
+        Cause::Connect(format!("dial tcp {address}: connect: connection refused")),
+        through.cause,
+        "it is the proxy that is not there"
+    );
 }
 
 #[tokio::test]

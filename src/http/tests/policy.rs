@@ -159,7 +159,10 @@ async fn each_attempt_has_the_whole_time_limit() {
     let script = Script::slow(Duration::from_secs(60), [status(200)]);
     let start = Instant::now();
     let error = client(&script).send(call(1)).await.unwrap_err();
-    assert_eq!("GET http://hooks.shop:8080/run: no complete answer within 10s", error.to_string());
+    assert_eq!(
+        "GET http://hooks.shop:8080/run: no complete answer within 10s: context deadline exceeded",
+        error.to_string()
+    );
     assert_eq!(2, error.attempts);
     assert_eq!(Duration::from_secs(10 + 1 + 10), start.elapsed());
 }

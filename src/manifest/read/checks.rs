@@ -33,7 +33,7 @@ pub(super) fn read(analysis: &Analysis, path: &str, namespace: &str, notes: &mut
                 _ => &mut first,
             };
             pass.extend(samples.clone());
-            pass.push(MetricCheck { rules: rules.clone(), ..check(metric, name, source) });
+            pass.push(MetricCheck { rules: rules.clone(), ..check(metric, name, &path, source) });
         }
     }
     first.extend(second);
@@ -55,7 +55,7 @@ fn sources(metric: &Metric, name: &str, namespace: &str) -> Vec<MetricSource> {
     if sources.is_empty() { vec![MetricSource::Unusable] } else { sources }
 }
 
-fn check(metric: &Metric, name: &str, source: MetricSource) -> MetricCheck {
+fn check(metric: &Metric, name: &str, path: &str, source: MetricSource) -> MetricCheck {
     let threshold = metric.threshold.unwrap_or(defaults::METRIC_THRESHOLD);
     let (min, max) = match (metric.threshold_range, &source) {
         (Some(ThresholdRange { min, max }), _) => (min, max),
@@ -64,6 +64,7 @@ fn check(metric: &Metric, name: &str, source: MetricSource) -> MetricCheck {
     };
     MetricCheck {
         name: name.to_owned(),
+        field: path.to_owned(),
         interval: defaults::name(metric.interval.as_deref(), defaults::METRIC_INTERVAL).to_owned(),
         source,
         min,
@@ -126,7 +127,13 @@ fn samples(
         }
     };
     let rules = MetricRules { counts_samples: true, ..MetricRules::default() };
-    Some(MetricCheck { min: None, max: None, rules, ..check(metric, &format!("{name} samples"), source) })
+    let field = format!("{path}.minSamples");
+    Some(MetricCheck {
+        min: None,
+        max: None,
+        rules,
+        ..check(metric, &format!("{name} samples"), &field, source)
+    })
 }
 
 fn judge(metric: &Metric, path: &str, notes: &mut Notes) {

@@ -25,7 +25,7 @@ pub(super) fn read(
 ) -> Plan {
     Plan {
         interval: interval(analysis.interval.as_deref(), path, notes),
-        threshold: analysis.threshold.filter(|threshold| *threshold > 0).unwrap_or(defaults::THRESHOLD),
+        threshold: threshold(analysis.threshold, path, notes),
         strategy: first_guess(analysis),
         mirror: analysis.mirror.unwrap_or_default(),
         mirror_weight: mirror_weight(analysis.mirror_weight, path, notes),
@@ -41,7 +41,10 @@ pub(super) fn read(
         metrics: checks::read(analysis, path, namespace, notes),
         hooks: hooks(analysis, path, namespace, settings, notes),
         alerts: alerts(analysis, path, namespace, notes),
-        session_affinity: analysis.session_affinity.as_ref().map(affinity),
+        session_affinity: analysis
+            .session_affinity
+            .as_ref()
+            .map(|written| affinity(written, &format!("{path}.sessionAffinity"), notes)),
         on_metric_error: analysis.on_metric_error.unwrap_or_default(),
         on_no_data: analysis.on_no_data.unwrap_or_default(),
     }
@@ -93,6 +96,17 @@ fn interval(written: Option<&str>, path: &str, notes: &mut Notes) -> Duration {
             interval.max(defaults::SHORTEST_INTERVAL)
         }
     }
+}
+
+fn threshold(written: Option<i64>, path: &str, notes: &mut Notes) -> i64 {
+    if let Some(threshold @ ..0) = written {
+        let message = format!(
+            "{threshold} is no number of checks, {} is used: write how many failed checks end a release",
+            defaults::THRESHOLD
+        );
+        notes.warn(&format!("{path}.threshold"), message);
+    }
+    written.filter(|threshold| *threshold > 0).unwrap_or(defaults::THRESHOLD)
 }
 
 fn mirror_weight(written: Option<i64>, path: &str, notes: &mut Notes) -> Option<u32> {
@@ -243,10 +257,17 @@ fn alerts(analysis: &Analysis, path: &str, namespace: &str, notes: &mut Notes) -
         .collect()
 }
 
-fn affinity(written: &SessionAffinity) -> SessionAffinity {
+fn affinity(written: &SessionAffinity, path: &str, notes: &mut Notes) -> SessionAffinity {
+    if let Some(age @ ..0) = written.max_age {
+        let message = format!(
+            "{age} would take every cookie back at once, {} is used: write the seconds that it is to be kept",
+            defaults::COOKIE_MAX_AGE
+        );
+        notes.warn(&format!("{path}.maxAge"), message);
+    }
     SessionAffinity {
         primary_cookie_name: written.primary_cookie_name.clone().filter(|name| !name.is_empty()),
-        max_age: Some(written.max_age.filter(|age| *age != 0).unwrap_or(defaults::COOKIE_MAX_AGE)),
+        max_age: Some(written.max_age.filter(|age| *age > 0).unwrap_or(defaults::COOKIE_MAX_AGE)),
         ..written.clone()
     }
 }

@@ -139,6 +139,11 @@ fn max_weight(analysis: &Analysis, path: &str, notes: &mut Notes) -> u32 {
             defaults::MAX_WEIGHT
         }
         Some((max @ 1.., _)) => u32::try_from(*max).unwrap_or(defaults::MAX_WEIGHT),
+        Some((max, field)) if *max < 0 => {
+            let message = format!("{max} is no share of the traffic, 100 is used: write 1 to 100");
+            notes.warn(&format!("{path}.{field}"), message);
+            defaults::MAX_WEIGHT
+        }
         _ => defaults::MAX_WEIGHT,
     }
 }

@@ -3,6 +3,7 @@
 use Phase::{Failed, Finalising, Progressing, Promoting, Succeeded};
 use chrono::TimeDelta;
 
+use crate::api::hooks::Severity;
 use crate::api::status::Phase;
 use crate::model::answer::Measured;
 use crate::model::traffic::Split;
@@ -20,7 +21,7 @@ fn running_at_20() -> Stage {
     stage
 }
 
-// spec: 02/C30
+// spec: 01/API-128 02/C30
 #[test]
 fn a_canary_that_misses_its_deadline_is_rolled_back_with_an_alert() {
     let mut stage = running_at_20();
@@ -39,8 +40,8 @@ fn a_canary_that_misses_its_deadline_is_rolled_back_with_an_alert() {
         ]
     );
     assert_eq!(
-        stage.alerts[0].message,
-        "Progress deadline exceeded canary deployment podinfo.test not ready: late"
+        (stage.alerts[0].severity, stage.alerts[0].message.as_str()),
+        (Severity::Error, "Progress deadline exceeded canary deployment podinfo.test not ready: late")
     );
 }
 
@@ -63,7 +64,7 @@ fn waiting_for_the_canary_costs_no_failed_check() {
     );
 }
 
-// spec: 02/C31
+// spec: 01/API-063 02/C31
 #[test]
 fn a_promotion_whose_primary_stays_unready_leaves_the_traffic_on_the_canary() {
     for finalising in [false, true] {

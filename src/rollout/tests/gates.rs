@@ -27,7 +27,7 @@ fn a_muted_gate_sends_no_alert() {
     assert_eq!(stage.alerts, []);
 }
 
-// spec: 02/C52
+// spec: 01/API-057 02/C52
 #[test]
 fn a_closed_promotion_gate_holds_a_weighted_run_and_the_analysis_goes_on() {
     let mut stage = Stage::detected(with(HookType::ConfirmPromotion), MESH);

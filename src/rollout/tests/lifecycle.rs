@@ -85,7 +85,7 @@ fn at_rest_there_is_nothing_to_do() {
     }
 }
 
-// spec: 01/API-065 02/C110
+// spec: 01/API-065 01/API-129 02/C110
 #[test]
 fn a_suspended_canary_is_left_alone_and_says_so_once() {
     let mut release = release();

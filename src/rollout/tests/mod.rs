@@ -4,6 +4,7 @@ mod acceptance;
 mod account;
 mod by_hand;
 mod change;
+mod checkable;
 mod configs;
 mod evidence;
 mod failures;

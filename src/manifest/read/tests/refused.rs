@@ -6,6 +6,9 @@ use super::*;
 #[case("/spec/targetRef/kind", json!("StatefulSet"), "spec.targetRef.kind: \"StatefulSet\" cannot be released: write Deployment, DaemonSet or Service")]
 #[case("/spec/targetRef/name", json!(""), "spec.targetRef.name: is empty: write a name")]
 #[case("/spec/targetRef/name", json!("a-name-of-fifty-six-characters-is-one-too-many-for-us-all"), "spec.targetRef.name: \"a-name-of-fifty-six-characters-is-one-too-many-for-us-all\" is too long for a Service name: with -primary it may have 63 characters, so write at most 55 here, or another spec.service.name")]
+#[case("/spec/targetRef/name", json!("my.app"), "spec.targetRef.name: \"my.app\" is no name that a Service can have: write small letters, digits and dashes into spec.service.name")]
+#[case("/spec/service/name", json!("My_App"), "spec.service.name: \"My_App\" is no name that a Service can have: write small letters, digits and dashes into spec.service.name")]
+#[case("/spec/service/hosts", json!(["a.test", "https://b.test:443/c"]), "spec.service.hosts[1]: \"https://b.test:443/c\" is an address, not a host: write \"b.test\"")]
 #[case("/spec/autoscalerRef", json!({"apiVersion": "x/v1", "kind": "VPA", "name": "a"}), "spec.autoscalerRef.kind: \"VPA\" is not known: write HorizontalPodAutoscaler or ScaledObject")]
 #[case("/spec/autoscalerRef", json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": ""}), "spec.autoscalerRef.name: is empty: write a name")]
 #[case("/spec/autoscalerRef", json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "a", "primaryScalerReplicas": {"minReplicas": 5, "maxReplicas": 2}}), "spec.autoscalerRef.primaryScalerReplicas: minReplicas 5 is more than maxReplicas 2: write the smaller one first")]
@@ -250,4 +253,17 @@ fn gateways_of_other_namespaces_can_be_kept_out_of_reach(
     }
     let shared = Settings { shared_gateway_namespaces: vec!["ingress".into()], ..settings };
     assert!(read_with(&manifest, &shared).release.is_ok());
+}
+
+/// The definition refuses them now; one that is older takes them, and such Canaries have always run so.
+#[rstest]
+#[case("/spec/analysis/threshold", json!(-1), "spec.analysis.threshold: -1 is no number of checks, 1 is used: write how many failed checks end a release")]
+#[case("/spec/analysis/maxWeight", json!(-50), "spec.analysis.maxWeight: -50 is no share of the traffic, 100 is used: write 1 to 100")]
+#[case("/spec/analysis/sessionAffinity", json!({"cookieName": "a", "maxAge": -5}), "spec.analysis.sessionAffinity.maxAge: -5 would take every cookie back at once, 86400 is used: write the seconds that it is to be kept")]
+fn a_negative_number_is_told_with_what_is_used_instead(
+    #[case] at: &str,
+    #[case] value: Value,
+    #[case] message: &str,
+) {
+    assert_eq!(warnings(&with(at, value)), [message]);
 }

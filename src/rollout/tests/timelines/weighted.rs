@@ -199,7 +199,7 @@ fn a_stepped_promotion_that_finds_no_traffic_left_ends() {
     ");
 }
 
-// spec: 02/C24
+// spec: 01/API-133 02/C24
 #[test]
 fn another_revision_restarts_the_analysis_at_once() {
     Timeline::of(by(10, 50), MESH)
