@@ -105,8 +105,9 @@ fn weigh(
     let (release, rules) = (&world.release, &check.rules);
     let counted = rules.min_samples.as_ref().map(|rule| Counted::of(world, rule, samples, known));
     let (state, effective) = match &counted {
-        Some(Counted { state: state @ State::NotYet(why), .. }) => (state, Measured::NoData(why.clone())),
-        Some(Counted { state: state @ State::TooLate(why), .. }) => (state, Measured::NoData(why.clone())),
+        Some(Counted { state: state @ (State::NotYet(why) | State::TooLate(why)), .. }) => {
+            (state, Measured::NoData(why.clone()))
+        }
         Some(Counted { state: state @ State::Unknown(why), .. }) => (state, Measured::Failed(why.clone())),
         Some(Counted { state: State::Enough, .. }) | None => (&State::Enough, measured.clone()),
     };
