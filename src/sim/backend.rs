@@ -97,6 +97,8 @@ struct State {
     /// Hooks that never answer.
     hanging: BTreeSet<String>,
     hook_calls: Vec<HookCall>,
+    /// Who answers hooks in the place of this backend, by a part of the URL.
+    services: BTreeMap<String, Arc<dyn Transport>>,
     asked: Vec<String>,
     observer: Option<Observer>,
 }
@@ -141,6 +143,11 @@ impl Backend {
     /// Hooks whose URL contains `part`, as it was given to [`Backend::hang`], answer again.
     pub fn recover(&self, part: &str) {
         self.state().hanging.remove(part);
+    }
+
+    /// Hooks whose URL contains `part` are answered by `service` from now on.
+    pub fn serve(&self, part: &str, service: Arc<dyn Transport>) {
+        self.state().services.insert(part.to_owned(), service);
     }
 
     /// Calls of hooks so far.
@@ -284,6 +291,12 @@ impl Backend {
         Response::new(200, "")
     }
 
+    fn service(&self, url: &str) -> Option<Arc<dyn Transport>> {
+        let state = self.state();
+        let found = state.services.iter().find(|(part, _)| url.contains(part.as_str()));
+        found.map(|(_, service)| Arc::clone(service))
+    }
+
     fn hangs(&self, request: &Request) -> bool {
         let state = self.state();
         if is_metrics(request) {
@@ -299,7 +312,14 @@ impl Transport for Backend {
             if self.hangs(&request) {
                 return std::future::pending().await;
             }
-            if is_metrics(&request) { self.metrics(&request) } else { Ok(self.hook(&request)) }
+            if is_metrics(&request) {
+                return self.metrics(&request);
+            }
+            let answer = self.hook(&request);
+            match self.service(&request.url) {
+                Some(service) => service.send(request).await,
+                None => Ok(answer),
+            }
         }
         .boxed()
     }

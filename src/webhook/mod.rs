@@ -16,8 +16,8 @@ mod verdict;
 
 pub use crate::model::answer::Verdict;
 pub use payload::{Notice, Payload, checksum};
-pub use signature::SecretData;
 use signature::headers;
+pub use signature::{SIGNATURE, SecretData, TIMESTAMP, is_signed};
 pub use verdict::{answered, unanswered};
 
 /// The call of a hook whose credentials still have to be read from their Secrets.

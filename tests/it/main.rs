@@ -17,6 +17,7 @@ mod ingresses;
 mod kubectl;
 mod kuma;
 mod lifecycle;
+mod loadtester;
 mod metric_templates;
 mod metrics;
 mod promises;
