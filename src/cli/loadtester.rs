@@ -280,7 +280,10 @@ mod tests {
     fn the_defaults_are_those_of_the_reference_and_nothing_is_run_from_requests() {
         // spec: 04/LT-18
         let flags = parse(&[]).expect("flags");
-        assert_eq!((9090, Duration::from_secs(3600), false), (flags.port, flags.timeout, flags.allow_commands));
+        assert_eq!(
+            (9090, Duration::from_secs(3600), false),
+            (flags.port, flags.timeout, flags.allow_commands)
+        );
         assert_eq!(("debug", Encoding::Json), (flags.log_level.as_str(), flags.zap_encoding));
         assert!(flags.namespace_regexp.is_none() && flags.namespaces.0.is_empty());
     }

@@ -115,7 +115,8 @@ mod tests {
     #[case("^(test|shop)$", true)]
     #[case("^test$", false)]
     fn a_pattern_that_may_match_more_is_warned_about(#[case] pattern: &str, #[case] warned: bool) {
-        let namespaces = Namespaces { pattern: Some(Regex::new(pattern).expect("a pattern")), ..Namespaces::default() };
+        let namespaces =
+            Namespaces { pattern: Some(Regex::new(pattern).expect("a pattern")), ..Namespaces::default() };
         assert_eq!(warned, namespaces.warning().is_some());
     }
 }

@@ -37,7 +37,11 @@ impl Output {
     pub fn text(&self) -> String {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept.bytes);
-        if kept.lost == 0 { text.into_owned() } else { format!("({} bytes before this are left out)\n{text}", kept.lost) }
+        if kept.lost == 0 {
+            text.into_owned()
+        } else {
+            format!("({} bytes before this are left out)\n{text}", kept.lost)
+        }
     }
 
     /// Adds a text of our own.

@@ -60,7 +60,9 @@ impl Concord {
         form.push(("arguments.endpoint".to_owned(), required("endpoint")?));
         for (name, value) in metadata.iter().filter(|(name, _)| name.starts_with("arguments.")) {
             if name == "arguments.endpoint" {
-                return Err("`arguments.endpoint` is not allowed with type concord: write `endpoint`".to_owned());
+                return Err(
+                    "`arguments.endpoint` is not allowed with type concord: write `endpoint`".to_owned()
+                );
             }
             if !name.chars().all(|c| c.is_ascii_graphic() && c != '"') {
                 return Err(format!("`{}` is no name of an argument", shortened(name)));
@@ -68,9 +70,15 @@ impl Concord {
             form.push((name.clone(), value.clone()));
         }
         if !key.is_file() {
-            return Err(format!("`apiKeyPath` file doesn't exist {}", key.display()));
+            return Err(format!("`apiKeyPath` file doesn't exist {}", shortened(&key.to_string_lossy())));
         }
-        Ok(Self { server, key, form, interval: seconds("pollInterval", 5)?, limit: seconds("pollTimeout", 30)? })
+        Ok(Self {
+            server,
+            key,
+            form,
+            interval: seconds("pollInterval", 5)?,
+            limit: seconds("pollTimeout", 30)?,
+        })
     }
 
     /// Starts the process, and waits for its end as long as `pollTimeout` says.
@@ -79,7 +87,8 @@ impl Concord {
     /// If it cannot be started or watched, fails, or takes too long.
     pub async fn run(&self, http: &Client) -> Result<(), String> {
         let key = tokio::fs::read_to_string(&self.key).await;
-        let key = key.map_err(|error| format!("`apiKeyPath` {}: {error}", self.key.display()))?.trim().to_owned();
+        let key =
+            key.map_err(|error| format!("`apiKeyPath` {}: {error}", self.key.display()))?.trim().to_owned();
         let (kind, body) = multipart(&self.form);
         let url = format!("{}/api/v1/process", self.server);
         let mut request = Request::new(Method::POST, &url);
@@ -91,7 +100,8 @@ impl Concord {
             .map_err(|error| format!("failed to start a process: status {}: {error}", answer.status))?;
         let id = started.instance_id.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
         let id = id.filter(|id| !id.is_empty() && started.ok != Some(false));
-        let id = id.ok_or_else(|| format!("failed to start a process: status {}, no instanceId", answer.status))?;
+        let id =
+            id.ok_or_else(|| format!("failed to start a process: status {}, no instanceId", answer.status))?;
         let ended = timeout(self.limit, self.ended(http, &key, &id)).await;
         ended.unwrap_or_else(|_| {
             let limit = crate::api::duration::format(self.limit);
@@ -104,7 +114,8 @@ impl Concord {
             sleep(self.interval).await;
             let mut request = Request::new(Method::GET, format!("{}/api/v1/process/{id}", self.server));
             request.headers = vec![("Authorization".into(), key.to_owned())];
-            let answer = http.send(request).await.map_err(|error| format!("failed checking status: {error}"))?;
+            let answer =
+                http.send(request).await.map_err(|error| format!("failed checking status: {error}"))?;
             let state: State = serde_json::from_slice(&answer.body)
                 .map_err(|error| format!("failed checking status: status {}: {error}", answer.status))?;
             match state.status.as_str() {
@@ -127,7 +138,8 @@ fn multipart(form: &[(String, String)]) -> (String, Vec<u8>) {
     let boundary: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let mut body = String::new();
     for (name, value) in form {
-        body += &format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body +=
+            &format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
     }
     body += &format!("--{boundary}--\r\n");
     (format!("multipart/form-data; boundary={boundary}"), body.into_bytes())

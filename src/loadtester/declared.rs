@@ -113,7 +113,10 @@ mod tests {
     #[case::another_type(&[("cmd", "echo hello")], None)]
     #[case::a_key_more(&[("type", "bash"), ("cmd", "echo hello"), ("returnCmdOutput", "true")], None)]
     #[case::others(&[("cmd", "hey http://bank")], None)]
-    fn a_task_is_found_by_its_name_or_by_its_whole_text(#[case] asked: &[(&str, &str)], #[case] cmd: Option<&str>) {
+    fn a_task_is_found_by_its_name_or_by_its_whole_text(
+        #[case] asked: &[(&str, &str)],
+        #[case] cmd: Option<&str>,
+    ) {
         let declared = Declared::read(FILE).expect("a file");
         let found = declared.find(&of(asked), "shop").expect("no error");
         assert_eq!(cmd, found.map(|entry| entry.metadata["cmd"].as_str()));

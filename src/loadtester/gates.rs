@@ -1,68 +1,13 @@
 //! Gates: closed until somebody opens them, and open until somebody closes them, their time is over, or another revision
 //! comes, if they were opened for one. They are kept in a [`Store`], so a restart forgets none.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
+use super::book::{Kind, Open};
 use super::payload::{Canary, Payload};
 use super::store::{Store, Trouble};
-
-/// What a gate is for. The two kinds have nothing to do with each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Lets a release go on (`/gate`).
-    Gate,
-    /// Rolls it back (`/rollback`).
-    Rollback,
-}
-
-impl Kind {
-    /// The word in the path.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Gate => "gate",
-            Self::Rollback => "rollback",
-        }
-    }
-}
-
-/// All open gates, by namespace and name (`shop/frontend`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Book {
-    gates: BTreeMap<String, Open>,
-    rollbacks: BTreeMap<String, Open>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Open {
-    since: DateTime<Utc>,
-    by: String,
-    /// The one revision that it is open for; any if there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    checksum: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<DateTime<Utc>>,
-}
-
-impl Book {
-    fn of(&self, kind: Kind) -> &BTreeMap<String, Open> {
-        match kind {
-            Kind::Gate => &self.gates,
-            Kind::Rollback => &self.rollbacks,
-        }
-    }
-
-    fn of_mut(&mut self, kind: Kind) -> &mut BTreeMap<String, Open> {
-        match kind {
-            Kind::Gate => &mut self.gates,
-            Kind::Rollback => &mut self.rollbacks,
-        }
-    }
-}
 
 /// The gates of a load tester.
 pub struct Gates {
@@ -114,7 +59,13 @@ impl Gates {
     ///
     /// # Errors
     /// If `for` is no duration, too many gates are open, or the store cannot be written. Then the gate is as it was.
-    pub async fn set_open(&self, kind: Kind, payload: &Payload, by: &str, now: DateTime<Utc>) -> Result<(), Failed> {
+    pub async fn set_open(
+        &self,
+        kind: Kind,
+        payload: &Payload,
+        by: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), Failed> {
         let until = match payload.metadata.get("for") {
             Some(text) => Some(now + whole(text).map_err(Failed::Wrong)?),
             None => None,
@@ -136,7 +87,9 @@ impl Gates {
         if changed.await? {
             Ok(())
         } else {
-            Err(Failed::Wrong(format!("{MOST} gates are open, which is the most: close some that nobody needs")))
+            Err(Failed::Wrong(format!(
+                "{MOST} gates are open, which is the most: close some that nobody needs"
+            )))
         }
     }
 
@@ -166,7 +119,9 @@ fn whole(text: &str) -> Result<Duration, String> {
     let duration = crate::api::duration::parse(text)
         .map_err(|error| format!("metadata for={text:?} is not how long the gate stays open: {error}"))?;
     if duration.is_zero() || duration > LONGEST {
-        return Err(format!("metadata for={text:?}: a gate stays open for more than nothing and for 8760h at most"));
+        return Err(format!(
+            "metadata for={text:?}: a gate stays open for more than nothing and for 8760h at most"
+        ));
     }
     Ok(duration)
 }

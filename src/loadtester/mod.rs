@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 mod access;
+mod book;
 mod command;
 mod concord;
 mod declared;

@@ -32,7 +32,8 @@ impl Ngrinder {
         else {
             return Err("server, clone, username and passwd are required metadata".to_owned());
         };
-        let clone = clone.parse().map_err(|_| format!("clone {:?} is not the number of a test", shortened(clone)))?;
+        let clone =
+            clone.parse().map_err(|_| format!("clone {:?} is not the number of a test", shortened(clone)))?;
         let password = BASE64.decode(password.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let password = password.ok_or("passwd is not the base64 of a password")?;
         let interval = match find("pollInterval") {
@@ -63,7 +64,8 @@ impl Ngrinder {
             return ended;
         }
         let stopped = self.call(http, Method::PUT, &format!("{id}?action=stop")).await;
-        let stopped = stopped.map_or_else(|why| format!("cannot be stopped: {why}"), |_| "was stopped".to_owned());
+        let stopped =
+            stopped.map_or_else(|why| format!("cannot be stopped: {why}"), |_| "was stopped".to_owned());
         Err(format!("test {id} has not ended within {}, and {stopped}", duration::format(limit)))
     }
 

@@ -57,7 +57,9 @@ struct Wire {
 /// If it is not such a payload, or does not say for which Canary it is. The text says what is wrong.
 pub fn read(body: &[u8]) -> Result<Payload, String> {
     let wire: Wire = serde_json::from_slice(body).map_err(|error| {
-        format!("the body is not the JSON of a webhook (name, namespace, phase, checksum, metadata of strings): {error}")
+        // It may repeat what was sent.
+        let why: String = error.to_string().chars().take(200).collect();
+        format!("the body is not the JSON of a webhook (name, namespace, phase, checksum, metadata of strings): {why}")
     })?;
     if !is_name(&wire.name, 253, true) {
         return Err(format!("name {:?} is not the name of a Canary", shortened(&wire.name)));
@@ -116,7 +118,10 @@ mod tests {
     fn what_a_canary_sends_is_read() {
         let body = r#"{"name":"podinfo","namespace":"test","phase":"Progressing","checksum":"758df7c9fc","metadata":{"type":"bash"}}"#;
         let payload = read(body.as_bytes()).expect("a payload");
-        assert_eq!(("podinfo.test", "758df7c9fc"), (payload.canary.to_string().as_str(), payload.checksum.as_str()));
+        assert_eq!(
+            ("podinfo.test", "758df7c9fc"),
+            (payload.canary.to_string().as_str(), payload.checksum.as_str())
+        );
         assert_eq!(payload.metadata["type"], "bash");
         let null = read(br#"{"name":"podinfo","namespace":"test","metadata":null}"#).expect("a payload");
         assert!(null.metadata.is_empty());

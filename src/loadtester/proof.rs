@@ -49,7 +49,8 @@ impl Proofs {
     pub fn tokens(self, client: kube::Client, audience: &str, trusted: BTreeSet<String>) -> Self {
         let audiences = (!audience.is_empty()).then(|| vec![audience.to_owned()]);
         let seen = Mutex::default();
-        let tokens = Tokens { reviews: Api::all(client), audiences, trusted, seen, asking: Semaphore::new(16) };
+        let tokens =
+            Tokens { reviews: Api::all(client), audiences, trusted, seen, asking: Semaphore::new(16) };
         Self { tokens: Some(tokens), ..self }
     }
 
@@ -89,9 +90,11 @@ impl Proofs {
             (keys, _, tokens, _) => Err(Doubt::Refused(format!(
                 "this load tester wants to know who calls: {}",
                 match (keys, tokens) {
-                    (Some(_), Some(_)) => "send a signature, or the token of a service account as a bearer token",
+                    (Some(_), Some(_)) =>
+                        "send a signature, or the token of a service account as a bearer token",
                     (Some(_), None) => "send a signature (signature of a webhook, X-Vexil-Signature)",
-                    _ => "send the token of a service account (Authorization: Bearer …, headersFrom of a webhook)",
+                    _ =>
+                        "send the token of a service account (Authorization: Bearer …, headersFrom of a webhook)",
                 }
             ))),
         }
@@ -162,12 +165,16 @@ impl Tokens {
         let answer = match answer {
             Ok(Ok(answer)) => answer.status.unwrap_or_default(),
             Ok(Err(error)) => return Err(Doubt::Unknown(format!("the token cannot be reviewed: {error}"))),
-            Err(_) => return Err(Doubt::Unknown("the token cannot be reviewed: the API server is silent".into())),
+            Err(_) => {
+                return Err(Doubt::Unknown("the token cannot be reviewed: the API server is silent".into()));
+            }
         };
         // A server that does not know audiences would take any token for a good one.
-        let meant = self.audiences.iter().flatten().all(|wanted| {
-            answer.audiences.as_ref().is_some_and(|audiences| audiences.contains(wanted))
-        });
+        let meant = self
+            .audiences
+            .iter()
+            .flatten()
+            .all(|wanted| answer.audiences.as_ref().is_some_and(|audiences| audiences.contains(wanted)));
         let user = answer.user.and_then(|user| user.username).filter(|user| !user.is_empty());
         Ok(match user {
             Some(user) if answer.authenticated == Some(true) && meant => Ok(user),

@@ -81,7 +81,9 @@ impl Queue {
         }
         let all = state.present.len();
         if *self.0.stop.borrow() || all >= self.0.room.running + self.0.room.waiting {
-            return Taken::Full(format!("{all} tasks run or wait, which is the most (-max-running, -max-waiting)"));
+            return Taken::Full(format!(
+                "{all} tasks run or wait, which is the most (-max-running, -max-waiting)"
+            ));
         }
         let (sender, ended) = watch::channel(None);
         let untold = state.untold.remove(&task.identity);
@@ -92,7 +94,8 @@ impl Queue {
         tokio::spawn(async move {
             // A fault of ours must not keep the place for ever.
             let result = AssertUnwindSafe(queue.go(&task)).catch_unwind().await;
-            let result = result.unwrap_or_else(|_| Err("the load tester has a fault: see its log".to_owned()));
+            let result =
+                result.unwrap_or_else(|_| Err("the load tester has a fault: see its log".to_owned()));
             queue.leave(&task, &result);
             sender.send_replace(Some(result));
         });
@@ -112,11 +115,16 @@ impl Queue {
             let output = Output::default();
             let result = task.run(&self.0.tools, &output).await;
             let said = output.text();
-            let log_output = matches!(task.mode, Mode::Background { log_output: true, .. }) || !task.is_command();
+            let log_output =
+                matches!(task.mode, Mode::Background { log_output: true, .. }) || !task.is_command();
             match &result {
-                Ok(()) if log_output => info!(canary = %task.canary, output = said, "command finished {}", shortened(&text)),
+                Ok(()) if log_output => {
+                    info!(canary = %task.canary, output = said, "command finished {}", shortened(&text))
+                }
                 Ok(()) => info!(canary = %task.canary, "command finished {}", shortened(&text)),
-                Err(why) => warn!(canary = %task.canary, output = end_of(&said), "command failed {} {why}", shortened(&text)),
+                Err(why) => {
+                    warn!(canary = %task.canary, output = end_of(&said), "command failed {} {why}", shortened(&text))
+                }
             }
             match result {
                 Ok(()) => Ok(said),
@@ -132,8 +140,6 @@ impl Queue {
     }
 
     fn leave(&self, task: &Task, result: &Ended) {
-        let outcome = if result.is_ok() { "succeeded" } else { "failed" };
-        self.0.tools.telemetry.task(task.kind, outcome);
         let mut state = self.state();
         state.present.remove(&task.identity);
         state.untold.remove(&task.identity);
@@ -145,6 +151,10 @@ impl Queue {
             state.untold.insert(task.identity.clone(), why.clone());
         }
         self.count(&state);
+        drop(state);
+        // Counted when it has left: whoever sees that can start it again.
+        let outcome = if result.is_ok() { "succeeded" } else { "failed" };
+        self.0.tools.telemetry.task(task.kind, outcome);
     }
 
     /// Ends all tasks, takes no more, and returns when all have ended.

@@ -14,14 +14,15 @@ use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use super::Parts;
 use super::access::Caller;
-use super::gates::{Failed, Kind};
+use super::book::Kind;
+use super::gates::Failed;
 use super::payload::{self, Payload};
 use super::proof::Doubt;
 use super::queue::Taken;
 use super::server::Working;
 use super::task::{Mode, Task};
-use super::Parts;
 
 /// The endpoints of a load tester.
 pub fn routes(parts: Arc<Parts>) -> Router {
@@ -150,7 +151,9 @@ async fn admit(parts: &Parts, request: Request<Body>) -> Result<(Payload, Caller
     let (head, body) = request.into_parts();
     if head.method != Method::POST {
         let text = "this is called by POST, with the JSON of a webhook";
-        return Err(Box::new((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], text).into_response()));
+        return Err(Box::new(
+            (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], text).into_response(),
+        ));
     }
     let body = collect(body).await.map_err(|refused| Box::new(refused.into_response()))?;
     let payload = payload::read(&body).map_err(|why| {
@@ -182,7 +185,8 @@ async fn identify(
             }
             Doubt::Unknown(text) => {
                 error!("{text}");
-                (StatusCode::SERVICE_UNAVAILABLE, "who calls cannot be found out: see the log").into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, "who calls cannot be found out: see the log")
+                    .into_response()
             }
         })
     })

@@ -24,13 +24,14 @@ pub struct Working(Arc<AtomicUsize>);
 
 impl Working {
     /// It waits, for as long as what is returned is there.
-    pub fn begin(&self) -> impl Drop + use<> {
+    pub fn begin(&self) -> Until {
         self.0.fetch_add(1, Ordering::Relaxed);
         Until(self.clone())
     }
 }
 
-struct Until(Working);
+/// The time for which a connection waits.
+pub struct Until(Working);
 
 impl Drop for Until {
     fn drop(&mut self) {
@@ -46,7 +47,12 @@ struct Guest {
 
 /// Serves `pages` until `stop` is done, then lets requests that have begun come to their end, for `grace` at most.
 /// Whether all of them did.
-pub async fn serve(listener: TcpListener, pages: Router, stop: impl Future<Output = ()>, grace: Duration) -> bool {
+pub async fn serve(
+    listener: TcpListener,
+    pages: Router,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) -> bool {
     let (mut running, mut present, mut came) = (JoinSet::new(), BTreeMap::<u64, Guest>::new(), 0);
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);

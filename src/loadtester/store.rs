@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::time::timeout;
 
-use super::gates::Book;
+use super::book::Book;
 
 /// Where the gates are.
 pub enum Store {
@@ -79,7 +79,8 @@ impl Store {
                                 api.replace(name, &PostParams::default(), &map).await
                             }
                             None => {
-                                let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
+                                let metadata =
+                                    ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
                                 let data = Some([(KEY.to_owned(), text)].into());
                                 let map = ConfigMap { metadata, data, ..ConfigMap::default() };
                                 api.create(&PostParams::default(), &map).await
@@ -130,7 +131,10 @@ impl Store {
 
     fn parse(&self, map: Option<&ConfigMap>) -> Result<Book, Trouble> {
         let text = map.and_then(|map| map.data.as_ref()).and_then(|data| data.get(KEY));
-        text.map_or_else(|| Ok(Book::default()), |text| serde_json::from_str(text).map_err(|error| self.trouble(error)))
+        text.map_or_else(
+            || Ok(Book::default()),
+            |text| serde_json::from_str(text).map_err(|error| self.trouble(error)),
+        )
     }
 }
 

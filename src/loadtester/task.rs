@@ -116,14 +116,18 @@ impl Task {
         let blocking = Mode::Blocking { return_output: switch("returnCmdOutput") };
         let (mode, work) = match kind {
             "concord" => (blocking, Work::Concord(Box::new(Concord::read(metadata).map_err(refuse(500))?))),
-            "ngrinder" => (background, Work::Ngrinder(Box::new(Ngrinder::read(metadata).map_err(refuse(400))?))),
+            "ngrinder" => {
+                (background, Work::Ngrinder(Box::new(Ngrinder::read(metadata).map_err(refuse(400))?)))
+            }
             "load" => {
                 // Whoever declares a load says where it goes.
                 let anywhere = Limits { hosts: vec!["*".to_owned()], ..rules.load.clone() };
                 let limits = if declared.is_some() { &anywhere } else { &rules.load };
                 let plan = Plan::read(metadata, namespace, limits).map_err(refuse(400))?;
                 if plan.duration >= timeout {
-                    return Err(refuse(400)("metadata duration is longer than tasks may run (the flag -timeout)".to_owned()));
+                    return Err(refuse(400)(
+                        "metadata duration is longer than tasks may run (the flag -timeout)".to_owned(),
+                    ));
                 }
                 let mode = if switch("wait") { Mode::Blocking { return_output: true } } else { background };
                 (mode, Work::Load(Box::new(plan)))
@@ -202,7 +206,8 @@ fn script(kind: &'static str, payload: &Payload, metadata: &Metadata) -> Result<
         "cmd" => ("sh", vec!["-c".to_owned(), text.clone()]),
         "bash" => ("bash", vec!["-c".to_owned(), text.clone()]),
         _ => {
-            let words = shlex::split(text).ok_or_else(|| format!("cmd {:?}: a quote is not closed", shortened(text)))?;
+            let words = shlex::split(text)
+                .ok_or_else(|| format!("cmd {:?}: a quote is not closed", shortened(text)))?;
             (if kind == "kubectl" { "kubectl" } else { "helm" }, words)
         }
     };

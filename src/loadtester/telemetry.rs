@@ -5,11 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
-use super::gates::Kind;
+use super::book::Kind;
 use super::load::Report;
 use super::payload::Canary;
 
@@ -37,27 +35,46 @@ impl Default for Telemetry {
         let counters = |text: &str, help: &str, labels: &[&str]| {
             register(&registry, IntCounterVec::new(Opts::new(name(text), help), labels))
         };
-        let gauges =
-            |text: &str, help: &str, labels: &[&str]| register(&registry, GaugeVec::new(Opts::new(name(text), help), labels));
+        let gauges = |text: &str, help: &str, labels: &[&str]| {
+            register(&registry, GaugeVec::new(Opts::new(name(text), help), labels))
+        };
         let gauge = |text: &str, help: &str| register(&registry, Gauge::new(name(text), help));
         let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-        let durations = HistogramOpts::new(name("request_duration_seconds"), "Time that requests of loads took").buckets(buckets);
+        let durations =
+            HistogramOpts::new(name("request_duration_seconds"), "Time that requests of loads took")
+                .buckets(buckets);
         let of_canary = ["namespace", "name"];
         Self {
-            tasks: counters("tasks_total", "Tasks that have ended, by type and outcome", &["type", "outcome"]),
+            tasks: counters(
+                "tasks_total",
+                "Tasks that have ended, by type and outcome",
+                &["type", "outcome"],
+            ),
             refused: counters("refused_total", "Calls that were refused, by reason", &["reason"]),
-            checks: counters("gate_checks_total", "Gates that were asked about, by kind and answer", &["kind", "answer"]),
+            checks: counters(
+                "gate_checks_total",
+                "Gates that were asked about, by kind and answer",
+                &["kind", "answer"],
+            ),
             gates: gauges("gates_open", "Gates that are open, by kind", &["kind"]),
             running: gauge("tasks_running", "Tasks that run"),
             waiting: gauge("tasks_waiting", "Tasks that wait for a place"),
-            requests: counters("requests_total", "Requests of loads, by status or trouble", &["namespace", "name", "code"]),
+            requests: counters(
+                "requests_total",
+                "Requests of loads, by status or trouble",
+                &["namespace", "name", "code"],
+            ),
             durations: register(&registry, HistogramVec::new(durations, &of_canary)),
             latencies: gauges(
                 "load_latency_seconds",
                 "Percentiles of the last load that has ended",
                 &["namespace", "name", "quantile"],
             ),
-            success: gauges("load_success_percent", "Requests of the last load with a status below 400", &of_canary),
+            success: gauges(
+                "load_success_percent",
+                "Requests of the last load with a status below 400",
+                &of_canary,
+            ),
             known: Mutex::default(),
             registry: registry.clone(),
         }
@@ -141,7 +158,9 @@ impl Telemetry {
         for (_, quantile) in QUANTILES {
             let _ = self.latencies.remove_label_values(&[namespace, name, quantile]);
         }
-        for code in (100..600).map(|code| code.to_string()).chain(["connect", "error", "timeout"].map(str::to_owned)) {
+        for code in
+            (100..600).map(|code| code.to_string()).chain(["connect", "error", "timeout"].map(str::to_owned))
+        {
             let _ = self.requests.remove_label_values(&[namespace, name, &code]);
         }
     }

@@ -10,9 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vexil::controller::clock::Clock;
 use vexil::http::Egress;
-use vexil::loadtester::{
-    Declared, Limits, LoadTester, Namespaces, Proofs, Room, Rules, Settings, Store,
-};
+use vexil::loadtester::{Declared, Limits, LoadTester, Namespaces, Proofs, Room, Rules, Settings, Store};
 
 mod callers;
 mod commands;
@@ -115,7 +113,8 @@ async fn until(what: &str, mut met: impl AsyncFnMut() -> bool) {
 
 /// A folder of this test alone.
 fn folder(name: &str) -> std::path::PathBuf {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("loadtester-{name}-{}", std::process::id()));
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("loadtester-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
@@ -133,6 +132,9 @@ async fn it_says_that_it_runs_and_shows_its_metrics() {
     assert_eq!((200, "OK".to_owned()), tester.get("/readyz").await);
     let (status, text) = tester.get("/metrics").await;
     assert_eq!(200, status);
-    assert!(text.contains("vexil_loadtester_tasks_running 0") && text.contains("process_cpu_seconds_total"), "{text}");
+    assert!(
+        text.contains("vexil_loadtester_tasks_running 0") && text.contains("process_cpu_seconds_total"),
+        "{text}"
+    );
     tester.stop().await;
 }

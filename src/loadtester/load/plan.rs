@@ -55,8 +55,24 @@ pub struct Wanted {
 
 /// Keys that a hook may have.
 const KEYS: [&str; 18] = [
-    "body", "connections", "duration", "insecure", "maxP50", "maxP90", "maxP95", "maxP99", "method", "minSuccessRate", "qps",
-    "report", "task", "timeout", "type", "url", "wait", "header.*",
+    "body",
+    "connections",
+    "duration",
+    "insecure",
+    "maxP50",
+    "maxP90",
+    "maxP95",
+    "maxP99",
+    "method",
+    "minSuccessRate",
+    "qps",
+    "report",
+    "task",
+    "timeout",
+    "type",
+    "url",
+    "wait",
+    "header.*",
 ];
 
 impl Plan {
@@ -65,9 +81,14 @@ impl Plan {
     /// # Errors
     /// If something is missing, wrong, unknown or too much; the text names key, value and remedy.
     pub fn read(metadata: &Metadata, namespace: &str, limits: &Limits) -> Result<Self, String> {
-        let unknown = metadata.keys().find(|key| !key.starts_with("header.") && !KEYS.contains(&key.as_str()));
+        let unknown =
+            metadata.keys().find(|key| !key.starts_with("header.") && !KEYS.contains(&key.as_str()));
         if let Some(key) = unknown {
-            return Err(format!("metadata {:?} is unknown with type load: there are {}", shortened(key), KEYS.join(", ")));
+            return Err(format!(
+                "metadata {:?} is unknown with type load: there are {}",
+                shortened(key),
+                KEYS.join(", ")
+            ));
         }
         let bad = |key: &str, value: &str, why: &str| format!("metadata {key}={:?}: {why}", shortened(value));
         let text = metadata.get("url").ok_or("metadata url is required with type load")?;
@@ -96,7 +117,8 @@ impl Plan {
         let method = metadata.get("method").map_or("GET", String::as_str);
         Ok(Self {
             headers: headers(metadata)?,
-            method: Method::from_bytes(method.as_bytes()).map_err(|_| bad("method", method, "there is no such method"))?,
+            method: Method::from_bytes(method.as_bytes())
+                .map_err(|_| bad("method", method, "there is no such method"))?,
             body: metadata.get("body").cloned().unwrap_or_default(),
             duration: time("duration", Duration::from_secs(60))?,
             qps: count("qps", 10, limits.qps, "-load-max-qps")?,
@@ -142,7 +164,10 @@ fn may_be_loaded(url: &Url, namespace: &str, hosts: &[String]) -> Result<(), Str
     let listed = hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
         Some("") => true,
         Some(suffix) => suffix.starts_with('.') && host.ends_with(suffix),
-        None => host == *allowed || Host::parse(allowed).is_ok_and(|allowed| url.host() == Some(borrowed(&allowed))),
+        None => {
+            host == *allowed
+                || Host::parse(allowed).is_ok_and(|allowed| url.host() == Some(borrowed(&allowed)))
+        }
     });
     let parts: Vec<&str> = host.split('.').collect();
     let own = match parts[..] {
@@ -154,7 +179,8 @@ fn may_be_loaded(url: &Url, namespace: &str, hosts: &[String]) -> Result<(), Str
         return Ok(());
     }
     Err(format!(
-        "{host} is not a Service of namespace {namespace} (write NAME.{namespace}), and not one of -load-hosts"
+        "{} is not a Service of namespace {namespace} (write NAME.{namespace}), and not one of -load-hosts",
+        shortened(&host)
     ))
 }
 

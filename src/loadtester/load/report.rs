@@ -163,10 +163,16 @@ mod tests {
     fn a_load_fails_with_the_numbers() {
         let report = report();
         assert_eq!(Ok(()), report.judge(&Wanted::default()));
-        let wanted = Wanted { success_rate: Some(99.0), latencies: vec![(50.0, Duration::from_secs(1)), (99.0, Duration::from_millis(20))] };
+        let wanted = Wanted {
+            success_rate: Some(99.0),
+            latencies: vec![(50.0, Duration::from_secs(1)), (99.0, Duration::from_millis(20))],
+        };
         let why = report.judge(&wanted).expect_err("it failed");
         assert!(why.starts_with("load failed: success rate 98.00 % is below 99 %, p99 99"), "{why}");
-        assert!(why.contains("100 requests in 10s; 200: 98, 503: 2") && !why.contains("p50 50ms is above"), "{why}");
+        assert!(
+            why.contains("100 requests in 10s; 200: 98, 503: 2") && !why.contains("p50 50ms is above"),
+            "{why}"
+        );
     }
 
     #[test]

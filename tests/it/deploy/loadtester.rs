@@ -66,13 +66,22 @@ fn the_chart_renders_what_a_user_of_flaggers_chart_expects() {
     let container = &pod["spec"]["containers"][0];
     assert_eq!(container["ports"][0], json!({"name": "http", "containerPort": 8080}));
     for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")] {
-        assert_eq!((&container[probe]["httpGet"]["path"], &container[probe]["timeoutSeconds"]), (&json!(path), &json!(5)));
+        assert_eq!(
+            (&container[probe]["httpGet"]["path"], &container[probe]["timeoutSeconds"]),
+            (&json!(path), &json!(5))
+        );
     }
     assert_eq!(
         arguments(&objects),
         [
-            "loadtester", "-port=8080", "-log-level=info", "-timeout=1h", "-namespace-regexp=", "-load-max-qps=1000",
-            "-load-max-connections=100", "-gates-configmap=flagger-loadtester-gates",
+            "loadtester",
+            "-port=8080",
+            "-log-level=info",
+            "-timeout=1h",
+            "-namespace-regexp=",
+            "-load-max-qps=1000",
+            "-load-max-connections=100",
+            "-gates-configmap=flagger-loadtester-gates",
         ]
     );
 }
@@ -139,7 +148,11 @@ fn a_value_has_the_effect_that_it_had(
 #[rstest]
 #[case::of_the_namespace(&["rbac.create=true", "rbac.rules[0].verbs={get}", "rbac.rules[0].resources={pods}", "rbac.rules[0].apiGroups={apps}"], "Role", "RoleBinding")]
 #[case::of_the_cluster(&["rbac.create=true", "rbac.scope=cluster", "rbac.rules[0].verbs={get}", "rbac.rules[0].resources={pods}", "rbac.rules[0].apiGroups={apps}"], "ClusterRole", "ClusterRoleBinding")]
-fn rights_of_commands_are_those_that_are_asked_for(#[case] values: &[&str], #[case] role: &str, #[case] binding: &str) {
+fn rights_of_commands_are_those_that_are_asked_for(
+    #[case] values: &[&str],
+    #[case] role: &str,
+    #[case] binding: &str,
+) {
     // spec: 04/LT-19 01/API-112
     let objects = chart(values);
     assert_eq!(object(&objects, &format!("{role} {NAME}"))["rules"][0]["resources"], json!(["pods"]));
@@ -150,7 +163,10 @@ fn rights_of_commands_are_those_that_are_asked_for(#[case] values: &[&str], #[ca
 #[test]
 fn the_load_tester_itself_may_write_its_gates_and_nothing_else() {
     let objects = chart(&[]);
-    let all: Vec<_> = rights(&objects).into_iter().map(|(verb, _, resource, everywhere)| (verb, resource, everywhere)).collect();
+    let all: Vec<_> = rights(&objects)
+        .into_iter()
+        .map(|(verb, _, resource, everywhere)| (verb, resource, everywhere))
+        .collect();
     let of = |verb: &str| (verb.to_owned(), "configmaps".to_owned(), false);
     assert_eq!(all, [of("get"), of("update")]);
     let role = object(&objects, "Role flagger-loadtester-gates");
@@ -168,8 +184,11 @@ fn the_load_tester_itself_may_write_its_gates_and_nothing_else() {
 
 #[test]
 fn declared_tasks_are_what_the_load_tester_reads() {
-    let objects = chart(&["tasks.smoke.metadata.cmd=echo", "tasks.smoke.timeout=3m", "tasks.smoke.namespaces={shop}"]);
-    let text = object(&objects, "ConfigMap flagger-loadtester-tasks")["data"]["tasks.yaml"].as_str().expect("a file");
+    let objects =
+        chart(&["tasks.smoke.metadata.cmd=echo", "tasks.smoke.timeout=3m", "tasks.smoke.namespaces={shop}"]);
+    let text = object(&objects, "ConfigMap flagger-loadtester-tasks")["data"]["tasks.yaml"]
+        .as_str()
+        .expect("a file");
     let declared = vexil::loadtester::Declared::read(text).expect("tasks");
     let metadata = [("task".to_owned(), "smoke".to_owned())].into();
     let found = declared.find(&metadata, "shop").expect("no error").expect("a task");
@@ -191,7 +210,10 @@ fn the_overlay_has_the_names_of_flaggers() {
     let folder = root().join("deploy/kustomize/tester");
     let objects = documents(&output(Command::new("kubectl").arg("kustomize").arg(folder)));
     let service = object(&objects, "Service flagger-loadtester");
-    assert_eq!((&service["metadata"]["namespace"], &service["spec"]["ports"][0]["port"]), (&json!("test"), &json!(80)));
+    assert_eq!(
+        (&service["metadata"]["namespace"], &service["spec"]["ports"][0]["port"]),
+        (&json!("test"), &json!(80))
+    );
     let pod = pod(&objects);
     assert_eq!(pod["metadata"]["labels"], service["spec"]["selector"]);
     let container = &pod["spec"]["containers"][0];

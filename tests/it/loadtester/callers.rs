@@ -19,9 +19,18 @@ fn of(namespace: &str) -> Value {
 async fn a_namespace_that_the_pattern_does_not_find_is_forbidden_wherever_it_counts() {
     // spec: 04/LT-06
     let pattern = Some(Regex::new("test").expect("a pattern"));
-    let tester = start(Settings { namespaces: Namespaces { pattern, ..Namespaces::default() }, ..open() }).await;
+    let tester =
+        start(Settings { namespaces: Namespaces { pattern, ..Namespaces::default() }, ..open() }).await;
     let forbidden = (403, "Forbidden".to_owned());
-    for path in ["/", "/gate/check", "/gate/open", "/gate/close", "/rollback/check", "/rollback/open", "/rollback/close"] {
+    for path in [
+        "/",
+        "/gate/check",
+        "/gate/open",
+        "/gate/close",
+        "/rollback/check",
+        "/rollback/open",
+        "/rollback/close",
+    ] {
         assert_eq!(forbidden, tester.post(path, of("shop")).await, "{path}");
     }
     // It is looked for anywhere in the name.
@@ -36,9 +45,12 @@ async fn a_namespace_that_the_pattern_does_not_find_is_forbidden_wherever_it_cou
 
 #[tokio::test]
 async fn the_list_of_namespaces_holds_however_a_namespace_is_written() {
-    let tester = start(Settings { namespaces: Namespaces { pattern: None, names: names(&["shop"]) }, ..open() }).await;
+    let tester =
+        start(Settings { namespaces: Namespaces { pattern: None, names: names(&["shop"]) }, ..open() }).await;
     assert_eq!(200, tester.post("/", of("shop")).await.0);
-    for namespace in ["bank", "shop2", "ashop", "", "shop/../bank", "Shop", "shop ", "shop\n", "shop\u{0}", "*"] {
+    for namespace in
+        ["bank", "shop2", "ashop", "", "shop/../bank", "Shop", "shop ", "shop\n", "shop\u{0}", "*"]
+    {
         let (status, _) = tester.post("/", of(namespace)).await;
         assert!(status == 403 || status == 400, "{namespace:?}: {status}");
     }
@@ -71,7 +83,8 @@ fn signed(namespace: &str, key: &str, at: i64) -> (Vec<(String, String)>, Vec<u8
     let now = chrono::DateTime::from_timestamp(at, 0).expect("a time");
     let draft = webhook::request(&hook, &payload);
     let call = draft.finish(&[("gate".to_owned(), secret)].into(), now).expect("a call");
-    let headers = call.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect();
+    let headers =
+        call.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect();
     (headers, call.body.bytes())
 }
 
@@ -99,7 +112,8 @@ async fn a_signature_speaks_for_the_namespace_of_its_key(
     let now = || chrono::DateTime::from_timestamp(NOW, 0).expect("a time");
     let tester = start(Settings { proofs: Proofs::default().keys(keys), now, ..careful() }).await;
     let (headers, body) = signed(namespace, key, at);
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     // A closed gate says 403 to whom it believes.
     let (status, text) = tester.send("POST", "/gate/check", &headers, &body).await;
     assert_eq!(expected, status, "{text}");
@@ -110,7 +124,8 @@ async fn a_signature_speaks_for_the_namespace_of_its_key(
     assert!(status == 401 && text.contains("X-Vexil-Signature"), "{text}");
     // An empty key signs nothing.
     let (headers, body) = signed("empty", "", NOW);
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(401, tester.send("POST", "/gate/check", &headers, &body).await.0);
     assert_eq!(200, tester.get("/healthz").await.0);
     tester.stop().await;
@@ -126,11 +141,17 @@ fn cluster() -> kube::Client {
         let status = match token {
             "unknown" => json!({"authenticated": false, "error": "no such token"}),
             "broken" => json!({"authenticated": true}),
-            "elsewhere" => json!({"authenticated": true, "user": {"username": "system:serviceaccount:shop:ci"}, "audiences": ["vault"]}),
-            user => json!({"authenticated": true, "user": {"username": user}, "audiences": asked["spec"]["audiences"]}),
+            "elsewhere" => {
+                json!({"authenticated": true, "user": {"username": "system:serviceaccount:shop:ci"}, "audiences": ["vault"]})
+            }
+            user => {
+                json!({"authenticated": true, "user": {"username": user}, "audiences": asked["spec"]["audiences"]})
+            }
         };
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": asked["spec"], "status": status});
-        let answer = Response::builder().status(201).body(http_body_util::Full::new(bytes::Bytes::from(review.to_string())));
+        let answer = Response::builder()
+            .status(201)
+            .body(http_body_util::Full::new(bytes::Bytes::from(review.to_string())));
         Ok::<_, std::io::Error>(answer.expect("an answer"))
     });
     kube::Client::new(service, "vexil")
@@ -158,7 +179,8 @@ async fn a_token_speaks_for_the_namespace_of_its_account(
     let bearer = format!("Bearer {token}");
     // Twice: the second answer is remembered.
     for _ in 0..2 {
-        let (status, text) = tester.send("POST", "/gate/open", &[("Authorization", &bearer)], body.as_bytes()).await;
+        let (status, text) =
+            tester.send("POST", "/gate/open", &[("Authorization", &bearer)], body.as_bytes()).await;
         assert_eq!(expected, status, "{text}");
     }
     for headers in [vec![], vec![("Authorization", "Basic eDp5")], vec![("X-Vexil-Signature", "sha256=00")]] {

@@ -51,14 +51,21 @@ async fn a_command_without_a_type_runs_in_the_background() {
     let ran = folder("background").join("ran");
     let cmd = format!("echo $CANARY_NAME.$CANARY_NAMESPACE > {}", ran.display());
     assert_eq!((202, String::new()), tester.task(json!({"cmd": cmd})).await);
-    until("the command has run", async || std::fs::read_to_string(&ran).is_ok_and(|text| text == "frontend.shop\n")).await;
+    until("the command has run", async || {
+        std::fs::read_to_string(&ran).is_ok_and(|text| text == "frontend.shop\n")
+    })
+    .await;
     // Any other path does the same.
     std::fs::remove_file(&ran).expect("a file");
     let body = json!({"name": "frontend", "namespace": "shop", "metadata": {"type": "cmd", "cmd": cmd}});
-    until("the first has ended", async || tester.series("vexil_loadtester_tasks_running").await == Some(0.0)).await;
+    until("the first has ended", async || {
+        tester.series("vexil_loadtester_tasks_total{outcome=\"succeeded\",type=\"cmd\"}").await == Some(1.0)
+    })
+    .await;
     assert_eq!(202, tester.post("/some/where", body).await.0);
     until("it has run again", async || ran.exists()).await;
-    for metadata in [json!({"type": "cmd"}), json!({"cmd": ""}), json!({"cmd": "  ", "logCmdOutput": "true"})] {
+    for metadata in [json!({"type": "cmd"}), json!({"cmd": ""}), json!({"cmd": "  ", "logCmdOutput": "true"})]
+    {
         assert_eq!((400, "cmd not found in metadata".to_owned()), tester.task(metadata).await);
     }
     tester.stop().await;
@@ -79,7 +86,8 @@ async fn a_blocking_command_answers_with_its_end(
 ) {
     // spec: 04/LT-08
     let tester = start(open()).await;
-    let (found, text) = tester.task(json!({"type": "bash", "cmd": cmd, "returnCmdOutput": returned.to_string()})).await;
+    let (found, text) =
+        tester.task(json!({"type": "bash", "cmd": cmd, "returnCmdOutput": returned.to_string()})).await;
     assert_eq!(status, found);
     if cmd == "nonesuch" {
         assert!(text.starts_with(expected) && text.ends_with(": exit status 127"), "{text}");
@@ -101,9 +109,15 @@ async fn a_command_that_runs_is_not_started_again_until_it_has_ended() {
         assert_eq!(202, tester.task(json!({"cmd": cmd})).await.0);
     }
     until("it runs", async || runs() == 1).await;
-    assert_eq!(Some(2.0), tester.series("vexil_loadtester_tasks_total{outcome=\"skipped\",type=\"cmd\"}").await);
+    assert_eq!(
+        Some(2.0),
+        tester.series("vexil_loadtester_tasks_total{outcome=\"skipped\",type=\"cmd\"}").await
+    );
     std::fs::write(&go, "").expect("writable");
-    until("it has ended", async || tester.series("vexil_loadtester_tasks_running").await == Some(0.0)).await;
+    until("it has ended", async || {
+        tester.series("vexil_loadtester_tasks_total{outcome=\"succeeded\",type=\"cmd\"}").await == Some(1.0)
+    })
+    .await;
     assert_eq!(202, tester.task(json!({"cmd": cmd})).await.0);
     until("it runs again", async || runs() == 2).await;
     tester.stop().await;
@@ -114,14 +128,19 @@ async fn a_caller_that_comes_back_waits_for_the_run_that_it_has_left() {
     let tester = start(open()).await;
     let folder = folder("again");
     let (count, go) = (folder.join("count"), folder.join("go"));
-    let cmd = format!("echo x >> {}; until [ -e {} ]; do sleep 0.02; done; echo done", count.display(), go.display());
+    let cmd = format!(
+        "echo x >> {}; until [ -e {} ]; do sleep 0.02; done; echo done",
+        count.display(),
+        go.display()
+    );
     let metadata = json!({"type": "bash", "cmd": cmd, "returnCmdOutput": "true"});
     let left = tokio::time::timeout(Duration::from_millis(300), tester.task(metadata.clone())).await;
     assert!(left.is_err(), "it has not ended");
     until("it runs", async || count.exists()).await;
     let (answer, ()) = tokio::join!(tester.task(metadata), async {
         until("the second caller is there", async || {
-            tester.series("vexil_loadtester_tasks_total{outcome=\"skipped\",type=\"bash\"}").await == Some(1.0)
+            tester.series("vexil_loadtester_tasks_total{outcome=\"skipped\",type=\"bash\"}").await
+                == Some(1.0)
         })
         .await;
         std::fs::write(&go, "").expect("writable");
@@ -136,10 +155,10 @@ async fn the_next_call_is_told_how_a_command_in_the_background_has_ended_if_it_a
     let tester = start(open()).await;
     for (report, second) in [("true", 500), ("false", 202)] {
         let metadata = json!({"cmd": format!("echo {report}; exit 7"), "report": report});
-        let ended = format!("vexil_loadtester_tasks_total{{outcome=\"failed\",type=\"cmd\"}}");
-        let before = tester.series(&ended).await.unwrap_or(0.0);
+        let ended = "vexil_loadtester_tasks_total{outcome=\"failed\",type=\"cmd\"}";
+        let before = tester.series(ended).await.unwrap_or(0.0);
         assert_eq!(202, tester.task(metadata.clone()).await.0);
-        until("it has ended", async || tester.series(&ended).await.unwrap_or(0.0) > before).await;
+        until("it has ended", async || tester.series(ended).await.unwrap_or(0.0) > before).await;
         let (status, text) = tester.task(metadata).await;
         assert_eq!(second, status);
         assert_eq!(report == "true", text.ends_with("failed: true\n: exit status 7"), "{text}");
@@ -161,12 +180,16 @@ async fn a_command_ends_with_all_its_children(#[case] cmd: &str) {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let sleep = format!("sleep {}.{number}", 40_000 + std::process::id());
-    let tester = start(Settings { rules: Rules { timeout: Duration::from_secs(1), ..open.rules }, ..open }).await;
+    let tester =
+        start(Settings { rules: Rules { timeout: Duration::from_secs(1), ..open.rules }, ..open }).await;
     let (status, text) = tester.task(json!({"type": "bash", "cmd": cmd.replace("sleep 3001", &sleep)})).await;
     if cmd.ends_with("& true") {
         assert_eq!(200, status, "{text}");
     } else {
-        assert!(status == 500 && text.ends_with("ended after 1s, which is as long as it may take"), "{status} {text}");
+        assert!(
+            status == 500 && text.ends_with("ended after 1s, which is as long as it may take"),
+            "{status} {text}"
+        );
     }
     until("nobody sleeps", async || sleepers(&sleep) == 0).await;
     assert_eq!(Some(0.0), tester.series("vexil_loadtester_tasks_running").await);
@@ -251,9 +274,12 @@ async fn a_declared_task_runs_by_its_name_or_by_its_very_words() {
 
 #[tokio::test]
 async fn a_declared_task_that_cannot_run_stops_the_start() {
-    for (metadata, expected) in [("{type: bash}", "cmd not found"), ("{type: load, url: x}", "url"), ("{type: k6}", "unknown")] {
+    for (metadata, expected) in
+        [("{type: bash}", "cmd not found"), ("{type: load, url: x}", "url"), ("{type: k6}", "unknown")]
+    {
         let careful = careful();
-        let declared = Declared::read(&format!("tasks: {{smoke: {{metadata: {metadata}}}}}")).expect("a file");
+        let declared =
+            Declared::read(&format!("tasks: {{smoke: {{metadata: {metadata}}}}}")).expect("a file");
         let settings = Settings { rules: Rules { declared, ..careful.rules }, ..careful };
         let refused = vexil::loadtester::LoadTester::bind(settings).await.err().expect("refused").to_string();
         assert!(refused.contains("task smoke") && refused.contains(expected), "{refused}");

@@ -45,7 +45,10 @@ async fn a_gate_is_closed_until_it_is_opened_and_the_other_kind_stays_as_it_is(
     assert_eq!((202, String::new()), tester.post(&format!("/{kind}/open"), frontend()).await);
     assert_eq!(approved(), tester.post(&check, frontend()).await);
     assert_eq!(forbidden(), tester.post(&other, frontend()).await);
-    for neighbour in [json!({"name": "frontend", "namespace": "shop2"}), json!({"name": "rollback.frontend", "namespace": "shop"})] {
+    for neighbour in [
+        json!({"name": "frontend", "namespace": "shop2"}),
+        json!({"name": "rollback.frontend", "namespace": "shop"}),
+    ] {
         assert_eq!(forbidden(), tester.post(&check, neighbour.clone()).await);
         assert_eq!(forbidden(), tester.post(&other, neighbour).await);
     }
@@ -71,7 +74,9 @@ async fn a_gate_that_was_opened_for_a_revision_is_closed_for_the_next() {
 
 #[tokio::test]
 async fn a_gate_closes_when_its_time_is_over() {
-    let now = || std::fs::read_to_string(clock()).map_or_else(|_| at(0), |text| at(text.parse().expect("a number")));
+    let now = || {
+        std::fs::read_to_string(clock()).map_or_else(|_| at(0), |text| at(text.parse().expect("a number")))
+    };
     fn clock() -> std::path::PathBuf {
         std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gate-clock-{}", std::process::id()))
     }
@@ -121,8 +126,14 @@ async fn gates_survive_a_restart(#[case] place: &str) {
     let second = start(kept(place, &sim, &file)).await;
     assert_eq!(approved(), second.post("/gate/check", frontend()).await);
     assert_eq!(forbidden(), second.post("/rollback/check", frontend()).await);
-    assert_eq!(approved(), second.post("/rollback/check", json!({"name": "backend", "namespace": "shop"})).await);
-    assert_eq!(forbidden(), second.post("/gate/check", json!({"name": "backend", "namespace": "shop"})).await);
+    assert_eq!(
+        approved(),
+        second.post("/rollback/check", json!({"name": "backend", "namespace": "shop"})).await
+    );
+    assert_eq!(
+        forbidden(),
+        second.post("/gate/check", json!({"name": "backend", "namespace": "shop"})).await
+    );
     second.stop().await;
 }
 

@@ -10,7 +10,9 @@ use super::{careful, open, start};
 async fn no_payload_does_any_harm() {
     let deep = format!("{{\"name\":\"a\",\"namespace\":\"b\",\"metadata\":{}", "{\"a\":".repeat(50_000));
     let long = "x".repeat(200_000);
-    let of = |metadata: serde_json::Value| json!({"name": "a", "namespace": "b", "metadata": metadata}).to_string();
+    let of = |metadata: serde_json::Value| {
+        json!({"name": "a", "namespace": "b", "metadata": metadata}).to_string()
+    };
     let bodies: Vec<Vec<u8>> = vec![
         vec![],
         b"null".to_vec(),
@@ -39,7 +41,17 @@ async fn no_payload_does_any_harm() {
         of(json!((0..5000).map(|number| (number.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>())).into_bytes(),
         json!({"name": "a", "namespace": "b", "phase": long, "checksum": "\n"}).to_string().into_bytes(),
     ];
-    let paths = ["/", "/gate/check", "/gate/open", "/gate/close", "/rollback/check", "/rollback/open", "/../x", "/gate/%00", "/%ff"];
+    let paths = [
+        "/",
+        "/gate/check",
+        "/gate/open",
+        "/gate/close",
+        "/rollback/check",
+        "/rollback/open",
+        "/../x",
+        "/gate/%00",
+        "/%ff",
+    ];
     for settings in [careful(), open()] {
         let tester = start(settings).await;
         for path in paths {
@@ -51,7 +63,9 @@ async fn no_payload_does_any_harm() {
         }
         for method in ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"] {
             for path in ["/", "/gate/open", "/rollback/open"] {
-                let (status, _) = tester.send(method, path, &[], br#"{"name":"a","namespace":"b","metadata":{"cmd":"true"}}"#).await;
+                let (status, _) = tester
+                    .send(method, path, &[], br#"{"name":"a","namespace":"b","metadata":{"cmd":"true"}}"#)
+                    .await;
                 assert_eq!(405, status, "{method} {path}");
             }
         }
@@ -75,7 +89,11 @@ async fn a_crowd_of_half_sent_requests_does_not_keep_a_probe_waiting() {
     let mut crowd = Vec::new();
     for number in 0..400 {
         let mut stream = TcpStream::connect(&address).await.expect("it listens");
-        let begun = if number % 2 == 0 { "POST / HTTP/1.1\r\nHost: x\r\n" } else { "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{" };
+        let begun = if number % 2 == 0 {
+            "POST / HTTP/1.1\r\nHost: x\r\n"
+        } else {
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+        };
         // Those that had to make room already cannot be written to.
         let _ = stream.write_all(begun.as_bytes()).await;
         crowd.push(stream);
@@ -83,7 +101,8 @@ async fn a_crowd_of_half_sent_requests_does_not_keep_a_probe_waiting() {
     let mut probe = TcpStream::connect(&address).await.expect("it listens");
     probe.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("sent");
     let mut answer = String::new();
-    let answered = tokio::time::timeout(std::time::Duration::from_secs(5), probe.read_to_string(&mut answer)).await;
+    let answered =
+        tokio::time::timeout(std::time::Duration::from_secs(5), probe.read_to_string(&mut answer)).await;
     answered.expect("at once").expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     drop(crowd);

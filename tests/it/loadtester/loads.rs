@@ -18,7 +18,8 @@ async fn near() -> Tester {
 }
 
 fn load(url: &str, more: Value) -> Value {
-    let mut metadata = json!({"type": "load", "url": url, "duration": "400ms", "qps": "100", "connections": "4"});
+    let mut metadata =
+        json!({"type": "load", "url": url, "duration": "400ms", "qps": "100", "connections": "4"});
     for (key, value) in more.as_object().expect("an object") {
         metadata[key] = value.clone();
     }
@@ -29,7 +30,11 @@ fn load(url: &str, more: Value) -> Value {
 async fn a_load_needs_no_command_and_its_percentiles_are_metrics() {
     let server = MockServer::start().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_millis(20));
-    let wanted = Mock::given(method("POST")).and(path("/buy")).and(header("X-Canary", "always")).and(header("Host", "shop.example.com")).and(body_string("{}"));
+    let wanted = Mock::given(method("POST"))
+        .and(path("/buy"))
+        .and(header("X-Canary", "always"))
+        .and(header("Host", "shop.example.com"))
+        .and(body_string("{}"));
     wanted.respond_with(slow).mount(&server).await;
     let tester = near().await;
     let more = json!({"method": "POST", "body": "{}", "header.X-Canary": "always", "header.Host": "shop.example.com"});
@@ -39,7 +44,10 @@ async fn a_load_needs_no_command_and_its_percentiles_are_metrics() {
     })
     .await;
     let of = "name=\"frontend\",namespace=\"shop\"";
-    let sent = tester.series(&format!("vexil_loadtester_requests_total{{code=\"200\",{of}}}")).await.expect("a series");
+    let sent = tester
+        .series(&format!("vexil_loadtester_requests_total{{code=\"200\",{of}}}"))
+        .await
+        .expect("a series");
     // A hundred a second for four tenths, on a machine that may be busy.
     assert!((5.0..=41.0).contains(&sent), "{sent}");
     assert_eq!(sent, server.received_requests().await.expect("recorded").len() as f64);
@@ -67,8 +75,12 @@ async fn a_load_that_is_waited_for_passes_or_fails_with_its_numbers() {
     let (status, text) = tester.task(load(&format!("{}/good", server.uri()), wanted.clone())).await;
     assert!(status == 200 && text.contains("; 200: ") && text.contains("; p99 "), "{status} {text}");
     let (status, text) = tester.task(load(&format!("{}/bad", server.uri()), wanted)).await;
-    assert!(status == 500 && text.starts_with("load failed: success rate 0.00 % is below 99 %"), "{status} {text}");
-    let (status, text) = tester.task(load(&format!("{}/slow", server.uri()), json!({"wait": "true", "maxP50": "50ms"}))).await;
+    assert!(
+        status == 500 && text.starts_with("load failed: success rate 0.00 % is below 99 %"),
+        "{status} {text}"
+    );
+    let (status, text) =
+        tester.task(load(&format!("{}/slow", server.uri()), json!({"wait": "true", "maxP50": "50ms"}))).await;
     assert!(status == 500 && text.contains("p50 ") && text.contains("is above 50ms"), "{status} {text}");
     // What sends a redirect is what is measured.
     let away = ResponseTemplate::new(302).insert_header("Location", format!("{}/bad", server.uri()));
@@ -88,10 +100,17 @@ async fn nobody_at_home_and_nobody_who_answers_are_failures_with_a_reason() {
     let tester = near().await;
     for (port, more, kind) in [
         (gone, json!({"wait": "true"}), "connect"),
-        (silent.local_addr().expect("an address").port(), json!({"wait": "true", "timeout": "50ms"}), "timeout"),
+        (
+            silent.local_addr().expect("an address").port(),
+            json!({"wait": "true", "timeout": "50ms"}),
+            "timeout",
+        ),
     ] {
         let (status, text) = tester.task(load(&format!("http://127.0.0.1:{port}/"), more)).await;
-        assert!(status == 500 && text.contains("no request was answered") && text.contains(kind), "{status} {text}");
+        assert!(
+            status == 500 && text.contains("no request was answered") && text.contains(kind),
+            "{status} {text}"
+        );
     }
     tester.stop().await;
 }
@@ -99,7 +118,8 @@ async fn nobody_at_home_and_nobody_who_answers_are_failures_with_a_reason() {
 #[tokio::test]
 async fn a_load_stays_in_the_callers_namespace_and_out_of_denied_networks() {
     let tester = start(careful()).await;
-    for url in ["http://127.0.0.1:1/", "http://frontend.bank/", "http://169.254.169.254/", "http://frontend/"] {
+    for url in ["http://127.0.0.1:1/", "http://frontend.bank/", "http://169.254.169.254/", "http://frontend/"]
+    {
         let (status, text) = tester.task(load(url, json!({}))).await;
         assert!(status == 400 && text.contains("-load-hosts"), "{url}: {status} {text}");
     }
@@ -108,15 +128,18 @@ async fn a_load_stays_in_the_callers_namespace_and_out_of_denied_networks() {
     let careful = careful();
     let load_all = Limits { qps: 10, connections: 1, hosts: vec!["*".into()] };
     let egress = Egress::new(&["127.0.0.0/8"], &[]).expect("networks");
-    let tester = start(Settings { rules: Rules { load: load_all, ..careful.rules }, egress, ..careful }).await;
+    let tester =
+        start(Settings { rules: Rules { load: load_all, ..careful.rules }, egress, ..careful }).await;
     for url in ["http://169.254.169.254/", "http://127.0.0.1:1/", "http://localhost:1/"] {
         let metadata = json!({"type": "load", "url": url, "wait": "true", "duration": "100ms"});
         let (status, text) = tester.task(metadata).await;
-        assert!(status == 500 && text.contains("may not be called") , "{url}: {status} {text}");
+        assert!(status == 500 && text.contains("may not be called"), "{url}: {status} {text}");
     }
     let (status, text) = tester.task(load("http://frontend.shop/", json!({"qps": "11"}))).await;
     assert!(status == 400 && text.contains("-load-max-qps"), "{text}");
-    let (status, text) = tester.task(load("http://frontend.shop/", json!({"qps": "1", "connections": "1", "duration": "61s"}))).await;
+    let (status, text) = tester
+        .task(load("http://frontend.shop/", json!({"qps": "1", "connections": "1", "duration": "61s"})))
+        .await;
     assert!(status == 400 && text.contains("-timeout"), "{text}");
     tester.stop().await;
 }

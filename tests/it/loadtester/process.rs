@@ -59,7 +59,11 @@ fn stubs(name: &str) -> std::path::PathBuf {
     let folder = folder(name);
     for program in ["helm", "kubectl"] {
         let path = folder.join(program);
-        std::fs::write(&path, format!("#!/bin/sh\necho {program}\nfor a in \"$@\"; do echo \"<$a>\"; done\n")).expect("writable");
+        std::fs::write(
+            &path,
+            format!("#!/bin/sh\necho {program}\nfor a in \"$@\"; do echo \"<$a>\"; done\n"),
+        )
+        .expect("writable");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
     }
     folder
@@ -69,17 +73,30 @@ fn stubs(name: &str) -> std::path::PathBuf {
 #[case::helm("helm", "test podinfo -n shop", "helm\n<test>\n<podinfo>\n<-n>\n<shop>\n")]
 #[case::helm3("helmv3", "test podinfo", "helm\n<test>\n<podinfo>\n")]
 #[case::kubectl("kubectl", "get pods", "kubectl\n<get>\n<pods>\n")]
-#[case::quotes("kubectl", r#"run x --overrides='{ "spec": {} }' --env "A=b c""#, "kubectl\n<run>\n<x>\n<--overrides={ \"spec\": {} }>\n<--env>\n<A=b c>\n")]
+#[case::quotes(
+    "kubectl",
+    r#"run x --overrides='{ "spec": {} }' --env "A=b c""#,
+    "kubectl\n<run>\n<x>\n<--overrides={ \"spec\": {} }>\n<--env>\n<A=b c>\n"
+)]
 #[case::no_shell("kubectl", "get $(id) `id` ; id", "kubectl\n<get>\n<$(id)>\n<`id`>\n<;>\n<id>\n")]
 #[tokio::test(flavor = "multi_thread")]
-async fn helm_and_kubectl_get_the_words_of_the_command(#[case] kind: &str, #[case] cmd: &str, #[case] expected: &str) {
+async fn helm_and_kubectl_get_the_words_of_the_command(
+    #[case] kind: &str,
+    #[case] cmd: &str,
+    #[case] expected: &str,
+) {
     // spec: 04/LT-09 04/LT-10 04/LT-18
     let name = format!("stubs-{}", expected.len() + kind.len());
     let path = format!("{}:{}", stubs(&name).display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new(env!("CARGO_BIN_EXE_vexil"));
-    let flags = ["loadtester", "-port=0", "-log-level=info", "-timeout=1h", "-namespace-regexp=", "-allow-commands"];
+    let flags =
+        ["loadtester", "-port=0", "-log-level=info", "-timeout=1h", "-namespace-regexp=", "-allow-commands"];
     let mut program = Program::start(command.args(flags).env("PATH", path));
-    assert!(program.seen.iter().any(|line| line.contains("Starting load tester v0.1.0 API on port ")), "{:?}", program.seen);
+    assert!(
+        program.seen.iter().any(|line| line.contains("Starting load tester v0.1.0 API on port ")),
+        "{:?}",
+        program.seen
+    );
     let answer = task(&program.url, json!({"type": kind, "cmd": cmd, "returnCmdOutput": "true"})).await;
     assert_eq!((200, expected.to_owned()), answer);
     let line = program.line("command finished");
@@ -96,10 +113,18 @@ async fn helm_and_kubectl_get_the_words_of_the_command(#[case] kind: &str, #[cas
 #[case::keys(&["-hmac-keys=/nowhere"], "/nowhere")]
 #[case::two_stores(&["-gates-file=x", "-gates-configmap=y"], "gates-configmap")]
 #[case::networks(&["-egress-deny=x"], "is not a network")]
-fn a_flag_that_cannot_be_followed_ends_the_program_with_a_reason(#[case] flags: &[&str], #[case] expected: &str) {
+fn a_flag_that_cannot_be_followed_ends_the_program_with_a_reason(
+    #[case] flags: &[&str],
+    #[case] expected: &str,
+) {
     // spec: 04/LT-18
     let mut command = Command::new(env!("CARGO_BIN_EXE_vexil"));
-    command.arg("loadtester").arg("-port=0").args(flags).env("KUBECONFIG", "/nowhere").env_remove("KUBERNETES_SERVICE_HOST");
+    command
+        .arg("loadtester")
+        .arg("-port=0")
+        .args(flags)
+        .env("KUBECONFIG", "/nowhere")
+        .env_remove("KUBERNETES_SERVICE_HOST");
     let ended = command.output().expect("the program");
     let text = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(!ended.status.success() && text.contains(expected), "{text}");
@@ -109,7 +134,8 @@ fn a_flag_that_cannot_be_followed_ends_the_program_with_a_reason(#[case] flags: 
 fn the_program_runs_as_flaggers_image_starts_it() {
     let link = folder("link").join("loadtester");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_vexil"), &link).expect("a link");
-    let program = Program::start(Command::new(&link).args(["-port=0", "-log-level=info", "-zap-encoding=console"]));
+    let program =
+        Program::start(Command::new(&link).args(["-port=0", "-log-level=info", "-zap-encoding=console"]));
     let (code, _) = program.terminate();
     assert_eq!(Some(0), code);
 }

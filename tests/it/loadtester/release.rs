@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::runtime::Runtime;
-use vexil::http::{Cause, Egress, ReqwestTransport, Request, Response, Transport};
+use vexil::http::{Cause, Egress, Request, ReqwestTransport, Response, Transport};
 use vexil::loadtester::{Declared, LoadTester, Rules, Settings};
 use vexil::sim::{Running, World};
 
@@ -45,7 +45,8 @@ impl Transport for Road {
         let url = request.url.replace("flagger-loadtester.shop", &self.to.to_string());
         let (real, request) = (Arc::clone(&self.real), Request { url, ..request });
         async move {
-            let call = move || real.block_on(async { ReqwestTransport::new(Egress::default()).send(request).await });
+            let call =
+                move || real.block_on(async { ReqwestTransport::new(Egress::default()).send(request).await });
             tokio::task::spawn_blocking(call).await.expect("no panic")
         }
         .boxed()
@@ -55,7 +56,8 @@ impl Transport for Road {
 impl Road {
     /// As a person with curl.
     async fn post(&self, path: &str) -> u16 {
-        let mut request = Request::new(vexil::http::Method::POST, format!("http://flagger-loadtester.shop{path}"));
+        let mut request =
+            Request::new(vexil::http::Method::POST, format!("http://flagger-loadtester.shop{path}"));
         request.body = json!({"name": "frontend", "namespace": "shop"}).to_string().into();
         self.send(request).await.expect("an answer").status
     }
@@ -74,8 +76,9 @@ fn surroundings(broken: &Arc<AtomicBool>) -> Road {
     let to = real.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let application = listener.local_addr().expect("an address");
-        let pages = Router::new().fallback(async move || {
-            if broken.load(Ordering::Relaxed) { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+        let pages = Router::new().fallback(move || {
+            let broken = broken.load(Ordering::Relaxed);
+            std::future::ready(if broken { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK })
         });
         tokio::spawn(async { axum::serve(listener, pages).await });
         let careful = careful();
@@ -94,7 +97,9 @@ fn surroundings(broken: &Arc<AtomicBool>) -> Road {
 
 async fn initialized(road: &Road) -> (World, Running) {
     let world = World::builder().build();
-    world.backend.serve("flagger-loadtester.shop", Arc::new(Road { real: Arc::clone(&road.real), to: road.to }));
+    world
+        .backend
+        .serve("flagger-loadtester.shop", Arc::new(Road { real: Arc::clone(&road.real), to: road.to }));
     let controller = world.start_controller();
     let analysis = "  analysis:\n";
     let hooks = format!("{analysis}{}", HOOKS.trim_start_matches('\n'));
@@ -111,7 +116,9 @@ async fn a_person_opens_the_gate_of_a_release_and_its_load_decides_how_it_ends()
     let (world, controller) = initialized(&road).await;
     let phase = |wanted: &'static str| {
         let world = world.clone();
-        async move { assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == wanted).await, "{wanted}") }
+        async move {
+            assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == wanted).await, "{wanted}")
+        }
     };
 
     world.set_image("shop", "frontend", "registry.example.com/shop/frontend:2.0.0");

@@ -28,27 +28,44 @@ async fn a_concord_process_is_started_and_waited_for() {
     // spec: 04/LT-13
     let server = MockServer::start().await;
     let started = ResponseTemplate::new(200).set_body_json(json!({"instanceId": "a1-b2", "ok": true}));
-    Mock::given(method("POST")).and(path("/api/v1/process")).and(header("Authorization", "s3cr3t")).respond_with(started).mount(&server).await;
+    Mock::given(method("POST"))
+        .and(path("/api/v1/process"))
+        .and(header("Authorization", "s3cr3t"))
+        .respond_with(started)
+        .mount(&server)
+        .await;
     let state = |status: &str| ResponseTemplate::new(200).set_body_json(json!({"status": status}));
-    let asked = || Mock::given(method("GET")).and(path("/api/v1/process/a1-b2")).and(header("Authorization", "s3cr3t"));
+    let asked = || {
+        Mock::given(method("GET")).and(path("/api/v1/process/a1-b2")).and(header("Authorization", "s3cr3t"))
+    };
     asked().respond_with(state("RUNNING")).up_to_n_times(1).mount(&server).await;
     asked().respond_with(state("FINISHED")).up_to_n_times(1).mount(&server).await;
     asked().respond_with(state("FAILED")).mount(&server).await;
     let tester = start(open()).await;
     assert_eq!((200, String::new()), tester.task(concord(&server, json!({}))).await);
-    assert_eq!((500, "concord instanceID: a1-b2 failed".to_owned()), tester.task(concord(&server, json!({}))).await);
+    assert_eq!(
+        (500, "concord instanceID: a1-b2 failed".to_owned()),
+        tester.task(concord(&server, json!({}))).await
+    );
     let requests = server.received_requests().await.expect("recorded");
     let form = String::from_utf8_lossy(&requests[0].body).into_owned();
     for (name, value) in [
-        ("org", "acme"), ("project", "shop"), ("repo", "tests"), ("entryPoint", "main"),
-        ("arguments.endpoint", "http://frontend-canary.shop"), ("arguments.users", "7"),
+        ("org", "acme"),
+        ("project", "shop"),
+        ("repo", "tests"),
+        ("entryPoint", "main"),
+        ("arguments.endpoint", "http://frontend-canary.shop"),
+        ("arguments.users", "7"),
     ] {
         let part = format!("Content-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--");
         assert!(form.contains(&part), "{name}: {form}");
     }
     let kind = requests[0].headers["content-type"].to_str().expect("a text");
     let boundary = kind.strip_prefix("multipart/form-data; boundary=").expect("a form");
-    assert!(form.starts_with(&format!("--{boundary}\r\n")) && form.ends_with(&format!("--{boundary}--\r\n")), "{form}");
+    assert!(
+        form.starts_with(&format!("--{boundary}\r\n")) && form.ends_with(&format!("--{boundary}--\r\n")),
+        "{form}"
+    );
     tester.stop().await;
 }
 
@@ -79,10 +96,16 @@ async fn a_concord_process_that_goes_on_is_given_up_after_the_poll_timeout() {
     let server = MockServer::start().await;
     let started = ResponseTemplate::new(200).set_body_json(json!({"instanceId": "a1"}));
     Mock::given(method("POST")).respond_with(started).mount(&server).await;
-    Mock::given(method("GET")).respond_with(ResponseTemplate::new(200).set_body_json(json!({"status": "RUNNING"}))).mount(&server).await;
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"status": "RUNNING"})))
+        .mount(&server)
+        .await;
     let tester = start(open()).await;
     let (status, text) = tester.task(concord(&server, json!({"pollTimeout": "2"}))).await;
-    assert_eq!((500, "concord instanceID: a1 has not ended within pollTimeout, 2s".to_owned()), (status, text));
+    assert_eq!(
+        (500, "concord instanceID: a1 has not ended within pollTimeout, 2s".to_owned()),
+        (status, text)
+    );
     tester.stop().await;
 }
 
@@ -96,7 +119,10 @@ async fn a_concord_process_that_goes_on_is_given_up_after_the_poll_timeout() {
 #[tokio::test]
 async fn an_answer_that_starts_no_process_is_an_error(#[case] body: &str) {
     let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200).set_body_string(body)).mount(&server).await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_string(body))
+        .mount(&server)
+        .await;
     let tester = start(open()).await;
     let (status, text) = tester.task(concord(&server, json!({}))).await;
     assert!(status == 500 && text.starts_with("failed to start a process"), "{text}");
@@ -121,7 +147,9 @@ fn of(status: &str) -> ResponseTemplate {
 
 async fn started(server: &MockServer) {
     let cloned = ResponseTemplate::new(200).set_body_json(json!({"id": 7}));
-    let wanted = Mock::given(method("POST")).and(path("/perftest/api/960/clone_and_start")).and(basic_auth("admin", "pässword"));
+    let wanted = Mock::given(method("POST"))
+        .and(path("/perftest/api/960/clone_and_start"))
+        .and(basic_auth("admin", "pässword"));
     wanted.respond_with(cloned).mount(server).await;
 }
 
@@ -131,14 +159,23 @@ async fn started(server: &MockServer) {
 #[case("CANCELED", Some("test 7 has ended as CANCELED"))]
 #[case("UNKNOWN", Some("test 7 has ended as UNKNOWN"))]
 #[tokio::test]
-async fn a_test_of_ngrinder_is_copied_started_and_waited_for(#[case] end: &str, #[case] expected: Option<&str>) {
+async fn a_test_of_ngrinder_is_copied_started_and_waited_for(
+    #[case] end: &str,
+    #[case] expected: Option<&str>,
+) {
     // spec: 04/LT-15 04/LT-16
     let server = MockServer::start().await;
     started(&server).await;
-    let asked = || Mock::given(method("GET")).and(path("/perftest/api/7/status")).and(basic_auth("admin", "pässword"));
+    let asked = || {
+        Mock::given(method("GET")).and(path("/perftest/api/7/status")).and(basic_auth("admin", "pässword"))
+    };
     asked().respond_with(of("TESTING")).up_to_n_times(1).mount(&server).await;
     // Trouble that may pass.
-    asked().respond_with(ResponseTemplate::new(502).set_body_string("<html>")).up_to_n_times(1).mount(&server).await;
+    asked()
+        .respond_with(ResponseTemplate::new(502).set_body_string("<html>"))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
     asked().respond_with(of(end)).mount(&server).await;
     let tester = start(open()).await;
     let begun = tokio::time::Instant::now();
@@ -159,7 +196,10 @@ async fn a_test_that_takes_too_long_is_stopped_over_there() {
     started(&server).await;
     Mock::given(method("GET")).respond_with(of("TESTING")).mount(&server).await;
     let stop = Mock::given(method("PUT")).and(path("/perftest/api/7")).and(query_param("action", "stop"));
-    stop.respond_with(ResponseTemplate::new(200).set_body_json(json!({"success": true}))).expect(1).mount(&server).await;
+    stop.respond_with(ResponseTemplate::new(200).set_body_json(json!({"success": true})))
+        .expect(1)
+        .mount(&server)
+        .await;
     let open = open();
     let rules = Rules { timeout: Duration::from_millis(300), ..open.rules };
     let tester = start(Settings { rules, ..open }).await;
@@ -180,7 +220,10 @@ async fn a_test_that_takes_too_long_is_stopped_over_there() {
 async fn an_answer_of_ngrinder_that_is_none_ends_the_task_and_nothing_else(#[case] answer: Value) {
     // spec: 04/LT-16
     let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200).set_body_json(&answer)).mount(&server).await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(&answer))
+        .mount(&server)
+        .await;
     let tester = start(open()).await;
     assert_eq!(202, tester.task(ngrinder(&server, json!({}))).await.0);
     let series = "vexil_loadtester_tasks_total{outcome=\"failed\",type=\"ngrinder\"}";
