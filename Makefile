@@ -33,7 +33,7 @@ bench: ## how long an hour of release time takes
 
 .PHONY: fuzz
 fuzz: ## what strangers send, for a minute a target (FUZZ_SECONDS; needs nightly and cargo-fuzz)
-	for target in canary template metrics hook request; do \
+	for target in canary template metrics hook request loadtester; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; \
 	done
 

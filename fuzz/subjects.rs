@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vexil::api::CanaryStatus;
 use vexil::api::metric_template::MetricProvider;
+use vexil::loadtester::{Declared, Limits, Rules, understand};
 use vexil::manifest::{decode, read};
 use vexil::metrics::{self, Asked, Heard, Measured, Next, Template, Variables};
 use vexil::model::answer::Verdict;
@@ -132,4 +133,25 @@ fn answer(data: &[u8]) -> (u16, &[u8]) {
 fn is_fit_for_an_event(text: &str) {
     assert!(text.chars().count() <= 1100, "{} characters", text.chars().count());
     assert!(!text.chars().any(char::is_control), "{text:?}");
+}
+
+/// The body of a call of the load tester.
+pub fn loadtester(data: &[u8]) {
+    let load = Limits { qps: 1000, connections: 100, hosts: Vec::new() };
+    let (declared, timeout) = (Declared::default(), Duration::from_secs(3600));
+    let careful = Rules { allow_commands: false, declared, load, timeout };
+    let open = Rules { allow_commands: true, ..careful.clone() };
+    for rules in [&careful, &open] {
+        if let Err(why) = understand(data, rules) {
+            assert!(!why.is_empty() && why.len() < 2000, "{why}");
+        }
+    }
+    // Without a flag nothing but a load of the own namespace is run.
+    if understand(data, &careful).is_ok() {
+        let payload: Value = serde_json::from_slice(data).expect("what was understood is JSON");
+        assert_eq!(payload["metadata"]["type"], "load");
+        let namespace = payload["namespace"].as_str().expect("a namespace");
+        let url = payload["metadata"]["url"].as_str().expect("a URL").to_ascii_lowercase();
+        assert!(url.contains(&format!(".{namespace}")), "{url}");
+    }
 }

@@ -18,6 +18,7 @@ pub mod api;
 pub mod cli;
 pub mod controller;
 pub mod http;
+pub mod loadtester;
 pub mod manifest;
 pub mod metrics;
 pub mod model;

@@ -27,6 +27,7 @@ use crate::model::release::Settings;
 use crate::router::registry;
 
 use super::go_flags::{self, Asked, ControllerFlags};
+use super::signals::shutdown_signal;
 
 /// Runs with these flags until it is told to stop.
 pub(super) fn run(args: &[String]) -> ExitCode {
@@ -212,32 +213,6 @@ async fn greet_metrics_server(http: &http::Client, url: &str) -> anyhow::Result<
         Err(why) => error!("Metrics server {} unreachable {why}", http::shown_url(url)),
     }
     Ok(())
-}
-
-/// SIGTERM or Ctrl-C.
-async fn shutdown_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(error) => {
-                warn!(%error, "SIGTERM cannot be heard");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        () = terminated => {}
-        interrupted = tokio::signal::ctrl_c() => {
-            if let Err(error) = interrupted {
-                warn!(%error, "Ctrl-C cannot be heard");
-            }
-        }
-    }
 }
 
 fn hostname() -> String {

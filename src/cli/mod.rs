@@ -18,8 +18,10 @@ mod demo;
 #[path = "demo_absent.rs"]
 mod demo;
 pub mod go_flags;
+mod loadtester;
 #[cfg(feature = "embedded")]
 mod print;
+mod signals;
 
 /// Progressive delivery for Kubernetes.
 #[derive(Parser)]
@@ -34,6 +36,12 @@ enum Command {
     /// Run the controller. Takes Flagger's flags: `vexil controller -help` lists them.
     #[command(disable_help_flag = true)]
     Controller {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        flags: Vec<String>,
+    },
+    /// Run the load tester, which the hooks of Canaries call for loads, tests and gates: `vexil loadtester --help`.
+    #[command(disable_help_flag = true)]
+    Loadtester {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         flags: Vec<String>,
     },
@@ -61,6 +69,11 @@ enum Command {
 
 /// Does what the command line says; the exit code is for the shell.
 pub fn run(argv: Vec<String>) -> ExitCode {
+    // The command line of Flagger's load tester begins with ./loadtester; its flags look like the controller's.
+    let program = argv.first().map(std::path::Path::new).and_then(std::path::Path::file_name);
+    if program.is_some_and(|name| name == "loadtester") {
+        return loadtester::run(&argv[1..]);
+    }
     // Flagger's image is started with flags alone.
     if go_flags::looks_like_controller(&argv) {
         let flags = match argv.get(1).map(String::as_str) {
@@ -71,6 +84,7 @@ pub fn run(argv: Vec<String>) -> ExitCode {
     }
     let outcome = match Arguments::parse_from(argv).command {
         Command::Controller { flags } => return controller::run(&flags),
+        Command::Loadtester { flags } => return loadtester::run(&flags),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Pause(arguments) => by_hand::run(Action::Pause, &arguments),
         Command::Resume(arguments) => by_hand::run(Action::Resume, &arguments),

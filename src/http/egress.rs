@@ -93,14 +93,24 @@ impl Egress {
         Ok(())
     }
 
-    /// Fails if `url` names an address that may not be called. Names are left to [`Guarded`], which sees what they
-    /// stand for: no resolver is asked for an address.
-    pub(super) fn check_literal(&self, url: &Url) -> Result<(), Denied> {
+    /// Fails if `url` names an address that may not be called. Names are left to [`Egress::resolver`], which sees what
+    /// they stand for: no resolver is asked for an address.
+    ///
+    /// # Errors
+    /// If it does.
+    pub fn check_literal(&self, url: &Url) -> Result<(), Denied> {
         match url.host() {
             Some(Host::Ipv4(address)) => self.check(&address.to_string(), address.into()),
             Some(Host::Ipv6(address)) => self.check(&address.to_string(), address.into()),
             Some(Host::Domain(_)) | None => Ok(()),
         }
+    }
+}
+
+impl Egress {
+    /// The resolver of the system, which leaves out the addresses that may not be called. For clients of one's own.
+    pub fn resolver(&self) -> Arc<dyn Resolve> {
+        Arc::new(Guarded(Arc::new(self.clone())))
     }
 }
 

@@ -100,6 +100,8 @@ struct State {
     /// How long hooks and metrics servers take, by a part of the address or the query.
     slow: BTreeMap<String, Duration>,
     hook_calls: Vec<HookCall>,
+    /// Who answers hooks in the place of this backend, by a part of the URL.
+    services: BTreeMap<String, Arc<dyn Transport>>,
     asked: Vec<String>,
     observer: Option<Observer>,
 }
@@ -149,6 +151,11 @@ impl Backend {
     /// Hooks whose URL contains `part`, as it was given to [`Backend::hang`], answer again.
     pub fn recover(&self, part: &str) {
         self.state().hanging.remove(part);
+    }
+
+    /// Hooks whose URL contains `part` are answered by `service` from now on.
+    pub fn serve(&self, part: &str, service: Arc<dyn Transport>) {
+        self.state().services.insert(part.to_owned(), service);
     }
 
     /// Calls of hooks so far.
@@ -292,6 +299,12 @@ impl Backend {
         Response::new(200, "")
     }
 
+    fn service(&self, url: &str) -> Option<Arc<dyn Transport>> {
+        let state = self.state();
+        let found = state.services.iter().find(|(part, _)| url.contains(part.as_str()));
+        found.map(|(_, service)| Arc::clone(service))
+    }
+
     fn hangs(&self, request: &Request) -> bool {
         let state = self.state();
         let broken = is_metrics(request) && state.fault == Some(Fault::Hangs);
@@ -315,7 +328,14 @@ impl Transport for Backend {
             if let Some(takes) = self.takes(&request) {
                 tokio::time::sleep(takes).await;
             }
-            if is_metrics(&request) { self.metrics(&request) } else { Ok(self.hook(&request)) }
+            if is_metrics(&request) {
+                return self.metrics(&request);
+            }
+            let answer = self.hook(&request);
+            match self.service(&request.url) {
+                Some(service) => service.send(request).await,
+                None => Ok(answer),
+            }
         }
         .boxed()
     }

@@ -9,6 +9,7 @@ use rstest::rstest;
 use serde_json::Value;
 use vexil::router::registry;
 
+mod loadtester;
 mod pod_security;
 pub(crate) mod rights;
 

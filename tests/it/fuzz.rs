@@ -12,6 +12,7 @@ mod subjects;
 #[rstest]
 #[case::canary("canary", subjects::canary, 3_000)]
 #[case::template("template", subjects::template, 3_000)]
+#[case::loadtester("loadtester", subjects::loadtester, 5_000)]
 #[case::metrics("metrics", subjects::metrics, 5_000)]
 #[case::hook("hook", subjects::hook, 5_000)]
 #[case::request("request", subjects::request, 5_000)]

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["api"]),
     ("manifest", &["api", "model"]),
     ("http", &[]),
+    ("loadtester", &["api", "http", "model"]),
     ("alert", &["api", "model"]),
     ("metrics", &["api", "model"]),
     ("rollout", &["api", "model"]),

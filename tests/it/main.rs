@@ -21,6 +21,7 @@ mod isolation;
 mod kubectl;
 mod kuma;
 mod lifecycle;
+mod loadtester;
 mod metric_templates;
 mod metrics;
 mod neighbours;

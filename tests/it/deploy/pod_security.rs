@@ -77,7 +77,7 @@ fn each_rule_of_restricted_is_looked_at() {
 }
 
 /// What the Pod Security Standard "restricted" refuses in a pod, in its own order.
-fn violations(pod: &Value) -> Vec<String> {
+pub(super) fn violations(pod: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut refuse = |rule: &str, broken: bool| {
         if broken {
