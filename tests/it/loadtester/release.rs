@@ -143,7 +143,8 @@ async fn a_person_opens_the_gate_of_a_release_and_its_load_decides_how_it_ends()
     phase("Failed").await;
     controller.stop().await;
     let events = world.events("shop", "frontend");
-    let failed = "Halt frontend.shop advancement external check load failed load failed: success rate 0.00 % is below 99 %";
+    let failed = "Halt frontend.shop advancement external check load failed POST http://flagger-loadtester.shop/ giving up after 1 \
+                  attempt(s): load failed: success rate 0.00 % is below 99 %";
     assert!(events.iter().any(|event| event.starts_with(failed)), "{events:#?}");
     // A runtime cannot be ended from within another.
     tokio::task::spawn_blocking(move || drop((road, world))).await.expect("no panic");
