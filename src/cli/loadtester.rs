@@ -169,7 +169,7 @@ async fn settings(flags: Flags) -> anyhow::Result<Settings> {
             Store::Memory(std::sync::Mutex::default())
         }
         (name, "", Some(client)) => {
-            Store::ConfigMap(Api::<ConfigMap>::default_namespaced(client), name.to_owned())
+            Store::ConfigMap(Box::new(Api::<ConfigMap>::default_namespaced(client)), name.to_owned())
         }
         ("", path, _) => Store::File(PathBuf::from(path)),
         _ => bail!("-gates-configmap and -gates-file: one of them is enough"),

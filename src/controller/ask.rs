@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -286,10 +287,11 @@ impl Sources {
         let mut problems = Vec::new();
         for check in &release.analysis.metrics {
             let MetricSource::Template { name, namespace } = &check.source else { continue };
-            if !read.contains_key(&(name, namespace)) {
-                read.insert((name, namespace), self.template(name, namespace).await);
-            }
-            let why = match &read[&(name, namespace)] {
+            let template = match read.entry((name, namespace)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.template(name, namespace).await),
+            };
+            let why = match template {
                 // What is wrong with the template itself is seen without its Secret.
                 Ok((template, _)) if template.spec.provider.secret_ref.is_none() => None,
                 Err(Trouble::Object(_) | Trouble::Query(_)) => None,

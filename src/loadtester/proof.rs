@@ -118,9 +118,11 @@ struct Tokens {
     audiences: Option<Vec<String>>,
     trusted: BTreeSet<String>,
     /// What the cluster said of tokens, by their hashes, and until when that holds.
-    seen: Mutex<BTreeMap<[u8; 32], (Instant, Result<String, String>)>>,
+    seen: Mutex<Reviews>,
     asking: Semaphore,
 }
+
+type Reviews = BTreeMap<[u8; 32], (Instant, Result<String, String>)>;
 
 impl Tokens {
     async fn caller(&self, token: &str) -> Result<Caller, Doubt> {
@@ -182,7 +184,7 @@ impl Tokens {
         })
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 32], (Instant, Result<String, String>)>> {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Reviews> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

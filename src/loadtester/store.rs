@@ -19,7 +19,7 @@ pub enum Store {
     /// In a file.
     File(PathBuf),
     /// In a ConfigMap of this name.
-    ConfigMap(Api<ConfigMap>, String),
+    ConfigMap(Box<Api<ConfigMap>>, String),
 }
 
 /// Why the gates cannot be read or written.

@@ -103,7 +103,7 @@ fn kept(place: &str, sim: &KubeSim, file: &std::path::Path) -> Settings {
         "file" => Store::File(file.to_owned()),
         _ => {
             let client = kube::Client::new(sim.service("loadtester"), "vexil");
-            Store::ConfigMap(kube::Api::namespaced(client, "vexil"), "loadtester-gates".into())
+            Store::ConfigMap(Box::new(kube::Api::namespaced(client, "vexil")), "loadtester-gates".into())
         }
     };
     Settings { store, ..careful() }
