@@ -49,7 +49,8 @@ pub async fn run(place: Place, names: &[String], controller: Option<Controller>)
     install(&place, controller).await?;
     let client = cluster::client(&place, "admin").await?;
     let gateway = gateway(&client).await?;
-    let world = World::join(place.clone(), client, gateway, SocketAddr::from((network::NODE, 0)), true).await?;
+    let world =
+        World::join(place.clone(), client, gateway, SocketAddr::from((network::NODE, 0)), true).await?;
     let mut rows = runs::go(&world, &runs).await;
     let started = Instant::now();
     let rest = rest(&world).await;
@@ -143,9 +144,13 @@ async fn end_releases(world: &Arc<World>) -> Result<Vec<String>> {
             matches!(canary.data["status"]["phase"].as_str(), Some("Initialized" | "Succeeded" | "Failed"))
         };
         let busy = all.items.into_iter().filter(|canary| !at_rest(canary));
-        Ok::<_, anyhow::Error>(busy.map(|canary| (canary.namespace().unwrap_or_default(), canary.name_any())).collect::<Vec<_>>())
+        Ok::<_, anyhow::Error>(
+            busy.map(|canary| (canary.namespace().unwrap_or_default(), canary.name_any()))
+                .collect::<Vec<_>>(),
+        )
     };
-    let waited = wait::until("no release goes on", Duration::from_secs(30), async || Ok(busy().await?.is_empty()));
+    let waited =
+        wait::until("no release goes on", Duration::from_secs(30), async || Ok(busy().await?.is_empty()));
     if waited.await.is_ok() {
         return Ok(Vec::new());
     }
@@ -232,7 +237,9 @@ async fn granted(world: &World, user: &str) -> Result<BTreeSet<Right>> {
         }
     }
     let roles: Api<Role> = Api::namespaced(world.client.clone(), SYSTEM);
-    for role in roles.list(&ListParams::default().labels(&format!("app.kubernetes.io/instance={CONTROLLER}"))).await? {
+    for role in
+        roles.list(&ListParams::default().labels(&format!("app.kubernetes.io/instance={CONTROLLER}"))).await?
+    {
         out.extend(Right::all(role.rules.as_deref().unwrap_or_default()));
     }
     Ok(out)

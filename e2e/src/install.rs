@@ -116,7 +116,8 @@ pub fn is_ours(place: &Place) -> bool {
 }
 
 fn installed(place: &Place) -> Result<Controller> {
-    let note = std::fs::read_to_string(place.controller_note()).context("the controller has not been installed")?;
+    let note =
+        std::fs::read_to_string(place.controller_note()).context("the controller has not been installed")?;
     Ok(serde_json::from_str(&note)?)
 }
 
@@ -144,7 +145,9 @@ fn install_chart(place: &Place, controller: &Controller, replicas: u32) -> Resul
     // Our pods have to come up under the strictest Pod Security Standard. What else lives in this namespace is not ours, so
     // that the rule holds for this while alone.
     let label = "pod-security.kubernetes.io/enforce";
-    let enforce = |value: &str| kubectl(place, &["label", "--overwrite", "namespace", SYSTEM, &format!("{label}{value}")]);
+    let enforce = |value: &str| {
+        kubectl(place, &["label", "--overwrite", "namespace", SYSTEM, &format!("{label}{value}")])
+    };
     if controller.ours {
         enforce("=restricted")?;
     }
@@ -168,22 +171,32 @@ fn install_chart(place: &Place, controller: &Controller, replicas: u32) -> Resul
 fn deployment(place: &Place) -> Result<String> {
     let label = format!("app.kubernetes.io/instance={CONTROLLER}");
     let names = kubectl(place, &["-n", SYSTEM, "get", "deployments", "--selector", &label, "--output=name"])?;
-    let first = names.lines().next().with_context(|| format!("the chart made no Deployment with the label {label}"))?;
+    let first = names
+        .lines()
+        .next()
+        .with_context(|| format!("the chart made no Deployment with the label {label}"))?;
     Ok(first.to_owned())
 }
 
 /// Why pods of the controller are not ready: warnings about them, and the ends of their logs.
 fn what_pods_say(place: &Place) -> String {
     let only = "--output=custom-columns=ABOUT:.involvedObject.name,WHY:.message";
-    let warnings =
-        kubectl(place, &["-n", SYSTEM, "get", "events", "--field-selector=type=Warning", "--no-headers", only]);
-    let mut said: Vec<String> = warnings.unwrap_or_default().lines().rev().take(3).map(str::to_owned).collect();
+    let warnings = kubectl(
+        place,
+        &["-n", SYSTEM, "get", "events", "--field-selector=type=Warning", "--no-headers", only],
+    );
+    let mut said: Vec<String> =
+        warnings.unwrap_or_default().lines().rev().take(3).map(str::to_owned).collect();
     let folders = std::fs::read_dir(place.logs().join("pods").join(SYSTEM)).into_iter().flatten().flatten();
     for folder in folders.filter(|folder| folder.file_name().to_string_lossy().starts_with(CONTROLLER)) {
         for log in std::fs::read_dir(folder.path()).into_iter().flatten().flatten() {
             let text = std::fs::read_to_string(log.path()).unwrap_or_default();
             let end: Vec<&str> = text.lines().rev().take(3).collect();
-            said.push(format!("{}: {}", log.path().display(), end.into_iter().rev().collect::<Vec<_>>().join(" / ")));
+            said.push(format!(
+                "{}: {}",
+                log.path().display(),
+                end.into_iter().rev().collect::<Vec<_>>().join(" / ")
+            ));
         }
     }
     said.join("; ")

@@ -144,7 +144,9 @@ impl Which {
     /// The same as arguments; paths are absolute, since another process reads them.
     fn arguments(&self) -> Result<Vec<OsString>> {
         let mut out: Vec<OsString> = Vec::new();
-        let one = |name: &str, path: &Path| Ok::<_, anyhow::Error>([name.into(), std::path::absolute(path)?.into()]);
+        let one = |name: &str, path: &Path| {
+            Ok::<_, anyhow::Error>([name.into(), std::path::absolute(path)?.into()])
+        };
         if let Some(program) = &self.controller {
             out.extend(one("--controller", program)?);
         }
@@ -242,7 +244,8 @@ fn run_again_and_again(
         println!("\n--- {n} of {times}");
         let result = run_scenarios(place, scenarios, controller, false);
         // It lies where the cluster was, or where that was put aside.
-        let report = [place.root().to_owned(), outside::evidence(place)].map(|folder| folder.join("report.txt"));
+        let report =
+            [place.root().to_owned(), outside::evidence(place)].map(|folder| folder.join("report.txt"));
         let failed = !matches!(&result, Ok(code) if *code == ExitCode::SUCCESS);
         match (result, std::fs::read_to_string(&report[usize::from(failed)])) {
             (Err(error), _) => println!("vexil-e2e: {error:#}"),
@@ -342,12 +345,7 @@ fn go_inside(
     }
 }
 
-fn inside(
-    place: Place,
-    scenarios: &[String],
-    controller: Which,
-    install_only: bool,
-) -> Result<ExitCode> {
+fn inside(place: Place, scenarios: &[String], controller: Which, install_only: bool) -> Result<ExitCode> {
     vexil_e2e::pace::watch();
     let controller = if controller.named() { Some(controller.described()?) } else { None };
     let work = async {

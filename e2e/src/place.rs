@@ -26,7 +26,9 @@ impl Place {
 
     /// Makes the folders.
     pub fn create(&self) -> Result<()> {
-        for folder in [self.pki(), self.logs(), self.pids(), self.pods(), self.etcd(), self.work(), self.withdrawn()] {
+        for folder in
+            [self.pki(), self.logs(), self.pids(), self.pods(), self.etcd(), self.work(), self.withdrawn()]
+        {
             std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         Ok(())

@@ -55,7 +55,8 @@ pub fn show(steps: &[Step]) -> String {
 /// # Errors
 /// A share is further from its weight than chance allows, in one step or in all together; or the canary gave another version.
 pub fn by_step(samples: &[Sample], held: &[Held], version: &str) -> Result<Vec<Step>> {
-    let steps: Vec<Step> = held.iter().filter(|held| held.weight() > 0).map(|held| step(samples, held)).collect();
+    let steps: Vec<Step> =
+        held.iter().filter(|held| held.weight() > 0).map(|held| step(samples, held)).collect();
     let strange = samples.iter().find(|sample| sample.by_canary() && sample.note != version);
     ensure!(strange.is_none(), "the canary gave another version than {version}: {strange:?}");
     for step in &steps {
@@ -119,7 +120,8 @@ impl Judge {
         }
         let Some(held) = self.routes.so_far().pop() else { return false };
         let fits = |sample: &Sample| is_inside(sample, &held) && (self.fits)(sample);
-        held.weight() == weight && self.samples.iter().map(|samples| samples.count(fits)).sum::<usize>() >= ENOUGH
+        held.weight() == weight
+            && self.samples.iter().map(|samples| samples.count(fits)).sum::<usize>() >= ENOUGH
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Event, Namespace, Service};
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod, Service};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -75,7 +75,8 @@ impl Shop {
         let shop = Shop { world: world.clone(), namespace: namespace.to_owned(), come };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let parameters = PatchParams::apply(OWNER);
-        wait::calmly(async || Ok(namespaces.patch(namespace, &parameters, &Patch::Apply(&object)).await?)).await?;
+        wait::calmly(async || Ok(namespaces.patch(namespace, &parameters, &Patch::Apply(&object)).await?))
+            .await?;
         shop.apply(deployment).await?;
         shop.wait_rolled_out(NAME).await?;
         Ok(shop)
@@ -211,7 +212,13 @@ impl Shop {
     /// # Errors
     /// The deadline passed, or the Canary came to another end; the text shows the events.
     pub async fn wait_phase(&self, wanted: &str, deadline: Duration) -> Result<()> {
-        let what = format!("Canary {}/{NAME} becomes {wanted}", self.namespace);
+        self.wait_any(&[wanted], deadline).await
+    }
+
+    /// The same for whichever of some phases comes first.
+    async fn wait_any(&self, wanted: &[&str], deadline: Duration) -> Result<()> {
+        let names = wanted.join(" or ");
+        let what = format!("Canary {}/{NAME} becomes {names}", self.namespace);
         let waited = wait::until(&what, deadline, async || {
             let history = self.history();
             let come = self.come.load(Ordering::SeqCst);
@@ -222,7 +229,7 @@ impl Shop {
                     Ok(true)
                 }
                 Ok(None) => Ok(false),
-                Err(end) => bail!("Canary {}/{NAME} became {end} instead of {wanted}", self.namespace),
+                Err(end) => bail!("Canary {}/{NAME} became {end} instead of {names}", self.namespace),
             }
         })
         .await;
@@ -236,7 +243,9 @@ impl Shop {
 
     /// Waits for a release to begin and then to end.
     pub async fn wait_release(&self, wanted: &str, deadline: Duration) -> Result<()> {
-        self.wait_phase("Progressing", Duration::from_secs(90)).await?;
+        // Any of these will do: a watch that had to start over may have missed one.
+        let moving = ["Waiting", "Progressing", "WaitingPromotion", "Promoting", "Finalising"];
+        self.wait_any(&moving, Duration::from_secs(90)).await?;
         self.wait_phase(wanted, deadline).await
     }
 
@@ -250,9 +259,7 @@ impl Shop {
             let weight = service.and_then(|service| shares(&service)).map_or(0, |(_, canary)| canary);
             if judge.has_enough(weight) { 200 } else { 403 }
         });
-        let hook = |kind: &str| {
-            json!({"name": format!("enough-{kind}"), "type": kind, "url": self.world.inbox.url(&path), "timeout": "30s"})
-        };
+        let hook = |kind: &str| json!({"name": format!("enough-{kind}"), "type": kind, "url": self.world.inbox.url(&path), "timeout": "30s"});
         json!([hook("confirm-traffic-increase"), hook("confirm-promotion")])
     }
 
@@ -368,7 +375,13 @@ impl Shop {
     /// # Errors
     /// No event holds the text.
     pub async fn expect_event(&self, text: &str) -> Result<String> {
-        let found = wait::some(&format!("an event with {text:?}"), Duration::from_secs(20), async || {
+        self.expect_event_within(text, Duration::from_secs(20)).await
+    }
+
+    /// # Errors
+    /// No event holds the text by then.
+    pub async fn expect_event_within(&self, text: &str, deadline: Duration) -> Result<String> {
+        let found = wait::some(&format!("an event with {text:?}"), deadline, async || {
             Ok(self.events().await?.into_iter().find(|event| event.contains(text)))
         })
         .await;
@@ -376,6 +389,33 @@ impl Shop {
             Ok(found) => Ok(found),
             Err(error) => bail!("{error:#}; events: {}", self.events().await?.join(" | ")),
         }
+    }
+
+    /// Tells the pods whose names begin with one text, and not with the other, to be ready or not; they go on serving.
+    pub async fn set_ready(&self, prefix: &str, but: &str, ready: bool) -> Result<()> {
+        for pod in self.pods(prefix).await? {
+            if but.is_empty() || !pod.name_any().starts_with(but) {
+                tell(&pod, ready).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells all but one of the pods whose names begin so that they are not ready.
+    pub async fn set_ready_but_one(&self, prefix: &str) -> Result<()> {
+        for pod in self.pods(prefix).await?.iter().skip(1) {
+            tell(pod, false).await?;
+        }
+        Ok(())
+    }
+
+    /// The pods whose names begin so and that are not on their way out; there are some.
+    async fn pods(&self, prefix: &str) -> Result<Vec<Pod>> {
+        let api: Api<Pod> = Api::namespaced(self.world.client.clone(), &self.namespace);
+        let mut all = wait::calmly(async || Ok(api.list(&ListParams::default()).await?)).await?.items;
+        all.retain(|pod| pod.name_any().starts_with(prefix) && pod.metadata.deletion_timestamp.is_none());
+        ensure!(!all.is_empty(), "there are no pods {prefix}… in {}", self.namespace);
+        Ok(all)
     }
 
     /// The shares in the VirtualService: primary and canary.
@@ -404,14 +444,24 @@ impl Shop {
     }
 }
 
-/// How many versions further the wanted phase comes first, if it does.
+async fn tell(pod: &Pod, ready: bool) -> Result<()> {
+    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).context("a pod has no address")?;
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let url = format!("http://{ip}:8080/ready/{}", if ready { "on" } else { "off" });
+    wait::until(&format!("{url} is taken"), Duration::from_secs(30), async || {
+        Ok(client.post(&url).send().await.is_ok_and(|answer| answer.status().is_success()))
+    })
+    .await
+}
+
+/// How many versions further a wanted phase comes first, if it does.
 ///
 /// # Errors
-/// The first end that is not the wanted one and begins before that.
-fn next_phase(phases: impl Iterator<Item = String>, wanted: &str) -> Result<Option<usize>, String> {
+/// The first end that is not wanted and begins before that.
+fn next_phase(phases: impl Iterator<Item = String>, wanted: &[&str]) -> Result<Option<usize>, String> {
     let mut before = None;
     for (steps, phase) in phases.enumerate() {
-        if phase == wanted {
+        if wanted.contains(&&*phase) {
             return Ok(Some(steps));
         }
         // An end that was there already belongs to the release before.
@@ -480,8 +530,11 @@ pub fn deployment(version: &Version) -> Value {
                         "ports": [{"name": "http", "containerPort": 8080}],
                         "env": environment,
                         "envFrom": [{"configMapRef": {"name": "frontend-config", "optional": true}}],
-                        "startupProbe": {"grpc": {"port": 9000}, "periodSeconds": 1, "failureThreshold": 60},
-                        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1},
+                        "startupProbe": {"grpc": {"port": 9000}, "periodSeconds": 1, "failureThreshold": 300},
+                        // A pod that says no is believed soon, one that a busy machine keeps from answering is not.
+                        "readinessProbe": {
+                            "httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 15,
+                        },
                         "lifecycle": {"preStop": {"sleep": {"seconds": last_call}}},
                         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
                     }],
@@ -522,7 +575,8 @@ pub fn patient(mut canary: Value) -> Value {
     canary["spec"]["progressDeadlineSeconds"] = json!(600);
     for metric in canary["spec"]["analysis"]["metrics"].as_array_mut().into_iter().flatten() {
         if metric["name"] == "request-duration" {
-            metric["thresholdRange"]["max"] = json!(pace::stretched(Duration::from_millis(500)).as_millis() as u64);
+            metric["thresholdRange"]["max"] =
+                json!(pace::stretched(Duration::from_millis(500)).as_millis() as u64);
         }
     }
     canary
@@ -555,7 +609,7 @@ mod tests {
     use super::*;
 
     fn next(phases: &[&str], wanted: &str) -> Result<Option<usize>, String> {
-        next_phase(phases.iter().map(|phase| (*phase).to_owned()), wanted)
+        next_phase(phases.iter().map(|phase| (*phase).to_owned()), &[wanted])
     }
 
     #[test]

@@ -154,12 +154,7 @@ fn at(target: SocketAddr, host: &str, rate: u32) -> Load {
     }
 }
 
-async fn remember(
-    client: Client,
-    api_version: &'static str,
-    kind: &'static str,
-    memory: Arc<Mutex<Memory>>,
-) {
+async fn remember(client: Client, api_version: &'static str, kind: &'static str, memory: Arc<Mutex<Memory>>) {
     let api: Api<DynamicObject> = Api::all_with(client, &resource(api_version, kind));
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).backoff(crate::retry::Steady));
     while let Some(event) = events.next().await {

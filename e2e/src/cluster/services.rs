@@ -121,7 +121,10 @@ impl Table {
         };
         match event {
             watcher::Event::Init => {
-                let all = self.slices.iter().flat_map(|(key, own)| own.keys().map(move |name| (key.clone(), name.clone())));
+                let all = self
+                    .slices
+                    .iter()
+                    .flat_map(|(key, own)| own.keys().map(move |name| (key.clone(), name.clone())));
                 self.unseen_slices = all.collect();
                 Vec::new()
             }

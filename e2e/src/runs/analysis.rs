@@ -40,8 +40,7 @@ pub async fn prometheus_stops(world: Arc<World>) -> Figures {
     canary["spec"]["analysis"]["stepWeight"] = json!(25);
     // Nothing moves while Prometheus goes away, however long that takes; what happens then is its absence alone.
     let gate = format!("/{namespace}/confirm-traffic-increase");
-    canary["spec"]["analysis"]["webhooks"] =
-        json!([{"name": "quiet", "type": "confirm-traffic-increase", "url": world.inbox.url(&gate), "timeout": "30s"}]);
+    canary["spec"]["analysis"]["webhooks"] = json!([{"name": "quiet", "type": "confirm-traffic-increase", "url": world.inbox.url(&gate), "timeout": "30s"}]);
     world.inbox.answer(&gate, 403);
     shop.initialize(&canary).await?;
     let users = shop.users(40)?;
@@ -52,7 +51,8 @@ pub async fn prometheus_stops(world: Arc<World>) -> Figures {
     let failed = || shop.canary()["status"]["failedChecks"].as_i64().unwrap_or(0);
     let (before, since) = (failed(), shop.history().len());
     world.inbox.answer(&gate, 200);
-    wait::until("three checks have failed", Duration::from_secs(120), async || Ok(failed() >= before + 3)).await?;
+    wait::until("three checks have failed", Duration::from_secs(120), async || Ok(failed() >= before + 3))
+        .await?;
     let history = shop.history();
     for seen in history.get(since..).unwrap_or_default() {
         let (phase, blind) = (shop::phase_of(seen), shop::weight_of(seen));

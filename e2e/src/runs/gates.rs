@@ -85,10 +85,7 @@ pub async fn opened(world: Arc<World>) -> Figures {
         ensure!(found == wanted, "{found} alerts and not {wanted} say {text:?}");
     }
     Ok(vec![
-        format!(
-            "{none_lost}; {} of them before the first approval, all by the old version",
-            until.requests
-        ),
+        format!("{none_lost}; {} of them before the first approval, all by the old version", until.requests),
         format!("share of the new version at closed gates: {}", shares::show(&steps)),
         format!(
             "asked: {}; one alert each time that one closed",
@@ -137,10 +134,7 @@ pub async fn rolled_back(world: Arc<World>) -> Figures {
     for version in ["2.0.0", "2.1.0"] {
         ensure!(all.share(version) > 0.0, "nobody saw {version}: {:?}", all.versions);
     }
-    Ok(vec![
-        format!("{none_lost}; shares {seen:?}; by version: {:?}", all.versions),
-        event,
-    ])
+    Ok(vec![format!("{none_lost}; shares {seen:?}; by version: {:?}", all.versions), event])
 }
 
 /// A hook of one type, answered by the harness as people tell it.

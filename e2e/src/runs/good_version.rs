@@ -72,7 +72,8 @@ async fn wait_for_answers(shop: &Shop) -> Result<()> {
     wait::until("the gateway serves the shop", Duration::from_secs(60), async || {
         let users = shop.users(20)?;
         let samples = users.samples();
-        wait::until("some answers", Duration::from_secs(10), async || Ok(samples.count(|_| true) >= 5)).await?;
+        wait::until("some answers", Duration::from_secs(10), async || Ok(samples.count(|_| true) >= 5))
+            .await?;
         Ok(Summary::of(&users.stop().await).statuses.keys().eq([&200]))
     })
     .await

@@ -47,7 +47,10 @@ pub async fn go(world: &Arc<World>, runs: &[&'static Run]) -> Vec<Row> {
         }
     }
     if most > 1 {
-        println!("up to {most} runs went on side by side; deadlines were {:.1} times as long", pace::factor());
+        println!(
+            "up to {most} runs went on side by side; deadlines were {:.1} times as long",
+            pace::factor()
+        );
     }
     for (index, run) in alone {
         rows.push((index, one(world.clone(), run).await));
