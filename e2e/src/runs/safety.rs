@@ -44,7 +44,7 @@ pub async fn stuck(world: Arc<World>) -> Figures {
     shop.apply(&hasty).await?;
     world.inbox.answer(&gate, 200);
     shop.wait_phase("Failed", RELEASE).await?;
-    let failed = shop.expect_event("progress deadline").await?;
+    let failed = shop.expect_event("failed, primary not ready").await?;
     let stuck = shop.shares_now().await?;
 
     shop.apply(&canary).await?;
