@@ -8,7 +8,7 @@ use super::{NAME, Version};
 use crate::pace;
 
 /// How long a pod that is told to leave goes on serving, on a machine with nothing else to do.
-const LAST_CALL: Duration = Duration::from_secs(3);
+const LAST_CALL: Duration = Duration::from_secs(5);
 
 /// The frontend's Deployment in a version.
 pub fn deployment(version: &Version) -> Value {
