@@ -7,12 +7,14 @@
 //!
 //! `docs/performance.md` says what came out, and on which machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kubesim::{KubeSim, PodRules};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use vexil::controller::clock::Clock;
 use vexil::sim::World;
 
 /// Canaries in one namespace.
@@ -31,7 +33,7 @@ fn main() {
 }
 
 async fn measure(canaries: usize, foreign: usize) {
-    let world = World::builder().start(chrono::Utc::now()).build();
+    let world = World::builder().start(Clock::system().now()).build();
     world.kube.set_pod_rules(PodRules::default());
     for namespace in 0..canaries.div_ceil(PER_NAMESPACE) {
         let name = format!("team-{namespace}");
@@ -241,7 +243,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(kubeconfig: &PathBuf, log: &PathBuf) -> Self {
+    fn start(kubeconfig: &Path, log: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|free| free.local_addr())
             .expect("a free port")
@@ -298,7 +300,7 @@ impl Process {
             let lines = metrics
                 .lines()
                 .filter(|line| line.starts_with("vexil_api_requests_total{") && line.contains(having));
-            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
         };
         Cost {
             cpu: ticks / 100.0,

@@ -30,7 +30,13 @@ struct Line {
     path: String,
     object_ref: Option<ObjectRef>,
     response_status: Option<Status>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
+
+/// Where the API server notes what its authorizer said. A 403 may come from admission as well, such as that of a namespace
+/// that is on its way out: that is no lack of rights.
+const DECISION: &str = "authorization.k8s.io/decision";
 
 #[derive(Deserialize)]
 struct User {
@@ -62,7 +68,8 @@ impl Account {
             if line.user.username != user {
                 continue;
             }
-            if line.response_status.and_then(|status| status.code) == Some(403) {
+            let allowed = line.annotations.get(DECISION).is_some_and(|decision| decision == "allow");
+            if !allowed && line.response_status.and_then(|status| status.code) == Some(403) {
                 account.refused.insert(format!("{} {}", line.verb, line.path));
             }
             if let Some(object) = line.object_ref {
@@ -162,6 +169,7 @@ mod tests {
 
     const LOG: &str = r#"{"verb":"get","user":{"username":"vexil"},"requestURI":"/a","objectRef":{"resource":"deployments","apiGroup":"apps","subresource":"status"},"responseStatus":{"code":200}}
 {"verb":"list","user":{"username":"vexil"},"requestURI":"/b","objectRef":{"resource":"secrets"},"responseStatus":{"code":403}}
+{"verb":"create","user":{"username":"vexil"},"requestURI":"/c","objectRef":{"resource":"events"},"responseStatus":{"code":403},"annotations":{"authorization.k8s.io/decision":"allow"}}
 {"verb":"list","user":{"username":"vexil-e2e"},"requestURI":"/b","objectRef":{"resource":"pods"},"responseStatus":{"code":403}}
 half a line"#;
 

@@ -76,7 +76,7 @@ mod tests {
         anyhow::Error::new(kube::Error::Api(Box::new(status))).context("asking")
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_api_server_that_is_away_is_asked_again_and_one_that_says_no_is_not() {
         let mut tries = 0;
         let answer = calmly(async || {

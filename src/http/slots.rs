@@ -285,7 +285,7 @@ mod tests {
 
     /// The places that are free for `party` at `host`, taken.
     fn all_of(slots: &Slots, party: &Party, host: &str) -> Vec<Slot> {
-        std::iter::from_fn(|| slots.take(party, host).now_or_never().map(|slot| slot.ok().expect("a place")))
+        std::iter::from_fn(|| slots.take(party, host).now_or_never().map(|slot| slot.expect("a place")))
             .collect()
     }
 
@@ -320,7 +320,7 @@ mod tests {
         for (namespace, name) in wanted {
             let (slots, order, party) = (slots.clone(), Arc::clone(&order), party(namespace, name));
             waiting.push(tokio::spawn(async move {
-                let slot = slots.take(&party, "tester").await.ok().expect("a place");
+                let slot = slots.take(&party, "tester").await.expect("a place");
                 order.lock().expect("no panic").push(party.name.to_string());
                 slot
             }));

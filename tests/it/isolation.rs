@@ -150,7 +150,7 @@ async fn course(neighbour: Option<Neighbour>) -> (Course, Vec<String>) {
     if let Some(neighbour) = neighbour {
         neighbour.begins(&world).await;
     }
-    let course: Arc<Mutex<Vec<(DateTime<Utc>, String)>>> = Arc::default();
+    let course = Arc::new(Mutex::new(Vec::<(DateTime<Utc>, String)>::new()));
     let (noted, clock) = (Arc::clone(&course), world.clock());
     world.kube.observe(move |change| {
         let object = change.object.value();

@@ -36,7 +36,7 @@ use tokio::time::sleep;
 use super::health;
 
 /// How long connections are told to end before they are ended, so that no request meets a closed one on its way.
-const LAST_CALL: Duration = Duration::from_secs(1);
+const LAST_CALL: Duration = Duration::from_secs(3);
 
 const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 

@@ -23,7 +23,7 @@ use super::jar::Jar;
 const MOST_REQUESTS: u64 = 200_000;
 const MOST_IN_FLIGHT: usize = 256;
 /// Longer than anything in between waits for a server: what has not been answered then never will be.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A load that is further behind than this lets the rest go: nobody comes later because others had to wait.
 const BEHIND: Duration = Duration::from_secs(1);
 

@@ -35,8 +35,8 @@ async fn run(client: Client, names: Names) {
     let services = watcher(Api::<Service>::all(client.clone()), watcher::Config::default());
     let slices = watcher(Api::<EndpointSlice>::all(client), watcher::Config::default());
     let mut events = std::pin::pin!(select(
-        services.backoff(crate::retry::Steady).map(|event| event.map(News::Service)),
-        slices.backoff(crate::retry::Steady).map(|event| event.map(News::Slice))
+        services.backoff(crate::retry::Steady).map(|event| event.map(|event| News::Service(Box::new(event)))),
+        slices.backoff(crate::retry::Steady).map(|event| event.map(|event| News::Slice(Box::new(event))))
     ));
     let mut table = Table::default();
     let mut listeners = Listeners::default();
@@ -64,8 +64,8 @@ type Key = (String, String);
 type Routes = BTreeMap<SocketAddr, Vec<SocketAddr>>;
 
 enum News {
-    Service(watcher::Event<Service>),
-    Slice(watcher::Event<EndpointSlice>),
+    Service(Box<watcher::Event<Service>>),
+    Slice(Box<watcher::Event<EndpointSlice>>),
 }
 
 /// What is known, so that a change touches the one Service that it is about.
@@ -83,8 +83,8 @@ impl Table {
     /// Takes news in, and names the Services that may have changed by it.
     fn take(&mut self, news: News) -> Vec<Key> {
         match news {
-            News::Service(event) => self.take_service(event),
-            News::Slice(event) => self.take_slice(event),
+            News::Service(event) => self.take_service(*event),
+            News::Slice(event) => self.take_slice(*event),
         }
     }
 
@@ -306,6 +306,10 @@ mod tests {
         .expect("an EndpointSlice")
     }
 
+    fn slices(event: watcher::Event<EndpointSlice>) -> News {
+        News::Slice(Box::new(event))
+    }
+
     #[test]
     fn each_change_is_about_one_service_and_a_new_list_forgets_what_it_does_not_name() {
         let key = ("shop".to_owned(), "frontend".to_owned());
@@ -316,21 +320,24 @@ mod tests {
         };
         let mut table = Table::default();
         let news = [
-            News::Slice(watcher::Event::Apply(slice("a", "10.250.1.1", true))),
-            News::Service(watcher::Event::Apply(service("10.96.0.20"))),
-            News::Slice(watcher::Event::Apply(slice("b", "10.250.1.2", true))),
+            slices(watcher::Event::Apply(slice("a", "10.250.1.1", true))),
+            News::Service(Box::new(watcher::Event::Apply(service("10.96.0.20")))),
+            slices(watcher::Event::Apply(slice("b", "10.250.1.2", true))),
         ];
         for event in news {
-            assert_eq!(table.take(event), [key.clone()]);
+            assert_eq!(table.take(event), std::slice::from_ref(&key));
         }
         assert_eq!(leads(&table), "10.250.1.1:8080 10.250.1.2:8080");
-        table.take(News::Slice(watcher::Event::Apply(slice("a", "10.250.1.1", false))));
+        table.take(slices(watcher::Event::Apply(slice("a", "10.250.1.1", false))));
         assert_eq!(leads(&table), "10.250.1.2:8080");
-        table.take(News::Slice(watcher::Event::Init));
-        table.take(News::Slice(watcher::Event::InitApply(slice("a", "10.250.1.1", true))));
-        assert_eq!(table.take(News::Slice(watcher::Event::InitDone)), [key.clone()]);
+        table.take(slices(watcher::Event::Init));
+        table.take(slices(watcher::Event::InitApply(slice("a", "10.250.1.1", true))));
+        assert_eq!(table.take(slices(watcher::Event::InitDone)), std::slice::from_ref(&key));
         assert_eq!(leads(&table), "10.250.1.1:8080");
-        assert_eq!(table.take(News::Service(watcher::Event::Delete(service("10.96.0.20")))), [key.clone()]);
+        assert_eq!(
+            table.take(News::Service(Box::new(watcher::Event::Delete(service("10.96.0.20"))))),
+            std::slice::from_ref(&key)
+        );
         assert!(table.of(&key).is_none());
     }
 }

@@ -42,7 +42,7 @@ pub async fn opened(world: Arc<World>) -> Figures {
     let until = Summary::of(&users.so_far());
     ensure!(until.versions.keys().eq(["1.0.0"]), "before the approval users saw {:?}", until.versions);
 
-    shop.pass(&traffic.path, 25).await?;
+    let passes = shop.pass(&traffic.path, 25).await?;
     traffic.wait_asked(1).await?;
     shop.wait_step("Progressing", 25).await?;
     wait_enough(&judge, 25).await?;
@@ -76,13 +76,13 @@ pub async fn opened(world: Arc<World>) -> Figures {
         shop.expect_event(&format!("Halt frontend.{namespace} {text} {}", gate.kind)).await?;
     }
     for (text, wanted) in [
-        ("Canary is waiting for approval.", 1),
-        // It was closed twice.
-        ("Canary traffic increase is waiting for approval.", 2),
-        ("Canary promotion is waiting for approval.", 1),
+        ("Canary is waiting for approval.", 1..=1),
+        // It was closed at first, and again after each time that it had opened.
+        ("Canary traffic increase is waiting for approval.", 2..=1 + passes),
+        ("Canary promotion is waiting for approval.", 1..=1),
     ] {
         let found = alerts(&world, namespace).into_iter().filter(|alert| alert == text).count();
-        ensure!(found == wanted, "{found} alerts and not {wanted} say {text:?}");
+        ensure!(wanted.contains(&found), "{found} alerts and not {wanted:?} say {text:?}");
     }
     Ok(vec![
         format!("{none_lost}; {} of them before the first approval, all by the old version", until.requests),

@@ -13,6 +13,7 @@ pub mod gitops;
 pub mod good_version;
 pub mod never_ready;
 pub mod outage;
+pub mod safety;
 
 mod queue;
 
@@ -218,6 +219,46 @@ pub const ALL: &[Run] = &[
         needs: None,
         seconds: 140,
         go: |world| Box::pin(gitops::run(world)),
+    },
+    Run {
+        name: "stuck-promotion",
+        about: "the image is gone when the primary wants it; a fix is pushed, analysed and promoted",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 250,
+        go: |world| Box::pin(safety::stuck(world)),
+    },
+    Run {
+        name: "new-selector",
+        about: "the target is created again with another selector label: no Service is ever without endpoints",
+        alone: false,
+        needs: None,
+        seconds: 120,
+        go: |world| Box::pin(safety::new_selector(world)),
+    },
+    Run {
+        name: "canary-dies",
+        about: "the canary's pods stop being ready while it is suspended or refused: its share is off at once",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 150,
+        go: |world| Box::pin(safety::canary_dies(world)),
+    },
+    Run {
+        name: "recreate",
+        about: "pods are replaced all at once: the share leaves the primary before they go",
+        alone: false,
+        needs: None,
+        seconds: 130,
+        go: |world| Box::pin(safety::recreate(world)),
+    },
+    Run {
+        name: "capacity",
+        about: "a rollback does not give everything to a primary with one ready pod of four",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 180,
+        go: |world| Box::pin(safety::capacity(world)),
     },
     Run {
         name: "crash",
