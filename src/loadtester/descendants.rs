@@ -37,17 +37,22 @@ impl Family {
         self.leader_runs = false;
     }
 
-    /// Members that run, without those that have thrown the variable away.
-    fn members(&self) -> HashSet<Pid> {
+    /// Members that run, without those that have thrown the variable away; and whether there may be others, which are
+    /// just becoming another program and have no variables at this moment.
+    fn members(&self) -> (HashSet<Pid>, bool) {
         let wanted = format!("{VARIABLE}={}", self.mark);
-        let marked = |id: &i32| {
-            // Not readable for others' processes, which are none of ours.
-            std::fs::read(format!("/proc/{id}/environ"))
-                .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
-        };
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        ids.filter(marked).filter_map(Pid::from_raw).collect()
+        let (mut members, mut unsure) = (HashSet::new(), false);
+        for id in ids {
+            // Not readable for others' processes, which are none of ours.
+            let Ok(variables) = std::fs::read(format!("/proc/{id}/environ")) else { continue };
+            if variables.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()) {
+                members.extend(Pid::from_raw(id));
+            }
+            unsure |= variables.is_empty() && becomes_another(id);
+        }
+        (members, unsure)
     }
 }
 
@@ -60,10 +65,13 @@ impl Drop for Family {
         }
         let mut killed = HashSet::new();
         for _ in 0..ROUNDS {
-            let members = self.members();
+            let (members, unsure) = self.members();
             // While one is ending its variables are still there, or gone already.
-            if members.iter().all(|member| killed.contains(member)) {
+            if !unsure && members.iter().all(|member| killed.contains(member)) {
                 break;
+            }
+            if unsure {
+                std::thread::yield_now();
             }
             for member in members {
                 let _ = kill_process(member, Signal::KILL);
@@ -86,6 +94,16 @@ fn reap(leader: Pid, leader_runs: bool, killed: &HashSet<Pid>) {
     if std::process::id() == 1 {
         orphans();
     }
+}
+
+/// Whether a process without variables is about to have some: it is neither at its end nor a part of the kernel.
+fn becomes_another(id: i32) -> bool {
+    const OF_THE_KERNEL: u32 = 0x0020_0000;
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    // Behind the state are parent, group, session, terminal and its group, and then the flags.
+    let (state, flags) = (fields.next(), fields.nth(5).and_then(|flags| flags.parse::<u32>().ok()));
+    !matches!(state, None | Some("Z" | "X")) && flags.is_some_and(|flags| flags & OF_THE_KERNEL == 0)
 }
 
 /// Zombies whose parent we are and that no command of ours was the first of. Their process group is not their own number.

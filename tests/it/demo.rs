@@ -145,7 +145,7 @@ fn kubectl_shows_the_columns_of_a_canary() {
     assert_eq!(vec!["NAME", "STATUS", "WEIGHT", "LASTTRANSITIONTIME"], rows[0]);
     assert_eq!(["frontend", "Initialized", "0"], rows[1][..3]);
     let wide = shop.kubectl("get canaries -o wide");
-    let columns = "NAME STATUS WEIGHT SUSPENDED FAILEDCHECKS INTERVAL MIRROR STEPWEIGHT STEPWEIGHTS MAXWEIGHT LASTTRANSITIONTIME";
+    let columns = "NAME STATUS WEIGHT SUSPENDED FAILEDCHECKS INTERVAL MIRROR STEPWEIGHT STEPWEIGHTS MAXWEIGHT LASTTRANSITIONTIME READY REASON PAUSED";
     assert_eq!(words(columns), words(wide.lines().next().expect("a heading")));
 
     shop.kubectl("set image deployment/frontend frontend=shop/frontend:2.0");

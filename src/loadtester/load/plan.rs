@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::super::payload::{Metadata, shortened};
 use crate::api::duration;
+use crate::model::answer::excerpt;
 
 /// What loads may be.
 #[derive(Clone, Debug)]
@@ -102,7 +103,7 @@ impl Plan {
             Some(text) => match duration::parse(text) {
                 Ok(time) if !time.is_zero() => Ok(time),
                 Ok(_) => Err(bad(key, text, "it is zero")),
-                Err(error) => Err(bad(key, text, &error.to_string())),
+                Err(error) => Err(bad(key, text, &excerpt(error.to_string().as_bytes(), 120))),
             },
         };
         let count = |key: &str, default: u32, most: u32, flag: &str| match metadata.get(key) {
