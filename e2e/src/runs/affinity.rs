@@ -237,7 +237,8 @@ impl Seen {
         Ok(all.len())
     }
 
-    /// How many users met the new version until then.
+    /// How many users were given the new version by the canary until then. Those of the primary may meet both while its pods are
+    /// replaced.
     ///
     /// # Errors
     /// One of them met another one later.
@@ -246,7 +247,7 @@ impl Seen {
         for samples in [&self.regulars, &self.newcomers] {
             let mut moved = BTreeSet::new();
             for sample in samples.iter().filter(|sample| sample.done < until) {
-                if sample.note == version {
+                if sample.note == version && sample.by_canary() {
                     moved.insert(sample.client);
                 }
                 ensure!(

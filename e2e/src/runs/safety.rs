@@ -22,6 +22,9 @@ const PRIMARY: &str = "frontend-primary";
 /// How long a side that has lost its last ready pod may keep its share, on a machine with nothing else to do.
 const SOON: Duration = Duration::from_secs(2);
 
+/// The version whose image is withdrawn. All runs have one registry, so that no other run may want it.
+const WITHDRAWN: &str = "2.9.0";
+
 /// The image is taken out of the registry between the analysis and the promotion: the primary's rollout sticks while its old
 /// pods serve. A fix is pushed, analysed and promoted.
 pub async fn stuck(world: Arc<World>) -> Figures {
@@ -35,7 +38,7 @@ pub async fn stuck(world: Arc<World>) -> Figures {
     shop.initialize(&canary).await?;
     let users = shop.users(40)?;
 
-    shop.deploy(&Version::good("2.0.0")).await?;
+    shop.deploy(&Version::good(WITHDRAWN)).await?;
     shop.wait_phase("WaitingPromotion", RELEASE).await?;
     let image = images::file_of(&shop.image(NAME).await?);
     std::fs::write(world.place.withdrawn().join(image), "")?;
@@ -49,9 +52,9 @@ pub async fn stuck(world: Arc<World>) -> Figures {
 
     shop.apply(&canary).await?;
     let pushed = Instant::now();
-    shop.deploy(&Version::good("2.0.1")).await?;
+    shop.deploy(&Version::good("2.9.1")).await?;
     shop.wait_release("Succeeded", RELEASE).await?;
-    shop.expect_at_rest("2.0.1").await?;
+    shop.expect_at_rest("2.9.1").await?;
     // Nobody had analysed the fix when it was pushed: the old pods served until somebody had.
     let weights = weights_since(&shop, pushed);
     let analysed = weights.iter().position(|weight| *weight == 0).map(|at| weights[at..].to_vec());
