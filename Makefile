@@ -29,7 +29,11 @@ lint: ## formatting, lints, licences and banned crates
 
 .PHONY: bench
 bench: ## how long an hour of release time takes
-	$(CARGO) bench
+	$(CARGO) bench --bench simulated_hour
+
+.PHONY: bench-cluster
+bench-cluster: ## what CANARIES=1000 cost a controller of its own, beside FOREIGN=5000 objects of others
+	$(CARGO) bench --bench cluster
 
 .PHONY: fuzz
 fuzz: ## what strangers send, for a minute a target (FUZZ_SECONDS; needs nightly and cargo-fuzz)
