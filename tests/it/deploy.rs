@@ -391,10 +391,28 @@ fn helm_template(values: &[&str]) -> Command {
         .args(["template", "vexil"])
         .arg(root().join("deploy/charts/vexil"))
         .args(["--namespace", "istio-system"]);
-    for value in values {
+    for value in ["image.repository=registry.example.com/vexil"].iter().chain(values) {
         command.args(["--set", value]);
     }
     command
+}
+
+#[rstest]
+#[case::none("image.repository=", "image.repository is empty: build the image")]
+#[case::flaggers("image.repository=registry.example.com/fluxcd/flagger", "is the image of Flagger")]
+fn an_image_that_cannot_run_stops_the_installation(#[case] value: &str, #[case] why: &str) {
+    let refused = helm_template(&[value]).output().expect("Helm");
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains(why), "{text}");
+}
+
+#[rstest]
+#[case::chart_version("image.tag=", "registry.example.com/vexil:0.1.0")]
+#[case::tag("image.tag=0.1.0-7", "registry.example.com/vexil:0.1.0-7")]
+fn the_image_is_the_one_that_was_named(#[case] value: &str, #[case] image: &str) {
+    let objects = chart(&[value]);
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");
+    assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], image);
 }
 
 fn helm() -> PathBuf {

@@ -95,3 +95,15 @@ subjects:
 {{- /* */ -}}0.0.0.0/8 169.254.0.0/16 100.100.100.200/32 168.63.129.16/32 192.0.0.192/32 ::/128 fe80::/10 fd00:ec2::/32 fd20:ce::254/128
 {{- /* egress: end */ -}}
 {{- end -}}
+
+{{- /* The image. There is no default that every cluster could pull, and a wrong one would only show as a pod that waits. */ -}}
+{{- define "vexil.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- if not $repository -}}
+{{- fail "image.repository is empty: build the image (docker build -f deploy/Dockerfile .), push it to a registry that this cluster can pull from, and set image.repository and image.tag" -}}
+{{- end -}}
+{{- if regexMatch "(^|/)flagger$" $repository -}}
+{{- fail (printf "image.repository is %s, which is the image of Flagger: set it to that of Vexil" $repository) -}}
+{{- end -}}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
