@@ -17,7 +17,8 @@ pub struct Request {
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     pub requests: BTreeMap<Request, usize>,
-    /// Refused for lack of rights, with the path.
+    /// Refused for lack of rights, with the path. Helm takes a right at the moment at which it ends the pods that needed it:
+    /// what those ask on their way out is not counted.
     pub refused: BTreeSet<String>,
 }
 
@@ -26,6 +27,8 @@ pub struct Account {
 struct Line {
     verb: String,
     user: User,
+    #[serde(default)]
+    request_received_timestamp: String,
     #[serde(rename = "requestURI")]
     path: String,
     object_ref: Option<ObjectRef>,
@@ -41,6 +44,15 @@ const DECISION: &str = "authorization.k8s.io/decision";
 #[derive(Deserialize)]
 struct User {
     username: String,
+    #[serde(default)]
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// The pod that a token was issued for.
+    fn pod(&self) -> Option<&str> {
+        self.extra.get("authentication.kubernetes.io/pod-name")?.first().map(String::as_str)
+    }
 }
 
 #[derive(Deserialize)]
@@ -48,6 +60,8 @@ struct User {
 struct ObjectRef {
     #[serde(default)]
     resource: String,
+    #[serde(default)]
+    name: String,
     #[serde(default)]
     subresource: String,
     #[serde(default)]
@@ -63,13 +77,17 @@ impl Account {
     /// Reads the log for one user.
     pub fn of(user: &str, log: &str) -> Account {
         let mut account = Account::default();
+        let leaving = leaving(log);
         for line in log.lines().filter(|line| line.contains(user)) {
             let Ok(line) = serde_json::from_str::<Line>(line) else { continue };
             if line.user.username != user {
                 continue;
             }
             let allowed = line.annotations.get(DECISION).is_some_and(|decision| decision == "allow");
-            if !allowed && line.response_status.and_then(|status| status.code) == Some(403) {
+            // Times of one form are in order as texts are.
+            let left = line.user.pod().and_then(|pod| leaving.get(pod));
+            let there = left.is_none_or(|left| line.request_received_timestamp < *left);
+            if !allowed && there && line.response_status.and_then(|status| status.code) == Some(403) {
                 account.refused.insert(format!("{} {}", line.verb, line.path));
             }
             if let Some(object) = line.object_ref {
@@ -100,6 +118,18 @@ impl Account {
         let about_work = |request: &Request| request.verb != "watch" && request.resource != "leases";
         self.requests.iter().filter(|(request, _)| about_work(request)).map(|(_, n)| n).sum()
     }
+}
+
+/// When pods were told to end, by their names.
+fn leaving(log: &str) -> BTreeMap<String, String> {
+    let deletions = log.lines().filter(|line| line.contains(r#""verb":"delete""#));
+    let lines = deletions.filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    lines
+        .filter_map(|line| {
+            let object = line.object_ref.filter(|object| object.resource == "pods")?;
+            Some((object.name, line.request_received_timestamp))
+        })
+        .collect()
 }
 
 /// One right of a rule: what it allows on what.
@@ -181,6 +211,20 @@ half a line"#;
     fn refusals_of_the_user_are_found_and_those_of_others_are_not() {
         let account = Account::of("vexil", LOG);
         assert_eq!(account.refused, BTreeSet::from(["list /b".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_pod_asks_on_its_way_out_is_no_lack_of_rights() {
+        let asked = |pod: &str, at: &str| {
+            format!(
+                r#"{{"verb":"get","user":{{"username":"vexil","extra":{{"authentication.kubernetes.io/pod-name":["{pod}"]}}}},"requestURI":"/{pod}/{at}","requestReceivedTimestamp":"2026-11-30T13:58:{at}Z","responseStatus":{{"code":403}}}}"#
+            )
+        };
+        let end = r#"{"verb":"delete","user":{"username":"controller"},"requestURI":"/p","requestReceivedTimestamp":"2026-11-30T13:58:49.4Z","objectRef":{"resource":"pods","name":"old"}}"#;
+        let log =
+            [&asked("old", "49.3"), end, &asked("old", "49.5"), &asked("new", "49.5")].map(str::to_owned);
+        let account = Account::of("vexil", &log.join("\n"));
+        assert_eq!(account.refused, BTreeSet::from(["get /old/49.3".to_owned(), "get /new/49.5".to_owned()]));
     }
 
     #[test]
