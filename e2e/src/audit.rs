@@ -124,12 +124,17 @@ impl Account {
 fn leaving(log: &str) -> BTreeMap<String, String> {
     let deletions = log.lines().filter(|line| line.contains(r#""verb":"delete""#));
     let lines = deletions.filter_map(|line| serde_json::from_str::<Line>(line).ok());
-    lines
-        .filter_map(|line| {
-            let object = line.object_ref.filter(|object| object.resource == "pods")?;
-            Some((object.name, line.request_received_timestamp))
-        })
-        .collect()
+    let mut leaving = BTreeMap::new();
+    for line in lines {
+        let Some(object) = line.object_ref.filter(|object| object.resource == "pods") else { continue };
+        let at = line.request_received_timestamp;
+        // The first word counts: once a pod is gone its node deletes it again.
+        let told = leaving.entry(object.name).or_insert_with(|| at.clone());
+        if at < *told {
+            *told = at;
+        }
+    }
+    leaving
 }
 
 /// One right of a rule: what it allows on what.
@@ -220,9 +225,13 @@ half a line"#;
                 r#"{{"verb":"get","user":{{"username":"vexil","extra":{{"authentication.kubernetes.io/pod-name":["{pod}"]}}}},"requestURI":"/{pod}/{at}","requestReceivedTimestamp":"2026-11-30T13:58:{at}Z","responseStatus":{{"code":403}}}}"#
             )
         };
-        let end = r#"{"verb":"delete","user":{"username":"controller"},"requestURI":"/p","requestReceivedTimestamp":"2026-11-30T13:58:49.4Z","objectRef":{"resource":"pods","name":"old"}}"#;
+        let end = |at: &str| {
+            format!(
+                r#"{{"verb":"delete","user":{{"username":"controller"}},"requestURI":"/p","requestReceivedTimestamp":"2026-11-30T13:58:{at}Z","objectRef":{{"resource":"pods","name":"old"}}}}"#
+            )
+        };
         let log =
-            [&asked("old", "49.3"), end, &asked("old", "49.5"), &asked("new", "49.5")].map(str::to_owned);
+            [asked("old", "49.3"), end("49.4"), asked("old", "49.5"), end("49.6"), asked("new", "49.5")];
         let account = Account::of("vexil", &log.join("\n"));
         assert_eq!(account.refused, BTreeSet::from(["get /old/49.3".to_owned(), "get /new/49.5".to_owned()]));
     }
