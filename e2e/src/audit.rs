@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 /// A request, as far as rights are concerned.
@@ -17,8 +18,8 @@ pub struct Request {
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     pub requests: BTreeMap<Request, usize>,
-    /// Refused for lack of rights, with the path. Helm takes a right at the moment at which it ends the pods that needed it:
-    /// what those ask on their way out is not counted.
+    /// Refused for lack of rights, with the path. Helm takes a right at about the moment at which it ends the pods that needed
+    /// it: what those ask in their last seconds is not counted.
     pub refused: BTreeSet<String>,
 }
 
@@ -28,7 +29,7 @@ struct Line {
     verb: String,
     user: User,
     #[serde(default)]
-    request_received_timestamp: String,
+    request_received_timestamp: DateTime<Utc>,
     #[serde(rename = "requestURI")]
     path: String,
     object_ref: Option<ObjectRef>,
@@ -36,6 +37,9 @@ struct Line {
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
+
+/// How long before its pods Helm may have taken a right.
+const LAST_SECONDS: TimeDelta = TimeDelta::seconds(5);
 
 /// Where the API server notes what its authorizer said. A 403 may come from admission as well, such as that of a namespace
 /// that is on its way out: that is no lack of rights.
@@ -84,9 +88,8 @@ impl Account {
                 continue;
             }
             let allowed = line.annotations.get(DECISION).is_some_and(|decision| decision == "allow");
-            // Times of one form are in order as texts are.
             let left = line.user.pod().and_then(|pod| leaving.get(pod));
-            let there = left.is_none_or(|left| line.request_received_timestamp < *left);
+            let there = left.is_none_or(|left| line.request_received_timestamp < *left - LAST_SECONDS);
             if !allowed && there && line.response_status.and_then(|status| status.code) == Some(403) {
                 account.refused.insert(format!("{} {}", line.verb, line.path));
             }
@@ -121,7 +124,7 @@ impl Account {
 }
 
 /// When pods were told to end, by their names.
-fn leaving(log: &str) -> BTreeMap<String, String> {
+fn leaving(log: &str) -> BTreeMap<String, DateTime<Utc>> {
     let deletions = log.lines().filter(|line| line.contains(r#""verb":"delete""#));
     let lines = deletions.filter_map(|line| serde_json::from_str::<Line>(line).ok());
     let mut leaving = BTreeMap::new();
@@ -129,10 +132,8 @@ fn leaving(log: &str) -> BTreeMap<String, String> {
         let Some(object) = line.object_ref.filter(|object| object.resource == "pods") else { continue };
         let at = line.request_received_timestamp;
         // The first word counts: once a pod is gone its node deletes it again.
-        let told = leaving.entry(object.name).or_insert_with(|| at.clone());
-        if at < *told {
-            *told = at;
-        }
+        let told = leaving.entry(object.name).or_insert(at);
+        *told = at.min(*told);
     }
     leaving
 }
@@ -230,10 +231,16 @@ half a line"#;
                 r#"{{"verb":"delete","user":{{"username":"controller"}},"requestURI":"/p","requestReceivedTimestamp":"2026-11-30T13:58:{at}Z","objectRef":{{"resource":"pods","name":"old"}}}}"#
             )
         };
-        let log =
-            [asked("old", "49.3"), end("49.4"), asked("old", "49.5"), end("49.6"), asked("new", "49.5")];
+        let log = [
+            asked("old", "40.3"),
+            asked("old", "49.3"),
+            end("49.4"),
+            asked("old", "49.5"),
+            end("49.6"),
+            asked("new", "49.5"),
+        ];
         let account = Account::of("vexil", &log.join("\n"));
-        assert_eq!(account.refused, BTreeSet::from(["get /old/49.3".to_owned(), "get /new/49.5".to_owned()]));
+        assert_eq!(account.refused, BTreeSet::from(["get /old/40.3".to_owned(), "get /new/49.5".to_owned()]));
     }
 
     #[test]
