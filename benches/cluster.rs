@@ -4,8 +4,6 @@
 //! ```console
 //! make bench-cluster CANARIES=1000 FOREIGN=5000
 //! ```
-//!
-//! `docs/performance.md` says what came out, and on which machine.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -24,7 +24,7 @@ use super::signals::shutdown_signal;
 
 /// Run the load tester. Flags have one dash or two.
 #[derive(Debug, Parser)]
-#[command(name = "vexil loadtester", version, about, long_about = None)]
+#[command(name = "vexil loadtester", version, about = "The load tester: loads, tests and gates that the hooks of Canaries call", long_about = None)]
 struct Flags {
     /// Port to listen on
     #[arg(long, default_value_t = 9090)]
@@ -135,11 +135,12 @@ pub(super) fn run(args: &[String]) -> ExitCode {
 }
 
 async fn serve(flags: Flags) -> anyhow::Result<()> {
+    let stop = shutdown_signal();
     let settings = settings(flags).await?;
     if settings.rules.allow_commands {
         info!("commands are taken from requests (-allow-commands): whoever reaches the port can run them");
     }
-    LoadTester::bind(settings).await?.run(shutdown_signal()).await;
+    LoadTester::bind(settings).await?.run(stop).await;
     Ok(())
 }
 

@@ -1,28 +1,35 @@
 //! How a process is told to stop.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
-/// Waits for SIGTERM or Ctrl-C.
-pub(super) async fn shutdown_signal() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(error) => {
-                warn!(%error, "SIGTERM cannot be heard");
-                std::future::pending::<()>().await;
-            }
+/// Waits for SIGTERM or Ctrl-C. They are heard from this call on, whenever the answer is waited for: a process that is
+/// told to stop while it starts ends in order too.
+pub(super) fn shutdown_signal() -> impl Future<Output = ()> {
+    let terminated = heard(SignalKind::terminate(), "SIGTERM");
+    let interrupted = heard(SignalKind::interrupt(), "Ctrl-C");
+    async {
+        tokio::select! {
+            biased;
+            () = come(terminated) => {}
+            () = come(interrupted) => {}
         }
-    };
-    tokio::select! {
-        biased;
-        () = terminated => {}
-        interrupted = tokio::signal::ctrl_c() => {
-            if let Err(error) = interrupted {
-                warn!(%error, "Ctrl-C cannot be heard");
-            }
+    }
+}
+
+fn heard(kind: SignalKind, name: &str) -> Option<Signal> {
+    match signal(kind) {
+        Ok(signal) => Some(signal),
+        Err(error) => {
+            warn!(%error, "{name} cannot be heard");
+            None
         }
+    }
+}
+
+async fn come(signal: Option<Signal>) {
+    match signal {
+        Some(mut signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

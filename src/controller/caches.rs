@@ -359,9 +359,9 @@ impl Store {
         let id = noticed_as(kind, &key);
         let mut same = false;
         if let Some(cache) = self.kinds().get_mut(&kind) {
-            let unseen = cache.shelf.put(key, object.as_ref());
+            let unchanged = cache.shelf.put(key, object.as_ref());
             // Much changes in a slice that says nothing about who is ready, and nobody looks at what has only a name.
-            same = unseen && (kind == ENDPOINT_SLICE || object.is_none());
+            same = unchanged && (kind == ENDPOINT_SLICE || object.is_none());
         }
         if !same {
             self.notice(Noticed::Object(id));

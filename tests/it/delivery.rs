@@ -10,6 +10,8 @@ use serde_json::Value;
 use vexil::model::release::Settings;
 use vexil::sim::{Running, World};
 
+use super::promises::a_step_costs_three_writes;
+
 const QUARTERS: &str = include_str!("../data/shop/frontend-quarters.yaml");
 const NEXT: &str = "registry.example.com/shop/frontend:2.0.0";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -147,18 +149,7 @@ async fn a_step_with_event_hooks_costs_no_further_write() {
     // spec: 02/C42
     let world = World::builder().build();
     let controller = created(&world, HOOKS).await;
-    world.set_image("shop", "frontend", NEXT);
-    assert!(world.until(HOUR, |world| world.weights("shop", "frontend") == Some((75, 25))).await);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    world.kube.clear_requests();
-    assert!(world.until(HOUR, |world| world.weights("shop", "frontend") == Some((50, 50))).await);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let requests = world.kube.requests_of("vexil");
-    let made: Vec<(String, String)> =
-        requests.iter().map(|request| (request.verb.to_string(), request.plural.clone())).collect();
-    let expected = [("patch", "virtualservices"), ("patch", "canaries"), ("create", "events")]
-        .map(|(verb, plural)| (verb.to_owned(), plural.to_owned()));
-    assert_eq!(made, expected);
+    a_step_costs_three_writes(&world).await;
     controller.stop().await;
 }
 

@@ -63,6 +63,7 @@ async fn start(settings: Settings) -> Tester {
     let running = tokio::spawn(tester.run(async {
         let _ = stopped.await;
     }));
+    vexil::http::install_tls_provider();
     Tester { url, http: reqwest::Client::builder().no_proxy().build().expect("a client"), stop, running }
 }
 

@@ -71,6 +71,12 @@ async fn the_crds_of_flagger_are_enough_for_a_release_and_for_rest() {
 #[tokio::test(start_paused = true)]
 async fn a_weight_step_costs_one_route_write_one_status_write_its_event_and_no_read() {
     let (world, controller) = initialized().await;
+    a_step_costs_three_writes(&world).await;
+    controller.stop().await;
+}
+
+/// Releases the next version, and holds its second step to the promise.
+pub(super) async fn a_step_costs_three_writes(world: &World) {
     world.set_image("shop", "frontend", NEXT);
     assert!(world.until(HOUR, |world| world.weights("shop", "frontend") == Some((75, 25))).await);
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -78,12 +84,11 @@ async fn a_weight_step_costs_one_route_write_one_status_write_its_event_and_no_r
     assert!(world.until(HOUR, |world| world.weights("shop", "frontend") == Some((50, 50))).await);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let requests = world.kube.requests_of("vexil");
-    let told: Vec<(String, String)> =
+    let made: Vec<(String, String)> =
         requests.iter().map(|request| (request.verb.to_string(), request.plural.clone())).collect();
     let expected = [("patch", "virtualservices"), ("patch", "canaries"), ("create", "events")]
-        .map(|(a, b)| (a.to_owned(), b.to_owned()));
-    assert_eq!(told, expected, "{}", listed(&requests));
-    controller.stop().await;
+        .map(|(verb, plural)| (verb.to_owned(), plural.to_owned()));
+    assert_eq!(made, expected, "{}", listed(&requests));
 }
 
 /// What a release leaves behind, without what differs between any two runs.

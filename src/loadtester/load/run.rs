@@ -20,6 +20,7 @@ pub type Meter = Arc<dyn Fn(&str, Duration) + Send + Sync>;
 /// If no request can be made at all.
 pub async fn run(plan: &Plan, egress: &Egress, meter: Meter) -> Result<Report, String> {
     egress.check_literal(&plan.url).map_err(|denied| denied.to_string())?;
+    crate::http::install_tls_provider();
     let connections = usize::try_from(plan.connections).unwrap_or(usize::MAX);
     let builder = || {
         reqwest::Client::builder()

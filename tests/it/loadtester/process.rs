@@ -49,6 +49,7 @@ impl Program {
 
 async fn task(url: &str, metadata: Value) -> (u16, String) {
     let body = json!({"name": "frontend", "namespace": "shop", "metadata": metadata}).to_string();
+    vexil::http::install_tls_provider();
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let answer = http.post(url).body(body).send().await.expect("an answer");
     (answer.status().as_u16(), answer.text().await.expect("a text"))
