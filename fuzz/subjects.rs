@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vexil::api::CanaryStatus;
+use vexil::alert::{self, Message};
+use vexil::api::hooks::Severity;
 use vexil::api::metric_template::MetricProvider;
+use vexil::api::{AlertProviderSpec, CanaryStatus, Phase};
 use vexil::loadtester::{Declared, Limits, Rules, understand};
 use vexil::manifest::{decode, read};
 use vexil::metrics::{self, Asked, Heard, Measured, Next, Template, Variables};
 use vexil::model::answer::Verdict;
 use vexil::model::by_hand::Request;
 use vexil::model::call::{Answer, What};
+use vexil::model::moment::Moment;
 use vexil::model::release::{Release, Settings};
 use vexil::router::registry;
 use vexil::webhook;
@@ -62,18 +65,40 @@ pub fn template(data: &[u8]) {
 /// The answer of a metrics backend: a status in two bytes, and the body. All backends get it.
 pub fn metrics(data: &[u8]) {
     let (status, body) = answer(data);
-    let secret = ["token", "username", "password", "datadog_api_key", "datadog_application_key"]
-        .map(|key| (key.to_owned(), b"s3cret".to_vec()));
-    let secret = BTreeMap::from(secret);
+    let keys = [
+        "token",
+        "org",
+        "username",
+        "password",
+        "datadog_api_key",
+        "datadog_application_key",
+        "newrelic_account_id",
+        "newrelic_query_key",
+        "dynatrace_token",
+        "sf_token_key",
+        "project",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+    ];
+    let secret = BTreeMap::from(keys.map(|key| (key.to_owned(), b"1234567".to_vec())));
     for name in metrics::known() {
         let spec = MetricProvider {
             kind: name.to_owned(),
-            address: Some("http://backend:9090".into()),
+            address: (name != "cloudwatch").then(|| "http://backend:9090".into()),
+            region: (name == "cloudwatch").then(|| "eu-west-1".into()),
             ..MetricProvider::default()
         };
-        let Ok(provider) = metrics::provider(&spec, Some(&secret)) else { continue };
+        let provider = metrics::provider(&spec, Some(&secret)).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let query = match name {
+            "alertmanager" => "severity=\"critical\"",
+            "cloudwatch" => r#"[{"id":"e1","expression":"SUM(METRICS())"}]"#,
+            "externalmetrics" => "shop/queue_length",
+            "graphite" => "target=errors",
+            "keptn" => "keptnmetric/shop/errors",
+            _ => "up",
+        };
         let asked = Asked {
-            query: "up".into(),
+            query: query.into(),
             interval: Duration::from_secs(60),
             now: chrono::DateTime::UNIX_EPOCH,
         };
@@ -90,11 +115,71 @@ pub fn metrics(data: &[u8]) {
             }
             assert!(past.len() < 100, "{name} does not end");
         };
+        assert!(!past.is_empty(), "{name} asks nothing");
         match measured {
             Measured::Value(value) => assert!(value.is_finite(), "{name}"),
             Measured::NoData(why) | Measured::Failed(why) => is_fit_for_an_event(&why),
             Measured::NotANumber => {}
         }
+    }
+}
+
+/// The answer of a receiver of alerts: a status in two bytes, and the body. All receivers get it.
+pub fn receiver(data: &[u8]) {
+    let (status, body) = answer(data);
+    let secret = [("address", "https://chat.test/acme/shop"), ("token", "t0ken")];
+    let secret = BTreeMap::from(secret.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())));
+    let mut mail = secret.clone();
+    mail.insert("address".to_owned(), b"smtps://mail.test".to_vec());
+    for name in alert::known() {
+        let spec = AlertProviderSpec {
+            kind: Some((*name).to_owned()),
+            channel: Some(match *name {
+                "matrix" => "!room:chat.test".to_owned(),
+                "email" => "team@chat.test".to_owned(),
+                _ => "C0123456789".to_owned(),
+            }),
+            username: (*name == "email").then(|| "releases@chat.test".to_owned()),
+            threads: Some(true),
+            ..AlertProviderSpec::default()
+        };
+        let secret = if *name == "email" { &mail } else { &secret };
+        let made = alert::notifier(&spec, Some(secret)).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let notifier = made.expect("an address");
+        let mut past = Vec::new();
+        let outcome = loop {
+            match notifier.next(&told(), &past) {
+                Next::Done(outcome) => break outcome,
+                Next::Send(_) => past.push(Heard {
+                    after: Duration::from_secs(1),
+                    what: What::Answer(Answer::new(status, body.to_vec())),
+                }),
+                Next::Wait(_) => past.push(Heard { after: Duration::from_secs(1), what: What::Waited }),
+            }
+            assert!(past.len() < 20, "{name} does not end");
+        };
+        match outcome {
+            Ok(()) => assert!((200..300).contains(&status), "{name} is happy with {status}"),
+            Err(refused) => is_fit_for_an_event(&refused.why),
+        }
+    }
+}
+
+/// A message of a release whose commit is known.
+fn told() -> Message {
+    Message {
+        name: "frontend".to_owned(),
+        namespace: "shop".to_owned(),
+        severity: Severity::Error,
+        text: "failed checks threshold reached 5".to_owned(),
+        good_end: false,
+        fields: Vec::new(),
+        moment: Some(Moment {
+            release: "7c9d467496".to_owned(),
+            phase: Phase::Failed,
+            at: chrono::DateTime::UNIX_EPOCH,
+        }),
+        commit: Some("4f2c1d9".to_owned()),
     }
 }
 

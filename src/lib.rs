@@ -18,6 +18,9 @@ pub mod api;
 pub mod cli;
 pub mod controller;
 pub mod http;
+pub mod judge;
+#[cfg(feature = "embedded")]
+pub mod lint;
 pub mod loadtester;
 pub mod manifest;
 pub mod metrics;

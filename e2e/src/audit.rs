@@ -174,10 +174,17 @@ impl Right {
     }
 }
 
+/// Rights that are needed without a request that shows it. Admission asks whether the owner of an object may be held back
+/// (`OwnerReferencesPermissionEnforcement`), and the API server notes only who made the object.
+const BY_ADMISSION: [&str; 1] = ["canaries/finalizers"];
+
 /// The rights that no request needed, as lines: one a resource with its verbs, and one for the groups of which nothing
 /// was needed.
 pub fn unused(rights: &BTreeSet<Right>, account: &Account) -> Vec<String> {
-    let needed = |right: &Right| account.requests.keys().any(|request| right.allows(request));
+    let needed = |right: &Right| {
+        BY_ADMISSION.contains(&&*right.resource)
+            || account.requests.keys().any(|request| right.allows(request))
+    };
     let touched: BTreeSet<&str> =
         rights.iter().filter(|right| needed(right)).map(|right| &*right.group).collect();
     let mut by_resource: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -251,6 +258,7 @@ half a line"#;
             right("apps", "deployments", "get"),
             right("apps", "deployments", "update"),
             right("example.org", "things", "get"),
+            right("flagger.app", "canaries/finalizers", "update"),
         ]);
         assert_eq!(unused(&rights, &account), ["apps/deployments: get update", "all of: example.org (1)"]);
     }

@@ -85,20 +85,14 @@ impl Controller {
 /// The controller by its chart, with the values that a user of a mesh sets.
 pub fn controller(place: &Place, controller: &Controller) -> Result<()> {
     let started = Instant::now();
-    let program = &controller.program;
-    ensure!(
-        program.is_file(),
-        "there is no controller at {}: build it, or name one with --controller",
-        program.display()
-    );
+    let program = expect_program(&controller.program)?;
     let name = program.file_name().context("the controller has no file name")?;
     let copy = place.root().join("programs").join(name);
-    if let Some(folder) = copy.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+    std::fs::create_dir_all(place.root().join("programs"))?;
     // Removed first: a program that runs cannot be written to.
     let _ = std::fs::remove_file(&copy);
-    std::fs::copy(program, &copy)?;
+    let _ = std::fs::remove_dir_all(&copy);
+    process::run_command(Command::new("cp").arg("--archive").arg(program).arg(&copy), None)?;
     std::fs::write(place.controller(), path(&copy)?)?;
     let controller = Controller { ours: says_vexil(program), ..controller.clone() };
     std::fs::write(place.controller_note(), serde_json::to_string(&controller)?)?;
@@ -124,6 +118,7 @@ fn installed(place: &Place) -> Result<Controller> {
 fn says_vexil(program: &Path) -> bool {
     // A program that does not know the flag may go on for ever.
     let mut ask = Command::new("timeout");
+    let program = if program.is_dir() { program.join("root/vexil") } else { program.to_owned() };
     ask.args(["--signal=KILL", "10"]).arg(program).arg("--version");
     process::run_command(&mut ask, None).is_ok_and(|text| text.starts_with("vexil "))
 }
@@ -136,6 +131,9 @@ fn install_chart(place: &Place, controller: &Controller, replicas: u32) -> Resul
         "metricsServer=http://prometheus.istio-system:9090".to_owned(),
         format!("leaderElection.enabled={},leaderElection.replicaCount={replicas}", replicas > 1),
         "logLevel=debug".to_owned(),
+        // No right that no run needs: this cluster has neither KEDA nor Keptn nor an adapter of external metrics.
+        "rbac.autoscalers={HorizontalPodAutoscaler}".to_owned(),
+        "rbac.metricProviders=null".to_owned(),
     ];
     values.extend(controller.values.iter().cloned());
     let mut arguments = vec!["upgrade", "--install", CONTROLLER, path(&chart)?, "--namespace", SYSTEM];
@@ -207,7 +205,20 @@ pub fn scale_controller(place: &Place, replicas: u32) -> Result<()> {
     install_chart(place, &installed(place)?, replicas)
 }
 
-/// The controller's program: as told, or where a release build puts it.
+/// Makes sure that there is a controller: a program, or an image as `deploy/image/build` leaves it.
+///
+/// # Errors
+/// There is neither.
+pub fn expect_program(program: &Path) -> Result<&Path> {
+    ensure!(
+        program.is_file() || program.join("config.json").is_file() && program.join("root").is_dir(),
+        "there is no controller at {}: build it, or name one with --controller",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// The controller: as told, or where a release build puts its program.
 pub fn program(told: Option<PathBuf>) -> PathBuf {
     told.or_else(|| std::env::var_os("E2E_CONTROLLER").map(PathBuf::from)).unwrap_or_else(|| {
         let target =

@@ -12,6 +12,8 @@ pub mod apps;
 pub mod audit;
 pub mod busy;
 pub mod cluster;
+pub mod commands;
+pub mod dashboards;
 pub mod drive;
 pub mod inbox;
 pub mod install;

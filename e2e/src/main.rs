@@ -113,7 +113,8 @@ enum What {
 /// The controller under test.
 #[derive(Args, Clone, Debug, Default)]
 struct Which {
-    /// The controller's program; by default the release build, or what E2E_CONTROLLER says
+    /// The controller: a program, or an image that deploy/image/build has left in a folder; by default the release
+    /// build, or what E2E_CONTROLLER says
     #[arg(long, value_name = "PROGRAM")]
     controller: Option<PathBuf>,
     /// Its own chart (a folder or an archive) in place of ours
@@ -315,13 +316,7 @@ fn shell(place: &Place, scenarios: &[String], controller: &Which) -> Result<Exit
 
 /// Says so before a cluster is booted when there is nothing to run on it.
 fn expect_program(controller: &Which) -> Result<()> {
-    let program = install::program(controller.controller.clone());
-    ensure!(
-        program.is_file(),
-        "there is no controller at {}: build it, or name one with --controller",
-        program.display()
-    );
-    Ok(())
+    install::expect_program(&install::program(controller.controller.clone())).map(|_| ())
 }
 
 /// Runs this program again in the cluster's namespaces.

@@ -39,6 +39,11 @@ pub fn table(rows: &[Row]) -> String {
             out.push_str(&format!("{:width$}                   {line}\n", ""));
         }
     }
+    // Whoever sees only the end of a log is told once more.
+    for row in rows.iter().filter(|row| row.failed()) {
+        let why = row.outcome.as_ref().err().map(|error| format!("{error:#}")).unwrap_or_default();
+        out.push_str(&format!("\nFAILED {}: {why}\n", row.name));
+    }
     let passed = rows.iter().filter(|row| row.outcome.is_ok()).count();
     let failed = rows.iter().filter(|row| row.failed()).count();
     // Test runners' closing line, which CI reads.
@@ -104,7 +109,7 @@ mod tests {
         ];
         let table = table(&rows);
         assert!(table.ends_with("\n1 passed, 1 failed\n"), "{table}");
-        assert!(table.contains("FAILED") && table.contains("broke"), "{table}");
+        assert!(table.contains("\nFAILED bad: broke\n"), "{table}");
     }
 
     #[test]

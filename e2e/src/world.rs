@@ -118,14 +118,20 @@ impl World {
 
     /// Kills a pod's process as a crash would, and waits until it has been started again.
     pub async fn crash(&self, pod: &Pod) -> Result<()> {
-        let pid = main_pid(pod).with_context(|| format!("pod {} does not run", pod.name_any()))?;
-        process::signal(pid, Signal::KILL)?;
+        let pid = self.kill(pod)?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
         let name = pod.name_any();
         wait::until("the killed process is back", Duration::from_secs(120), async || {
             Ok(pods.get_opt(&name).await?.is_some_and(|now| is_ready(&now) && main_pid(&now) != Some(pid)))
         })
         .await
+    }
+
+    /// Kills the process of a pod without warning; the number that it had.
+    pub fn kill(&self, pod: &Pod) -> Result<u32> {
+        let pid = main_pid(pod).with_context(|| format!("pod {} does not run", pod.name_any()))?;
+        process::signal(pid, Signal::KILL)?;
+        Ok(pid)
     }
 
     /// Kills every controller.

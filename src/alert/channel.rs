@@ -19,6 +19,12 @@ pub struct Channel {
     pub proxy: String,
     /// The key that calls are signed with; as good as a password.
     pub signing_key: String,
+    /// The account at a mail server.
+    pub login: String,
+    /// Its password.
+    pub password: String,
+    /// Certificates in PEM that a mail server's is to be judged by.
+    pub ca: String,
     /// What a receiver of one's own is sent: JSON with holes.
     pub template: String,
     /// Whether what is said of one release stands together, where the service can do that.
@@ -45,6 +51,9 @@ impl Channel {
             username: or(&self.username, DEFAULT_USERNAME),
             proxy: or(&self.proxy, ""),
             signing_key: or(&self.signing_key, ""),
+            login: or(&self.login, ""),
+            password: or(&self.password, ""),
+            ca: or(&self.ca, ""),
             template: or(&self.template, ""),
             threads: self.threads,
         }
@@ -62,6 +71,7 @@ impl fmt::Debug for Channel {
             .field("username", &self.username)
             .field("proxy", &is_set(&self.proxy))
             .field("signing_key", &is_set(&self.signing_key))
+            .field("password", &is_set(&self.password))
             .finish_non_exhaustive()
     }
 }
@@ -93,6 +103,7 @@ mod tests {
             token: secret(),
             proxy: secret(),
             signing_key: secret(),
+            password: secret(),
             ..Channel::default()
         };
         assert!(!format!("{channel:?}").contains("s3cr3t"));

@@ -27,6 +27,7 @@ use crate::model::release::Release;
 
 mod channel;
 mod discord;
+mod email;
 mod endpoint;
 mod fields;
 mod gchat;

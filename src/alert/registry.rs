@@ -6,6 +6,7 @@ use crate::api::AlertProviderSpec;
 use crate::api::schema::AlertService;
 
 use super::discord::Discord;
+use super::email::Email;
 use super::gchat::GoogleChat;
 use super::github::{Deployments, Statuses};
 use super::matrix::Matrix;
@@ -77,11 +78,18 @@ fn entry(service: AlertService) -> Entry {
         AlertService::Matrix => Entry {
             keys: &["token!"],
             channel: "the room's id, required",
+            threads: true,
             ..plain("a room of Matrix", |to| Ok(Box::new(Matrix::new(to)?)))
         },
         AlertService::PagerDuty => Entry {
             keys: &["token!"],
             ..plain("incidents and change events of PagerDuty", |to| Ok(Box::new(PagerDuty::new(to)?)))
+        },
+        AlertService::Email => Entry {
+            keys: &["username", "password", "ca.crt"],
+            channel: "the recipients, required",
+            threads: true,
+            ..plain("mails, through a mail server (SMTP)", |to| Ok(Box::new(Email::new(to)?)))
         },
         AlertService::GitHub => Entry {
             keys: &["token!"],
@@ -122,6 +130,9 @@ pub fn notifier(
         username: text(&spec.username),
         proxy: text(&spec.proxy),
         signing_key: String::new(),
+        login: String::new(),
+        password: String::new(),
+        ca: String::new(),
         template: text(&spec.template),
         threads: spec.threads.unwrap_or(false),
     };
@@ -132,6 +143,9 @@ pub fn notifier(
             key("address").filter(|address| !address.trim().is_empty()).ok_or(Error::NoAddress)?;
         channel.token = key("token").unwrap_or_default();
         channel.signing_key = key("signingKey").unwrap_or_default();
+        channel.login = key("username").unwrap_or_default();
+        channel.password = key("password").unwrap_or_default();
+        channel.ca = key("ca.crt").unwrap_or_default();
     }
     of_kind(spec.kind.as_deref().unwrap_or_default(), &channel)
 }
@@ -202,6 +216,7 @@ mod tests {
     #[case("opsgenie", "invalid Opsgenie API URL: ")]
     #[case("matrix", "invalid Matrix homeserver URL: ")]
     #[case("pagerduty", "invalid PagerDuty API URL: ")]
+    #[case("email", "invalid mail server URL: ")]
     #[case("github", "invalid GitHub repository URL: ")]
     #[case("githubdeployment", "invalid GitHub repository URL: ")]
     fn an_address_that_is_none_is_refused_by_the_name_of_the_service(

@@ -15,18 +15,37 @@ fn secret(name: &str) -> SecretData {
     let address = match name {
         // A repository has an owner and a name.
         "github" | "githubdeployment" => "https://bob:passw0rd@chat.test/s3cr3t-path/hunter22",
+        // A mail server has no path.
+        "email" => "smtp://chat.test",
         _ => "https://bob:passw0rd@chat.test/s3cr3t-path?key=hunter22",
     };
-    let pairs = [("address", address), ("token", "xoxb-t0ken"), ("signingKey", "s1gning-key")];
+    let pairs = [
+        ("address", address),
+        ("token", "xoxb-t0ken"),
+        ("signingKey", "s1gning-key"),
+        ("username", "bob"),
+        ("password", "passw0rd"),
+    ];
     pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-const SECRETS: [&str; 5] = ["passw0rd", "s3cr3t-path", "hunter22", "xoxb-t0ken", "s1gning-key"];
+const SECRETS: [&str; 7] =
+    ["passw0rd", "s3cr3t-path", "hunter22", "xoxb-t0ken", "s1gning-key", "AGJvYgBwYXNzdzByZA", "cGFzc3cwcmQ"];
 
 fn each() -> impl Iterator<Item = (&'static str, Box<dyn Notifier>)> {
     known().iter().map(|name| {
-        let channel = (*name == "matrix").then(|| "!room:chat.test".to_owned());
-        let spec = AlertProviderSpec { kind: Some((*name).into()), channel, ..AlertProviderSpec::default() };
+        let channel = match *name {
+            "matrix" => Some("!room:chat.test".to_owned()),
+            "email" => Some("team@chat.test".to_owned()),
+            _ => None,
+        };
+        let username = (*name == "email").then(|| "releases@chat.test".to_owned());
+        let spec = AlertProviderSpec {
+            kind: Some((*name).into()),
+            channel,
+            username,
+            ..AlertProviderSpec::default()
+        };
         (*name, notifier(&spec, Some(&secret(name))).expect("valid").expect("with an address"))
     })
 }
@@ -61,6 +80,7 @@ fn documented(service: AlertService) -> &'static [&'static str] {
         AlertService::Opsgenie => &["alias", "message", "priority"],
         AlertService::Matrix => &["body", "formatted_body", "m.mentions", "msgtype"],
         AlertService::PagerDuty => &["payload", "routing_key"],
+        AlertService::Email => &[],
         AlertService::GitHub => &["context", "description", "state"],
         AlertService::GitHubDeployment => &["auto_merge", "environment", "ref", "required_contexts"],
     }
@@ -74,6 +94,14 @@ fn every_message_is_json_of_the_documented_shape(
     for (name, notifier) in each() {
         for message in [bare(severity, "a \"b\" <c>\n&"), Message { severity, ..started() }] {
             let call = notifier.request(&message);
+            assert_eq!((RETRIES, true), (call.retries, call.secret_address), "{name}");
+            if name == "email" {
+                assert_eq!(
+                    ("chat.test", Some("message/rfc822")),
+                    (call.host().as_str(), call.body.content_type())
+                );
+                continue;
+            }
             let payload: Value = serde_json::from_str(&body(&call)).expect("JSON");
             let keys = documented(AlertService::of(name).expect("a known name"));
             assert!(keys.iter().all(|key| payload.get(key).is_some()), "{name}: {payload}");
@@ -81,7 +109,7 @@ fn every_message_is_json_of_the_documented_shape(
                 ("chat.test", Some("application/json")),
                 (call.host().as_str(), call.body.content_type())
             );
-            assert_eq!((TIMEOUT, RETRIES, true), (call.timeout, call.retries, call.secret_address), "{name}");
+            assert_eq!(TIMEOUT, call.timeout, "{name}");
         }
     }
 }
@@ -96,7 +124,8 @@ fn every_message_is_json_of_the_documented_shape(
 #[case::html("<a href=\"https://evil.test\">Grafana</a>")]
 #[case::picture("![x](https://evil.test/x.png)")]
 fn no_text_calls_people_or_hides_an_address(#[case] text: &str) {
-    for (name, notifier) in each() {
+    // Mails are plain text, in which nothing has a meaning.
+    for (name, notifier) in each().filter(|(name, _)| *name != "email") {
         let field = Field { name: text.to_owned(), value: text.to_owned() };
         let message = Message { fields: vec![field], ..bare(Severity::Error, text) };
         let payload: Value = serde_json::from_str(&body(&notifier.request(&message))).expect("JSON");
@@ -146,8 +175,12 @@ fn a_status_that_refuses_is_an_error_that_gives_nothing_away(#[case] status: u16
         let authorized = call.headers.iter().any(|(name, _)| name == "Authorization");
         let sends = token(&call).is_some() || authorized || body(&call).contains("xoxb-t0ken");
         let sent = if sends { "xoxb-t0ken" } else { "you" };
-        let page = &format!("no https://bob:passw0rd@chat.test/s3cr3t-path?key=hunter22 for {sent}");
-        let (calls, outcome) = told(notifier.as_ref(), &started(), &heard(status, page));
+        let page = match name {
+            // AUTH PLAIN and AUTH LOGIN send it so.
+            "email" => "no bob:passw0rd (AGJvYgBwYXNzdzByZA== or cGFzc3cwcmQ=) for you".to_owned(),
+            _ => format!("no https://bob:passw0rd@chat.test/s3cr3t-path?key=hunter22 for {sent}"),
+        };
+        let (calls, outcome) = told(notifier.as_ref(), &started(), &heard(status, &page));
         let refused = outcome.expect_err(name);
         let text = redact(&calls, &refused.why);
         assert!(text.contains(&status.to_string()) && refused.passing == passing, "{name}: {text}");

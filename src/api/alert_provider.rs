@@ -30,22 +30,24 @@ pub struct AlertProviderSpec {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = super::schema::AlertService::NAMES))]
     pub kind: Option<String>,
-    /// Channel to post to; `general` when unset. The room of Matrix, the environment of a GitHub deployment.
+    /// Channel to post to; `general` when unset. The room of Matrix, the environment of a GitHub deployment,
+    /// the recipients of mails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// Name to post under; `flagger` when unset.
+    /// Name to post under; `flagger` when unset. The sender of mails, as in `Releases <releases@example.com>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// Webhook URL; `secretRef` wins over it.
+    /// Webhook URL, or that of a mail server (`smtps://…`); `secretRef` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// URL of an HTTP proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
-    /// Secret with the key `address`, and for some services `token` or `signingKey`.
+    /// Secret with the key `address`, and for some services `token`, `signingKey`, or `username` and
+    /// `password`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
-    /// Additive: what is said of one release stands in one thread (Slack with a token, Google Chat).
+    /// Additive: what is said of one release stands in one thread (Slack with a token, Google Chat, Matrix, mails).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<bool>,
     /// Additive: the JSON that a `webhook` is sent, with holes such as `{{ message }}`.

@@ -74,6 +74,9 @@ pub struct CanarySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::route_ref")]
     pub route_ref: Option<ObjectRef>,
+    /// Routes of yours whose weights Vexil sets, instead of writing routes of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_refs: Option<Vec<RouteRef>>,
     /// Gloo upstream whose settings the generated upstreams take over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_ref: Option<NamespacedObjectRef>,
@@ -174,6 +177,31 @@ pub struct NamespacedObjectRef {
     /// The Canary's namespace when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+}
+
+/// A route of the user's whose weights are set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteRef {
+    /// Group and version of the route, `gateway.networking.k8s.io/v1` for example.
+    pub api_version: String,
+    /// Kind of the route.
+    #[schemars(extend("enum" = ["GRPCRoute", "HTTPProxy", "HTTPRoute", "TCPRoute", "TLSRoute", "TraefikService", "UDPRoute", "VirtualService"]))]
+    pub kind: String,
+    /// Name of the route.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The Canary's namespace when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The rules that are meant: by name, or by place, counted from 0. When unset, all that lead to the Service of the
+    /// release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<String>>,
+    /// The ports of the backends that are meant; all when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(inner(range(min = 1, max = 65535)))]
+    pub ports: Option<Vec<u16>>,
 }
 
 /// Group and version of manifests before v1beta1.

@@ -47,7 +47,7 @@ pub struct MetricProvider {
     /// Its credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
-    /// Region (CloudWatch).
+    /// Region of AWS (CloudWatch). With `prometheus`: the server is Amazon's, and calls are signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// Accept any certificate.

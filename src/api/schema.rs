@@ -88,6 +88,8 @@ names! {
         Matrix = "matrix",
         /// PagerDuty.
         PagerDuty = "pagerduty",
+        /// Mails, through a mail server.
+        Email = "email",
         /// The status of a commit on GitHub.
         GitHub = "github",
         /// Deployments of GitHub.
@@ -202,7 +204,10 @@ fn simplify(schema: &mut Schema) {
         fields.insert("default".to_owned(), default);
     }
     // Numbers of the manifest are checked when they are read, with a message that names the field.
-    if fields.get("format").is_some_and(|format| format == "double" || format == "int64") {
+    if fields
+        .get("format")
+        .is_some_and(|format| ["double", "int64", "uint16"].iter().any(|known| format == known))
+    {
         fields.remove("format");
     }
     if let Some(Value::String(description)) = fields.get_mut("description") {

@@ -74,7 +74,7 @@ pub struct CanaryStatus {
     /// Additive: what the release waits for at this moment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<Blocker>,
-    /// Additive: what the metric checks of the last step found.
+    /// Additive: what the metric checks found when they were last made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measurements: Vec<Measurement>,
 }
@@ -128,6 +128,8 @@ pub enum BlockerKind {
     Readiness,
     /// A hook has not given its approval.
     Gate,
+    /// Other releases go on, and no more may at once.
+    Queue,
     /// Proxies are given the time to hear of the last change.
     Settling,
     /// The mesh has not accepted the last route.
@@ -181,6 +183,9 @@ pub struct Measurement {
     #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub since: Option<DateTime<Utc>>,
+    /// The last values of this run, the oldest first: at most twelve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<f64>,
 }
 
 /// Type of the condition that a run's traffic has moved and the side that lost it still has its pods. Its reason is
@@ -235,6 +240,7 @@ impl CanaryStatus {
         let next = match condition.reason.as_str() {
             "Initialized" => Phase::Initialized,
             "Succeeded" => Phase::Succeeded,
+            "Terminating" => Phase::Terminating,
             "Terminated" => Phase::Terminated,
             _ => Phase::Failed,
         };
@@ -287,6 +293,21 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases that have a name, in the order of a release.
+    pub const ALL: [Self; 11] = [
+        Self::Initializing,
+        Self::Initialized,
+        Self::Waiting,
+        Self::Progressing,
+        Self::WaitingPromotion,
+        Self::Promoting,
+        Self::Finalising,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Terminating,
+        Self::Terminated,
+    ];
+
     /// Whether no release is under way.
     pub fn is_at_rest(self) -> bool {
         matches!(self, Self::Initialized | Self::Succeeded | Self::Failed)

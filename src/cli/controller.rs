@@ -74,6 +74,9 @@ pub(super) fn run(args: &[String]) -> ExitCode {
 async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
     info!("Starting vexil version {VERSION} mesh provider {}", flags.mesh_provider);
     flags.warnings.iter().for_each(|text| warn!("{text}"));
+    if flags.shadow {
+        info!("This instance is a shadow: it decides, writes nothing, and tells at /shadow what it would do");
+    }
     if crate::api::Provider::parse(&flags.mesh_provider).and_then(registry::mesh).is_none() {
         bail!(
             "-mesh-provider={}: unknown mesh router provider (known are: {})",
@@ -101,18 +104,19 @@ async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
         fence: fence.clone(),
         telemetry: Arc::clone(&telemetry),
     });
-    let server = Server::bind(flags.port, telemetry, controller.readiness()).await?;
-    let candidate = flags
-        .enable_leader_election
+    let server =
+        Server::bind(flags.port, telemetry, controller.readiness()).await?.showing(controller.shadow());
+    // A shadow leads nothing, and a lease would be a write.
+    let candidate = (flags.enable_leader_election && !flags.shadow)
         .then(|| Leader::new(main, flags.lease_namespace(), identity, Timing::default(), clock, fence));
     let (stop, stopped) = watch::channel(false);
-    let (finish, finished) = watch::channel(false);
+    let written = controller.written();
     // The lease is given back when the last step is written, not before.
     let lead = async {
         let ended = match candidate {
-            Some(leader) => leader.run(set(finished)).await,
+            Some(leader) => leader.run(set(written)).await,
             None => {
-                set(finished).await;
+                set(written).await;
                 Ended::Released
             }
         };
@@ -127,10 +131,7 @@ async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
         }
         stop.send_replace(true);
     };
-    let work = async {
-        controller.run(set(stopped.clone())).await;
-        finish.send_replace(true);
-    };
+    let work = controller.run(set(stopped.clone()));
     let (ended, (), (), ()) = tokio::join!(lead, listen, work, server.run(set(stopped.clone())));
     Ok(ended)
 }
@@ -151,7 +152,11 @@ struct Connected {
 }
 
 async fn connect(flags: &ControllerFlags) -> anyhow::Result<Connected> {
-    let fence = Fence::new(if flags.enable_leader_election { Claim::None } else { Claim::Always });
+    let fence = match (flags.shadow, flags.enable_leader_election) {
+        (true, _) => Fence::shadow(),
+        (false, true) => Fence::new(Claim::None),
+        (false, false) => Fence::new(Claim::Always),
+    };
     let telemetry = Arc::new(Telemetry::new(VERSION, &flags.mesh_provider, fence.clone()));
     let layers = Layers { fence: fence.clone(), telemetry: Arc::clone(&telemetry), limit: flags.limit() };
     let config =

@@ -3,7 +3,7 @@
 //! than ours.
 
 use std::fs::File;
-use std::io::{IsTerminal, stdout};
+use std::io::stdout;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,24 +15,33 @@ use crate::controller::clock::Clock;
 use crate::controller::logging::{self, Encoding, Verbosity};
 use crate::sim::World;
 
-use self::listen::Kubeconfig;
+use self::listen::Open;
 use self::picture::Title;
 use self::screen::Screen;
-use self::shop::{APP, BROKEN, FIRST, GOOD, NAMESPACE};
+use self::shop::{APP, BROKEN, FIRST, GOOD, Mesh, NAMESPACE};
 use self::stage::{Interrupted, Pace, Show, Stage};
+use self::stop::Stop;
 use self::view::Tally;
-use super::print::{Line, Tone};
+use super::picture::words;
+use super::print::{Line, Tone, is_colourful};
 
-mod lines;
+#[cfg(test)]
+mod applied;
+mod gates;
+mod kubeconfig;
 mod listen;
+mod occupied;
 mod picture;
 mod screen;
 mod shop;
+mod socket;
 mod stage;
+mod stop;
+mod tags;
 mod view;
-mod words;
 
 #[derive(clap::Args)]
+#[command(after_help = listen::more_help())]
 pub(super) struct Arguments {
     /// In real time: the two releases take about twenty minutes.
     #[arg(long, conflicts_with = "speed")]
@@ -46,6 +55,12 @@ pub(super) struct Arguments {
     /// Instead of the two releases, keep the cluster up at this loopback address, for kubectl. Port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", value_parser = listen::address, conflicts_with_all = ["realtime", "speed"])]
     listen: Option<SocketAddr>,
+    /// The mesh or ingress of the cluster, as in spec.provider; Istio unless said.
+    #[arg(long, value_name = "NAME", value_parser = Mesh::parse, requires = "listen")]
+    mesh: Option<Mesh>,
+    /// Start no controller: bring your own, or none.
+    #[arg(long, requires = "listen")]
+    no_controller: bool,
     /// Write the controller's log to this file.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -68,7 +83,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 async fn releases(arguments: &Arguments) -> anyhow::Result<()> {
     let began = real_time();
-    let world = shop::open(None, STARTUP)?;
+    let stop = Stop::hear()?;
+    let world = shop::open(&Mesh::default(), None, STARTUP)?;
     log_to(arguments.log.as_deref(), world.clock())?;
     let speed = match (arguments.realtime, arguments.speed) {
         (true, _) => Some(1),
@@ -81,7 +97,7 @@ async fn releases(arguments: &Arguments) -> anyhow::Result<()> {
         (Show::Lines(stdout()), speed.map_or(Pace::Unlimited, |speed| Pace::Times(speed.into())))
     };
     let opened = world.now();
-    let mut stage = Stage::new(world.clone(), show, pace)?;
+    let mut stage = Stage::new(world.clone(), show, pace, stop);
     if !stage.draws() {
         stage.say(&introduction(None))?;
     }
@@ -236,30 +252,31 @@ fn summary(good: &Tally, bad: &Tally, virtual_time: TimeDelta, real_time: Durati
 }
 
 async fn listen(arguments: &Arguments, address: SocketAddr) -> anyhow::Result<()> {
+    let stop = Stop::hear()?;
+    let mesh = arguments.mesh.clone().unwrap_or_default();
     // kubectl computes ages with the machine's clock.
-    let world = shop::open(Some(Clock::system().now()), LISTEN_STARTUP)?;
-    log_to(arguments.log.as_deref(), world.clock())?;
-    shop::set_interval(&world, LISTEN_INTERVAL)?;
-    let listening =
-        world.kube.listen(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let kubeconfig = Kubeconfig::write(&listening)?;
-    let help = listen::help(kubeconfig.path());
+    let open = Open::at(address, &mesh, Clock::system().now()).await?;
+    log_to(arguments.log.as_deref(), open.world.clock())?;
+    let help = open.help(&mesh, !arguments.no_controller);
+    let world = open.world.clone();
     let mut stage = if draws(arguments) {
-        Stage::new(world.clone(), Show::Picture(Screen::open(stdout(), help)?), Pace::Clock)?
+        Stage::new(world, Show::Picture(Screen::open(stdout(), help)?), Pace::Clock, stop)
     } else {
-        let mut stage = Stage::new(world.clone(), Show::Lines(stdout()), Pace::Clock)?;
+        let mut stage = Stage::new(world, Show::Lines(stdout()), Pace::Clock, stop);
         stage.say(&help)?;
         stage
     };
-    let controller = world.start_controller();
+    let controller = (!arguments.no_controller).then(|| open.world.start_controller());
     let ended = loop {
         if let Err(error) = stage.play(LONGEST, |_| false).await {
             break error;
         }
     };
     drop(stage);
-    controller.stop().await;
-    listening.stop();
+    if let Some(controller) = controller {
+        // What hangs must not keep the terminal.
+        let _ = tokio::time::timeout(PATIENCE, controller.stop()).await;
+    }
     match ended.downcast_ref::<Interrupted>() {
         Some(Interrupted) => Ok(()),
         None => Err(ended),
@@ -268,9 +285,7 @@ async fn listen(arguments: &Arguments, address: SocketAddr) -> anyhow::Result<()
 
 /// Whether there is a terminal to draw in.
 fn draws(arguments: &Arguments) -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    !arguments.plain && stdout().is_terminal() && !set("NO_COLOR") && !dumb
+    is_colourful(arguments.plain)
 }
 
 /// The controller's log would disturb the picture: it goes to a file, or nowhere.
@@ -302,6 +317,5 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const EPILOGUE: Duration = Duration::from_secs(4);
 /// Of the cluster's time, from the creation of a pod until it is ready.
 const STARTUP: Duration = Duration::from_secs(12);
-const LISTEN_STARTUP: Duration = Duration::from_secs(4);
-/// Short enough that a person stays to watch.
-const LISTEN_INTERVAL: &str = "10s";
+/// How long the controller may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use self::catalogue::{FLAGS, Flag, IGNORED, Kind};
+use self::catalogue::{DIFFERENT, FLAGS, Flag, IGNORED, Kind};
 use crate::alert::{self, Channel};
 use crate::controller::client::Limit;
 use crate::controller::logging::{Encoding, Verbosity};
@@ -83,6 +83,10 @@ pub struct ControllerFlags {
     pub min_serving_capacity: i64,
     /// Whether references to objects of other namespaces are refused.
     pub no_cross_namespace_refs: bool,
+    /// How many releases may go on at once; 0 for any number.
+    pub max_concurrent_rollouts: i64,
+    /// The same for each namespace.
+    pub max_concurrent_rollouts_per_namespace: i64,
     /// What a hook's longer time-out is cut to.
     pub max_webhook_timeout: Duration,
     /// Namespaces whose gateways any Canary may name.
@@ -95,6 +99,8 @@ pub struct ControllerFlags {
     pub egress_deny: Vec<String>,
     /// Exceptions from what is denied.
     pub egress_allow: Vec<String>,
+    /// Whether it only says what it would do, beside another controller, and writes nothing.
+    pub shadow: bool,
     /// Whether the version is printed instead.
     pub version: bool,
     /// Warnings that are logged once there is a log: values that were read in another way than they may have been
@@ -170,6 +176,9 @@ impl ControllerFlags {
             include_label_prefixes: self.include_label_prefixes.clone(),
             config_tracking: self.enable_config_tracking,
             serving_capacity: u32::try_from(self.min_serving_capacity.clamp(0, 100)).unwrap_or(0),
+            max_rollouts: usize::try_from(self.max_concurrent_rollouts).unwrap_or(0),
+            max_rollouts_per_namespace: usize::try_from(self.max_concurrent_rollouts_per_namespace)
+                .unwrap_or(0),
             max_webhook_timeout: self.max_webhook_timeout,
             shared_gateway_namespaces: self.shared_gateway_namespaces.clone(),
             require_secret_labels: self.require_secret_labels,
@@ -236,6 +245,8 @@ impl ControllerFlags {
             enable_config_tracking: false,
             cluster_name: String::new(),
             min_serving_capacity: 0,
+            max_concurrent_rollouts: 0,
+            max_concurrent_rollouts_per_namespace: 0,
             no_cross_namespace_refs: false,
             max_webhook_timeout: Duration::ZERO,
             shared_gateway_namespaces: Vec::new(),
@@ -243,6 +254,7 @@ impl ControllerFlags {
             allow_insecure_credentials: false,
             egress_deny: Vec::new(),
             egress_allow: Vec::new(),
+            shadow: false,
             version: false,
             warnings: Vec::new(),
         }
@@ -313,6 +325,58 @@ pub fn parse<S: AsRef<str>>(args: &[S], env: impl Fn(&str) -> Option<String>) ->
         }
     }
     if flags.version { Ok(Asked::Version) } else { Ok(Asked::Run(Box::new(flags))) }
+}
+
+/// What becomes of a flag of Flagger's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It means the same here.
+    Same,
+    /// It is accepted and means something else, as the text says.
+    Differs(&'static str),
+    /// It is accepted and has no effect.
+    NoEffect,
+    /// It is no flag.
+    Unknown,
+}
+
+/// What becomes of a word of Flagger's command line; `None` if it is no flag but the value of one.
+pub fn standing(word: &str) -> Option<(&str, Standing)> {
+    let Some(Word::Flag { name, .. }) = Word::read(word) else { return None };
+    let differs = DIFFERENT.iter().find(|(flag, _)| *flag == name).map(|(_, how)| Standing::Differs(how));
+    let standing = differs.unwrap_or_else(|| match known(name) {
+        Some(Known::Ours(_)) => Standing::Same,
+        Some(Known::Ignored { .. }) => Standing::NoEffect,
+        None => Standing::Unknown,
+    });
+    Some((name, standing))
+}
+
+/// A flag, for those who list them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Its name, without a dash.
+    pub name: &'static str,
+    /// What its value is: `string`, `int`, `duration`; nothing for a switch.
+    pub value: String,
+    /// What holds if it is not given.
+    pub default: &'static str,
+    /// A variable that wins over the flag when it is not empty.
+    pub variable: Option<&'static str>,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// All flags, in the order of the alphabet.
+pub fn described() -> Vec<Described> {
+    let described = |flag: &Flag| Described {
+        name: flag.name,
+        value: flag.kind.usage().trim_start().to_owned(),
+        default: flag.default,
+        variable: flag.env,
+        help: flag.help,
+    };
+    FLAGS.iter().map(described).collect()
 }
 
 /// The flags, one after the other, as Go prints them.

@@ -134,6 +134,14 @@ pub(super) fn run(args: &[String]) -> ExitCode {
     code
 }
 
+/// Whether these arguments can be used; nothing is run.
+pub(super) fn check(args: &[String]) -> Result<(), String> {
+    match Flags::try_parse_from(two_dashes(args)) {
+        Err(refused) if refused.use_stderr() => Err(refused.to_string()),
+        _ => Ok(()),
+    }
+}
+
 async fn serve(flags: Flags) -> anyhow::Result<()> {
     let stop = shutdown_signal();
     let settings = settings(flags).await?;

@@ -2,8 +2,9 @@
 //! codes; everybody else says what a piece of text means.
 
 use std::fmt::Write as _;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crossterm::style::Stylize;
+use anstyle::{AnsiColor, Style};
 
 /// What a piece of text means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,8 +32,25 @@ impl Line {
 
     /// With `text` behind what is there.
     pub(super) fn with(mut self, tone: Tone, text: impl Into<String>) -> Self {
-        self.0.push((tone, text.into()));
+        let mut text: String = text.into();
+        // What a cluster says is not ours: it must not move the cursor or set a title.
+        if text.contains(char::is_control) {
+            text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        }
+        self.0.push((tone, text));
         self
+    }
+
+    /// With another line behind what is there.
+    pub(super) fn and(mut self, line: Line) -> Self {
+        self.0.extend(line.0);
+        self
+    }
+
+    /// The pieces of text, each with what it means.
+    #[cfg(feature = "embedded")]
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (Tone, &str)> {
+        self.0.iter().map(|(tone, text)| (*tone, text.as_str()))
     }
 
     pub(super) fn plain(self, text: impl Into<String>) -> Self {
@@ -89,21 +107,87 @@ impl Line {
     pub(super) fn coloured(&self) -> String {
         let mut all = String::new();
         for (tone, text) in &self.0 {
-            let text = text.as_str();
+            let style = tone.style();
             // Writing to a string cannot fail.
-            let _ = match tone {
-                Tone::Plain => write!(all, "{text}"),
-                Tone::Faint => write!(all, "{}", text.dark_grey()),
-                Tone::Strong => write!(all, "{}", text.bold()),
-                Tone::Good => write!(all, "{}", text.green()),
-                Tone::Bad => write!(all, "{}", text.red()),
-                Tone::Warning => write!(all, "{}", text.yellow()),
-                Tone::Accent => write!(all, "{}", text.cyan()),
-            };
+            let _ = write!(all, "{style}{text}{style:#}");
         }
         all
     }
 }
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Faint => AnsiColor::BrightBlack.on_default(),
+            Self::Strong => Style::new().bold(),
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Bad => AnsiColor::Red.on_default(),
+            Self::Warning => AnsiColor::Yellow.on_default(),
+            Self::Accent => AnsiColor::Cyan.on_default(),
+        }
+    }
+}
+
+/// Where lines are printed: the standard output, be it a terminal or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paper {
+    colours: bool,
+    /// Columns of the terminal; `None` where there is none, and lines may be of any length.
+    pub columns: Option<usize>,
+}
+
+impl Paper {
+    /// The standard output, with colours unless somebody does not want them.
+    pub(super) fn of_stdout(no_color: bool) -> Self {
+        let columns = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        let columns = columns.filter(|columns| *columns > 0 && io::stdout().is_terminal());
+        Self { colours: is_colourful(no_color), columns }
+    }
+
+    /// Prints the lines. That nobody reads them any more is no error.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub(super) fn print(self, lines: &[Line]) -> anyhow::Result<()> {
+        let text = lines.iter().map(|line| match self.colours {
+            true => line.coloured() + "\n",
+            false => line.text() + "\n",
+        });
+        put(&text.collect::<String>())
+    }
+}
+
+/// Writes `text` to the standard output. That nobody reads it any more is no error.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn put(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::anyhow!("the output cannot be written: {why}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the standard output is a terminal that shows colours, and nobody minds them.
+pub(super) fn is_colourful(no_color: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !no_color && io::stdout().is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// How this program is called: as itself, or as a plugin of kubectl.
+pub(super) fn program() -> &'static str {
+    let name = std::env::args_os().next();
+    let name = name.as_deref().map(std::path::Path::new).and_then(std::path::Path::file_stem);
+    if name.is_some_and(|name| name == PLUGIN) { "kubectl canary" } else { "vexil" }
+}
+
+/// The name of the program as a plugin of kubectl.
+pub(super) const PLUGIN: &str = "kubectl-canary";
 
 impl From<&str> for Line {
     fn from(text: &str) -> Self {

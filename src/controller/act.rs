@@ -20,7 +20,7 @@ use crate::workload::config;
 use super::caches::{Caches, plain, resource};
 use super::client::CallError;
 use super::ids::Ids;
-use super::memory::Memory;
+use super::memory::{Memory, Refused};
 use super::observe::{FINALIZER, Scene};
 
 /// Why a plan was not carried out to its end.
@@ -108,7 +108,16 @@ impl Writer<'_> {
         let written = api
             .patch_status(&id.name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
-            .map_err(|error| self.noted(failed(error, &id, "status update"), memory))?;
+            .map_err(|error| {
+                let error = self.noted(failed(error, &id, "status update"), memory);
+                if matches!(error, Error::Refused(_) | Error::Api(_)) {
+                    let times = memory.status_refused.take().map_or(0, |before| before.times);
+                    let (times, why) = (times.saturating_add(1), error.to_string());
+                    memory.status_refused = Some(Refused { times, why, at: now });
+                }
+                error
+            })?;
+        memory.status_refused = None;
         memory.dropped_fields = lost(wanted, &written.data["status"]);
         complain_about_lost(&id, &memory.dropped_fields);
         self.remember(id, written, memory, now);
@@ -169,6 +178,14 @@ impl Writer<'_> {
         all.collect()
     }
 
+    /// The writes of an effect on the objects of `scene`, which are not made.
+    ///
+    /// # Errors
+    /// If something stands in the way of them.
+    pub fn foresee(&self, effect: &Effect, scene: &Scene) -> Result<Vec<Write>, Error> {
+        self.writes(effect, scene, &scene.objects)
+    }
+
     fn writes(&self, effect: &Effect, scene: &Scene, objects: &Objects) -> Result<Vec<Write>, Error> {
         let Scene { release, shape, workload, router, .. } = scene;
         let settings = self.settings;
@@ -210,7 +227,7 @@ impl Writer<'_> {
                 services::finalize(release, shape, objects).map_err(|error| refused(&error))
             }
             Effect::Groundwork => plan::groundwork(*router, &view).map_err(|error| refused(&error)),
-            Effect::RemoveRoutes => Ok(plan::removal(*router, &view)),
+            Effect::RemoveRoutes => plan::removal(*router, &view).map_err(|error| refused(&error)),
             Effect::RevertRoutes => plan::restoration(*router, &view).map_err(|error| refused(&error)),
         }
     }

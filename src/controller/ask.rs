@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::api::MetricTemplate;
 use crate::api::status::{CanaryStatus, Phase};
 use crate::http::{self, Party, Sort};
+use crate::judge::checks::{self, METRIC_TEMPLATE, render};
 use crate::manifest::decode;
 use crate::metrics::{self, Asked, Prometheus, Provider, SecretData};
 use crate::model::answer::{Measured, Verdict};
@@ -28,7 +29,6 @@ use crate::router::checks::{Builtin, Checks};
 use crate::router::registry;
 use crate::webhook::{self, Draft, Payload};
 
-use super::analysis::{self, METRIC_TEMPLATE, render};
 use super::caches::{Caches, State};
 use super::calls::Calls;
 use super::clock::Clock;
@@ -211,7 +211,7 @@ impl Sources {
             Ok(checkable) => checkable,
             Err(why) => return Measured::Failed(why.to_string()),
         };
-        let asked = analysis::asked(check, checkable.query, self.clock.now());
+        let asked = checks::asked(check, checkable.query, self.clock.now());
         let measured = self.calls.measure(checkable.provider.as_ref(), &asked).await;
         match (checkable.builtin, &check.source) {
             (Some((checks, builtin)), _) => checks.read(builtin, measured),
@@ -245,7 +245,7 @@ impl Sources {
                 Ok(Checkable { provider, query, builtin: None })
             }
             MetricSource::SuccessRate | MetricSource::Duration | MetricSource::Unusable => {
-                Err(Unasked::NoQuery(analysis::unknown_metric(&check.name)))
+                Err(Unasked::NoQuery(checks::unknown_metric(&check.name)))
             }
         }
     }
@@ -296,13 +296,13 @@ impl Sources {
                 Ok((template, _)) if template.spec.provider.secret_ref.is_none() => None,
                 Err(Trouble::Object(_) | Trouble::Query(_)) => None,
                 Ok((template, provider)) => {
-                    analysis::unusable(template, provider.as_ref(), release, check, self.clock.now())
+                    checks::unusable(template, provider.as_ref(), release, check, self.clock.now())
                 }
                 Err(Trouble::Secret { name, source }) => Some(format!(
                     "spec.provider.secretRef: Secret {name}.{namespace} cannot be used: {source}"
                 )),
                 Err(Trouble::Provider { source, .. }) => {
-                    Some(format!("spec.provider: {}", analysis::refusal(source)))
+                    Some(format!("spec.provider: {}", checks::refusal(source)))
                 }
             };
             let problem = why

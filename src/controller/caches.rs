@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::judge::Around;
 use crate::model::object::{Kind, ObjectId};
 use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::workload::config;
@@ -266,6 +267,14 @@ impl Caches {
         if lock(&self.shared.fetching).insert(id.clone()) {
             debug!(object = %id, "asked for by its name");
             lock(&self.watches).spawn(fetch(Arc::clone(&self.shared), id.clone()));
+        }
+    }
+
+    /// The version of the object with this id, as it was last seen. `None` where [`Caches::get`] has none.
+    pub fn version(&self, id: &ObjectId) -> Option<u64> {
+        match self.shared.kinds().get(&id.kind)?.shelf.get(&key(&id.namespace, &id.name))? {
+            Known::All(packed) => Some(packed.version()),
+            Known::Name => None,
         }
     }
 
@@ -561,3 +570,20 @@ const BETWEEN_DOUBTS: Duration = Duration::from_secs(10);
 /// The pauses between two tries to fetch an object.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+impl Around for Caches {
+    fn get(&self, id: &ObjectId) -> Option<Arc<Value>> {
+        Self::get(self, id)
+    }
+
+    fn unreadable(&self, kind: Kind) -> Option<String> {
+        match self.state(kind) {
+            State::Unavailable(refusal) => Some(refusal.why),
+            State::Loading | State::Ready => None,
+        }
+    }
+
+    fn ids(&self, kind: Kind) -> Vec<ObjectId> {
+        Self::ids(self, kind)
+    }
+}

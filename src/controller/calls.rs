@@ -21,7 +21,7 @@ use crate::http::{self, Cause, Oversize};
 use crate::metrics::{Asked, Provider};
 use crate::model::answer::{Measured, excerpt};
 use crate::model::call::{
-    Address, Answer, Auth, AwsIdentity, Call, Heard, Method, Next, Silence, What, redact,
+    Address, Answer, Auth, AwsIdentity, Body, Call, Heard, Method, Next, Silence, What, redact,
 };
 
 use self::aws::{Environment, Keyring};
@@ -212,7 +212,8 @@ impl Calls {
             Some(keys) => keys.clone(),
             // All wait for these keys, so they are nobody's calls.
             None => {
-                let own = self.http.on_behalf_of(http::Party::default());
+                let own =
+                    self.http.on_behalf_of(http::Party { sort: http::Sort::Query, ..http::Party::default() });
                 self.aws.keys(&own, &identity.region, identity.at).await.map_err(silence)?
             }
         };
@@ -279,6 +280,12 @@ fn request(call: &Call, url: &str) -> http::Request {
         oversize: if call.cut { Oversize::Cut } else { Oversize::Refuse },
         retries: call.retries,
         insecure: call.insecure,
+        ca: call.ca.clone(),
+        identity: call.identity.as_ref().map(|identity| identity.reveal().to_owned()),
+        mail: match &call.body {
+            Body::Mail(mail) => Some(http::Envelope { from: mail.from.clone(), to: mail.to.clone() }),
+            _ => None,
+        },
         own_address: call.own_address,
         proxy: call.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
         ..http::Request::new(method(call.method), url)

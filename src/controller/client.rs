@@ -31,7 +31,7 @@ use tracing::debug;
 use self::request::Described;
 use self::silence::Watched;
 use super::backoff;
-use super::fence::{Fence, NotLeading};
+use super::fence::{Fence, NotLeading, Shadowed};
 use super::rate::Bucket;
 use super::telemetry::Telemetry;
 
@@ -98,6 +98,9 @@ pub enum CallError {
     /// The fence has stopped a write, as this process does not lead.
     #[error(transparent)]
     NotLeading(#[from] NotLeading),
+    /// The fence has stopped a write, as this process is a shadow.
+    #[error(transparent)]
+    Shadowed(#[from] Shadowed),
     /// The API did not answer in time.
     #[error("no answer to {verb} {resource} within {} s", .after.as_secs())]
     TimedOut {
@@ -288,14 +291,31 @@ impl Passage {
         S::Error: Into<BoxError>,
     {
         let started = Instant::now();
-        let _pass = match what.needs_claim().then(|| self.fence.enter(started)).transpose() {
+        if what.is_write() && self.fence.is_shadow() {
+            self.note(what, "refused", Duration::ZERO);
+            return Err(CallError::from(Shadowed).into());
+        }
+        let pass = match what.needs_claim().then(|| self.fence.enter(started)).transpose() {
             Ok(pass) => pass,
             Err(refusal) => {
                 self.note(what, "refused", Duration::ZERO);
                 return Err(CallError::from(refusal).into());
             }
         };
-        let answer = base.oneshot(request).await;
+        let overdue = async {
+            match &pass {
+                Some(_) => self.fence.overdue().await,
+                None => std::future::pending().await,
+            }
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = base.oneshot(request) => answer,
+            () = overdue => {
+                self.note(what, "timeout", started.elapsed());
+                return Err(CallError::from(NotLeading).into());
+            }
+        };
         match &answer {
             Ok(response) => self.note(what, response.status().as_str(), started.elapsed()),
             Err(_) => self.note(what, "error", started.elapsed()),
@@ -360,8 +380,8 @@ fn pause<B>(response: &Response<B>, what: &Described, tries: u32) -> Option<Dura
     worth_it.then(|| asked.map_or(ours, |seconds| ours.max(Duration::from_secs(seconds))))
 }
 
-/// The longest that a request may take, all its tries together; shorter than the lease is valid after the end of a
-/// claim (see [`super::fence`]).
+/// The longest that a request may take, all its tries together. A write ends sooner where the leader's claim does (see
+/// [`super::fence`]).
 const LIMIT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 /// The shortest time between the beginnings of two watches of a resource.

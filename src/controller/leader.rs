@@ -2,17 +2,23 @@
 //! [`Fence`], and gives both back at the end.
 //!
 //! ```text
-//! follow ──ran out, given back──▶ lead ──not renewed for 15 s, or taken──▶ lost (the process ends)
-//!    │                             │
-//!    └────────── shutdown ─────────┴──▶ fence closed, writes over, lease given back
+//! follow ──ran out, given back──▶ lead ──taken by another──▶ lost (the process ends)
+//!    │                           │    ▲
+//!    │          not renewed in time   │ still ours
+//!    │                           ▼    │
+//!    │                         fence closed
+//!    └────────── shutdown ───────┴──▶ fence closed, writes over, lease given back
 //! ```
+//!
+//! Who follows watches the lease, and so knows at once that it was given back.
 
 use std::time::Duration;
 
+use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, PostParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use super::clock::Clock;
@@ -41,14 +47,14 @@ struct Seen {
 pub enum Ended {
     /// We were asked to stop, and others may lead now.
     Released,
-    /// The lease could not be kept. The process must end: its caches and plans may be old.
+    /// Another leads now. The process must end: its caches and plans may be old.
     Lost,
 }
 
 /// What one try at the lease brought.
 enum Tried {
     Held,
-    Follows(String),
+    Follows { holder: String, until: Instant },
 }
 
 impl Leader {
@@ -87,42 +93,93 @@ impl Leader {
         Ended::Released
     }
 
-    /// Follows, then leads, and returns when leadership is lost.
+    /// Follows, then leads, and returns when another has taken the lease.
     async fn lead(&mut self) {
         let mut leader_known = String::new();
+        let mut has_led = false;
         loop {
             let started = Instant::now();
             let held_until = match self.fence.claim() {
-                Claim::Until(end) if end <= started => return,
+                Claim::Until(end) if end <= started => {
+                    // Others may take it from now on, and nothing is written. If nobody does, we go on.
+                    warn!("The lease could not be renewed in time");
+                    self.fence.publish(Claim::None);
+                    None
+                }
                 Claim::Until(end) => Some(end),
                 Claim::None | Claim::Always => None,
             };
             let deadline = held_until.map_or(started + TRY_LIMIT, |end| end.min(started + TRY_LIMIT));
-            let pause = match timeout_at(deadline, self.attempt()).await {
+            let next = match timeout_at(deadline, self.attempt()).await {
                 Ok(Ok(Tried::Held)) => {
                     // Counted from before the request was sent: others saw the renewal later than that.
                     self.fence.publish(Claim::Until(started + self.timing.renew_deadline));
                     if held_until.is_none() {
                         info!("Acting as elected leader");
                     }
-                    self.timing.retry
+                    has_led = true;
+                    started + self.timing.retry
                 }
-                Ok(Ok(Tried::Follows(_))) if held_until.is_some() => return,
-                Ok(Ok(Tried::Follows(holder))) => {
+                Ok(Ok(Tried::Follows { .. })) if has_led => return,
+                Ok(Ok(Tried::Follows { holder, until })) => {
                     if holder != leader_known {
                         info!("Another instance has been elected as leader: {holder}");
                         leader_known = holder;
                     }
-                    self.timing.retry
+                    self.follow(until).await;
+                    started
                 }
                 failed => {
                     report(failed.map(|tried| tried.err()).unwrap_or_default());
                     // Whether the write arrived is not known: look before the next one.
                     self.forget_version();
-                    if held_until.is_some() { HURRY } else { self.timing.retry }
+                    let pause = if held_until.is_some() { HURRY } else { self.timing.retry };
+                    let next = started + pause;
+                    // A claim ends in time, whatever the next try would bring.
+                    held_until.map_or(next, |end| next.min(end))
                 }
             };
-            tokio::time::sleep_until((started + pause).max(Instant::now() + PAUSE)).await;
+            sleep_until(next.max(Instant::now() + PAUSE)).await;
+        }
+    }
+
+    /// Watches the lease of another until it can be taken, or has to be looked at: it ran out or is gone, or the watch
+    /// told nothing until then.
+    async fn follow(&mut self, mut until: Instant) {
+        let version = self.seen.as_ref().and_then(|seen| seen.lease.metadata.resource_version.clone());
+        let only = format!("metadata.name={}", lease::NAME);
+        let params = WatchParams::default().fields(&only).disable_bookmarks();
+        let began = Instant::now();
+        let watch = self.leases.watch(&params, version.as_deref().unwrap_or("0"));
+        let changes = match timeout_at(began + TRY_LIMIT, watch).await {
+            Ok(Ok(changes)) => changes,
+            Ok(Err(problem)) => {
+                debug!(error = %problem, "the lease is looked at, since it cannot be watched");
+                return sleep_until(until.min(began + self.timing.retry)).await;
+            }
+            Err(_) => return,
+        };
+        pin_mut!(changes);
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(until) => return,
+                change = changes.next() => match change {
+                    Some(Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease))) => {
+                        self.note(lease);
+                        match self.next() {
+                            Move::Follow { until: later, .. } => until = later,
+                            Move::Create(_) | Move::Replace(_) => return,
+                        }
+                    }
+                    Some(Ok(WatchEvent::Bookmark(_))) => {}
+                    Some(Ok(WatchEvent::Deleted(_))) => return,
+                    // The watch has ended, and a look says where we are.
+                    Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => {
+                        return sleep_until(until.min(began + self.timing.retry)).await;
+                    }
+                },
+            }
         }
     }
 
@@ -134,10 +191,8 @@ impl Leader {
         if !renews {
             self.look().await?;
         }
-        let sighting = self.seen.as_ref().map(|seen| &seen.sighting);
-        let next = lease::next(&self.identity, sighting, Instant::now(), self.clock.now(), &self.timing);
-        match next {
-            Move::Follow { holder, .. } => return Ok(Tried::Follows(holder)),
+        match self.next() {
+            Move::Follow { holder, until } => return Ok(Tried::Follows { holder, until }),
             Move::Create(record) => {
                 let lease = self.leases.create(&PostParams::default(), &blank(&record)).await?;
                 self.note(lease);
@@ -145,6 +200,12 @@ impl Leader {
             Move::Replace(record) => self.replace(&record).await?,
         }
         Ok(Tried::Held)
+    }
+
+    /// The next move, by what was seen last.
+    fn next(&self) -> Move {
+        let sighting = self.seen.as_ref().map(|seen| &seen.sighting);
+        lease::next(&self.identity, sighting, Instant::now(), self.clock.now(), &self.timing)
     }
 
     /// Reads the lease.
@@ -234,9 +295,9 @@ fn conflict(problem: &kube::Error) -> bool {
 }
 
 /// The longest that one try may take: a leader has time for another before its claim ends.
-const TRY_LIMIT: Duration = Duration::from_secs(5);
+const TRY_LIMIT: Duration = Duration::from_secs(4);
 /// Between the tries of a leader whose last one failed.
-const HURRY: Duration = Duration::from_secs(2);
+const HURRY: Duration = Duration::from_secs(1);
 /// The shortest pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest that giving back may take, the last writes included.

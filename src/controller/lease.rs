@@ -26,11 +26,13 @@ pub struct Timing {
 }
 
 impl Default for Timing {
+    /// Shorter than Flagger's 60, 15 and 5 s, so that another replica goes on soon after a leader has died. What counts
+    /// for those who wait is the duration that the holder has written, so that a mixed pair elects correctly.
     fn default() -> Self {
         Self {
-            lease: Duration::from_secs(60),
-            renew_deadline: Duration::from_secs(15),
-            retry: Duration::from_secs(5),
+            lease: Duration::from_secs(10),
+            renew_deadline: Duration::from_secs(7),
+            retry: Duration::from_secs(2),
         }
     }
 }
@@ -140,10 +142,8 @@ pub fn next(me: &str, seen: Option<&Sighting>, now: Instant, wall: DateTime<Utc>
     if record.holder == me {
         return Move::Replace(mine(record.acquired.clone(), record.transitions));
     }
-    let lasts = record
-        .seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .map_or(timing.lease, Duration::from_secs);
+    let lasts =
+        record.seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(UNKNOWN, Duration::from_secs);
     match since.checked_add(lasts) {
         Some(until) if record.holder.is_empty() || until <= now => {
             Move::Replace(mine(None, record.transitions.saturating_add(1)))
@@ -153,6 +153,9 @@ pub fn next(me: &str, seen: Option<&Sighting>, now: Instant, wall: DateTime<Utc>
         None => Move::Follow { holder: record.holder.clone(), until: now + timing.lease },
     }
 }
+
+/// The duration of a lease that does not say its own: the longest that we know of.
+const UNKNOWN: Duration = Duration::from_secs(60);
 
 /// `metav1.MicroTime`.
 fn stamp(at: DateTime<Utc>) -> String {
@@ -189,7 +192,7 @@ mod tests {
     fn taken(transitions: i64) -> Move {
         Move::Replace(Record {
             holder: "me".into(),
-            seconds: Some(60),
+            seconds: Some(10),
             acquired: Some("2026-07-21T12:00:00.000000Z".into()),
             renewed: Some("2026-07-21T12:00:00.000000Z".into()),
             transitions,
@@ -197,11 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn the_figures_are_those_of_the_reference() {
+    fn a_dead_leader_is_followed_after_ten_seconds() {
         // spec: 01/API-092
         let timing = Timing::default();
         assert_eq!(
-            [60, 15, 5],
+            [10, 7, 2],
             [timing.lease, timing.renew_deadline, timing.retry].map(|time| time.as_secs())
         );
         assert_eq!("flagger-leader-election", NAME);
@@ -212,7 +215,7 @@ mod tests {
         let Move::Create(record) = next("me", None, Instant::now(), wall(), &Timing::default()) else {
             panic!()
         };
-        assert_eq!(("me", Some(60), 0), (record.holder.as_str(), record.seconds, record.transitions));
+        assert_eq!(("me", Some(10), 0), (record.holder.as_str(), record.seconds, record.transitions));
     }
 
     #[rstest]
@@ -256,6 +259,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_odd_duration_does_not_let_two_lead(#[case] seconds: Option<i64>) {
         assert!(matches!(after(Record { seconds, ..held_by("other") }, 59), Move::Follow { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_holders_duration_counts_and_not_ours() {
+        let of_ours = Record { seconds: Some(10), ..held_by("other") };
+        assert!(matches!(after(of_ours.clone(), 9), Move::Follow { .. }));
+        assert_eq!(taken(5), after(of_ours, 10));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,6 @@
 //! What this process remembers of a Canary between two looks, in addition to its status. A restart may lose all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -11,6 +10,37 @@ use crate::rollout::{Answer, Answers, Ask, Event, Question, SecretsLooked};
 
 use super::alerts::Recipient;
 use super::caches::packed::Packed;
+
+/// Whether a side has had a pod that would answer, as far as this process has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Answering {
+    /// Nobody has looked yet.
+    #[default]
+    Unseen,
+    /// It had none at the last look.
+    No,
+    /// It has had one since the first look. How long before that nobody knows: a controller that restarts again and again
+    /// must not begin to count again and again.
+    Long,
+    /// It has had one since the look of this time.
+    Since(DateTime<Utc>),
+}
+
+impl Answering {
+    /// Takes in how many `ready` pods a look saw; the time since which there are some, where a look saw them come.
+    pub fn since(&mut self, ready: Option<i32>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        *self = match (*self, ready.is_some_and(|ready| ready > 0)) {
+            (_, false) => Self::No,
+            (Self::Unseen, true) => Self::Long,
+            (Self::No, true) => Self::Since(now),
+            (known, true) => known,
+        };
+        match self {
+            Self::Since(since) => Some(*since),
+            _ => None,
+        }
+    }
+}
 
 /// The memory that this process keeps of one Canary.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +54,8 @@ pub struct Memory {
     /// The time of the last step that left nothing in the status, such as a gate that was found closed again. The next
     /// step is due an interval later.
     pub unrecorded_step_at: Option<DateTime<Utc>>,
+    /// The last look that saw that users could meet the canary. The first look of all counts as one.
+    pub exposed_at: Option<DateTime<Utc>>,
     /// The fields of the status that we wrote and the cluster did not keep: the CRD is older than this controller.
     pub dropped_fields: Map<String, Value>,
     /// The record of alerts in the status, as it was when this process last sent those alerts on.
@@ -43,12 +75,16 @@ pub struct Memory {
     pub events_published_at: Option<DateTime<Utc>>,
     /// Plans in a row of which the API refused a write.
     pub refused_plans: u32,
+    /// The writes of the status that the API has refused since one was made.
+    pub status_refused: Option<Refused>,
     /// The last manifest that could be used, with its generation.
     usable: Option<(Option<i64>, Packed)>,
     /// The primary as it was last seen.
     pub primary: Option<(ObjectId, Packed)>,
     /// The time since which a Service does not lead to the pods that its workload calls ready.
     pub endpoints_behind_since: Option<DateTime<Utc>>,
+    /// Whether primary and canary have had a pod that would answer.
+    pub answering: [Answering; 2],
     /// What we wrote and have not seen in the caches yet.
     written: BTreeMap<ObjectId, Written>,
     /// Kinds whose watches did not show a write of ours in time.
@@ -61,6 +97,17 @@ pub struct Memory {
     pub reads: Option<Vec<ObjectId>>,
     /// Names under which its series stand.
     pub series: Option<(String, String)>,
+}
+
+/// Writes in a row that the API has refused.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// How many.
+    pub times: u32,
+    /// What the API said last.
+    pub why: String,
+    /// When it said so last.
+    pub at: DateTime<Utc>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,15 +157,15 @@ impl Memory {
     }
 
     /// Forgets what the caches have seen meanwhile, and what they will not see. The time until which a decision
-    /// must wait if there is something left: it would be taken on objects from before our own writes.
+    /// must wait if there is something left: it would be taken on objects from before our own writes. `cached` is the
+    /// version of an object that the caches hold.
     pub fn unseen(
         &mut self,
-        cached: impl Fn(&ObjectId) -> Option<Arc<Value>>,
+        cached: impl Fn(&ObjectId) -> Option<u64>,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         self.written.retain(|id, written| {
-            let seen = cached(id).and_then(|object| version(&object));
-            let missing = seen.is_none_or(|seen| seen < written.version);
+            let missing = cached(id).is_none_or(|seen| seen < written.version);
             // A clock that was set back must not make it longer.
             let patient = now < written.until && written.until - now <= PATIENCE;
             if missing && !patient {
@@ -161,10 +208,6 @@ impl Memory {
     }
 }
 
-fn version(object: &Value) -> Option<u64> {
-    object["metadata"]["resourceVersion"].as_str()?.parse().ok()
-}
-
 /// How long a watch that has not shown our write is waited for. After that it is safe to go on: the next write names
 /// the version that it replaces, and is refused if that is old.
 const PATIENCE: TimeDelta = TimeDelta::seconds(10);
@@ -183,11 +226,10 @@ mod tests {
     fn a_decision_waits_until_the_caches_have_seen_our_own_write() {
         let now = Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).single().expect("a time");
         let id = Kind::DEPLOYMENT.at("shop", "frontend");
-        let object = |version: &str| Arc::new(json!({"metadata": {"resourceVersion": version}}));
         let mut memory = Memory::default();
         memory.wrote(id, Some("12"), now);
-        assert_eq!(memory.unseen(|_| Some(object("9")), now), Some(now + PATIENCE));
-        assert_eq!(memory.unseen(|_| Some(object("13")), now), None);
+        assert_eq!(memory.unseen(|_| Some(9), now), Some(now + PATIENCE));
+        assert_eq!(memory.unseen(|_| Some(13), now), None);
     }
 
     #[test]
@@ -198,6 +240,18 @@ mod tests {
         assert_eq!(memory.unseen(|_| None, now + PATIENCE), None);
         assert_eq!(memory.given_up(), BTreeSet::from([Kind::DEPLOYMENT]), "it is listed anew");
         assert_eq!(memory.given_up(), BTreeSet::new());
+    }
+
+    #[test]
+    fn pods_that_were_seen_to_come_are_new_and_those_that_were_there_are_not() {
+        let now = Utc.with_ymd_and_hms(2026, 11, 20, 12, 0, 0).single().expect("a time");
+        let later = now + TimeDelta::seconds(1);
+        let mut there = Answering::default();
+        assert_eq!([there.since(Some(1), now), there.since(Some(2), later)], [None; 2]);
+        let mut came = Answering::default();
+        let seen = [None, Some(1), Some(2), Some(0), Some(1)].map(|ready| came.since(ready, now));
+        assert_eq!(seen, [None, Some(now), Some(now), None, Some(now)]);
+        assert_eq!(came.since(Some(1), later), Some(now), "it is counted from the look that saw them come");
     }
 
     #[test]

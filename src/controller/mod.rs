@@ -23,13 +23,14 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::api::status::CanaryStatus;
+use crate::judge::checks::METRIC_TEMPLATE;
+use crate::manifest::decode;
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::{Release, Settings};
 use crate::rollout::{Alert, Answer, Ask, Event, Question, Snapshot};
 
 pub mod act;
 mod alerts;
-mod analysis;
 mod ask;
 pub mod backoff;
 pub mod caches;
@@ -51,7 +52,9 @@ mod owed;
 pub mod process;
 pub mod queue;
 pub mod rate;
+mod rollouts;
 pub mod server;
+pub mod shadow;
 pub mod telemetry;
 mod turns;
 mod worker;
@@ -66,6 +69,8 @@ use self::events::{Rank, Recorder};
 use self::fence::Fence;
 use self::ids::Ids;
 use self::memory::Memory;
+use self::rollouts::Rollouts;
+use self::shadow::Shadow;
 use self::telemetry::Telemetry;
 use self::turns::{Next, Turns};
 
@@ -100,6 +105,7 @@ pub struct Controller {
     shared: Arc<Runtime>,
     noticed: mpsc::UnboundedReceiver<Noticed>,
     ready: watch::Sender<bool>,
+    written: watch::Sender<bool>,
     events: events::Worker,
     hooks: event_hooks::Worker,
     alerts: alerts::Worker,
@@ -117,12 +123,25 @@ pub(crate) struct Runtime {
     hooks: event_hooks::Outbox,
     alerts: alerts::Outbox,
     inquirer: ask::Inquirer,
+    /// Set for a controller that only says what it would do.
+    shadow: Option<Arc<Shadow>>,
     memories: Mutex<BTreeMap<ObjectId, Memory>>,
+    rollouts: Rollouts,
+    /// Tells the loop what to look at.
+    notice: mpsc::UnboundedSender<Noticed>,
+    /// Set when no look may wait for an answer any more.
+    stopping: watch::Sender<bool>,
 }
 
 impl Controller {
     /// A controller that does nothing before [`Controller::run`]. Needs a runtime.
-    pub fn new(parts: Parts) -> Self {
+    ///
+    /// With the fence of a shadow it decides and does nothing: see [`shadow`].
+    pub fn new(mut parts: Parts) -> Self {
+        let shadow = parts.fence.is_shadow().then(Arc::default);
+        if shadow.is_some() {
+            parts.http = parts.http.only_asking();
+        }
         let (sender, noticed) = mpsc::unbounded_channel();
         let settled = sender.clone();
         let caches =
@@ -150,6 +169,7 @@ impl Controller {
             parts.settings.clone(),
             parts.clock,
         );
+        let rollouts = Rollouts::new(&parts.settings);
         let shared = Runtime {
             caches,
             settings: parts.settings,
@@ -161,9 +181,14 @@ impl Controller {
             hooks: outbox,
             alerts: letters,
             inquirer,
+            shadow,
             memories: Mutex::default(),
+            rollouts,
+            notice: sender,
+            stopping: watch::Sender::new(false),
         };
-        Self { shared: Arc::new(shared), noticed, ready: watch::Sender::new(false), events, hooks, alerts }
+        let [ready, written] = [(); 2].map(|()| watch::Sender::new(false));
+        Self { shared: Arc::new(shared), noticed, ready, written, events, hooks, alerts }
     }
 
     /// Tells whether the caches hold what is needed to decide, for `/readyz`.
@@ -171,14 +196,24 @@ impl Controller {
         self.ready.subscribe()
     }
 
+    /// What a shadow knows; `None` for a controller that works.
+    pub fn shadow(&self) -> Option<Arc<Shadow>> {
+        self.shared.shadow.clone()
+    }
+
+    /// Tells whether the last step is written, so that another may lead. What is to be told of it may take longer.
+    pub fn written(&self) -> watch::Receiver<bool> {
+        self.written.subscribe()
+    }
+
     /// Works until `stop` is done; steps that are being written are finished first, events are delivered.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { shared, mut noticed, ready, events, hooks, alerts } = self;
+        let Self { shared, mut noticed, ready, written, events, hooks, alerts } = self;
         let mut background = JoinSet::new();
         background.spawn(events.run());
         background.spawn(hooks.run());
         background.spawn(alerts.run());
-        for kind in [Kind::CANARY, analysis::METRIC_TEMPLATE, alerts::ALERT_PROVIDER] {
+        for kind in [Kind::CANARY, METRIC_TEMPLATE, alerts::ALERT_PROVIDER] {
             shared.caches.state(kind);
         }
         let mut work = Work::new(Arc::clone(&shared));
@@ -212,7 +247,9 @@ impl Controller {
             }
         }
         info!("Shutting down operator workers");
+        shared.stopping.send_replace(true);
         work.finish().await;
+        written.send_replace(true);
         shared.caches.stop();
         shared.recorder.close();
         shared.hooks.close();
@@ -235,7 +272,7 @@ impl Work {
     fn new(shared: Arc<Runtime>) -> Self {
         Self {
             shared,
-            turns: Turns::new(worker::FIRST_RETRY, worker::LAST_RETRY),
+            turns: Turns::new(worker::FIRST_RETRY, worker::LAST_RETRY, worker::BURST),
             running: JoinSet::new(),
             woken: BTreeMap::new(),
             dependents: Dependents::default(),
@@ -253,6 +290,7 @@ impl Work {
         let leads = self.leads();
         let before = std::mem::replace(&mut self.leading, leads);
         if leads && !before {
+            self.shared.survey();
             self.wake_all();
         }
     }
@@ -271,8 +309,13 @@ impl Work {
             self.running.spawn(async move {
                 let mut memory = lock(&shared.memories).remove(&id).unwrap_or_default();
                 let began = Instant::now();
-                let look = AssertUnwindSafe(worker::look(&shared, &id, &mut memory, &woken)).catch_unwind();
-                let looked = look.await;
+                let look = async {
+                    match &shared.shadow {
+                        Some(shadow) => shadow::look(&shared, shadow, &id, &mut memory, &woken).await,
+                        None => worker::look(&shared, &id, &mut memory, &woken).await,
+                    }
+                };
+                let looked = AssertUnwindSafe(look).catch_unwind().await;
                 let next = looked.unwrap_or_else(|_| {
                     // One Canary's bug must not stop the others, and may be gone with its next change.
                     error!(canary = %id, "a look at this Canary panicked: it is looked at again");
@@ -298,7 +341,13 @@ impl Work {
                     self.wake_one(canary);
                 }
             }
-            Noticed::Kind(_) => self.wake_all(),
+            Noticed::Kind(kind) => {
+                self.tell(kind);
+                if kind == Kind::CANARY {
+                    self.shared.survey();
+                }
+                self.wake_all();
+            }
         }
     }
 
@@ -315,7 +364,25 @@ impl Work {
         }
     }
 
+    /// Shows whether a kind can be relied on.
+    fn tell(&self, kind: Kind) {
+        let up = match self.shared.caches.state(kind) {
+            State::Ready => Some(true),
+            State::Unavailable(refusal) if refusal.is_missing() => None,
+            State::Loading | State::Unavailable(_) => Some(false),
+        };
+        let resource = match kind.group {
+            "" => kind.plural.to_owned(),
+            group => format!("{}.{group}", kind.plural),
+        };
+        self.shared.telemetry.watch(&resource, up);
+    }
+
     fn count(&self, namespace: &str) {
+        // The series of Flagger's names are the other controller's.
+        if self.shared.shadow.is_some() {
+            return;
+        }
         self.shared.telemetry.canary_total(namespace, self.shared.caches.canaries_in(namespace));
     }
 
@@ -350,6 +417,7 @@ impl Work {
     fn forget(&mut self, id: &ObjectId) {
         self.dependents.forget(id);
         self.shared.alerts.health.forget(id);
+        self.shared.call(self.shared.rollouts.forget(id));
         if let Some(memory) = lock(&self.shared.memories).remove(id)
             && let Some((namespace, name)) = memory.series
         {
@@ -371,6 +439,28 @@ impl Work {
 }
 
 impl Runtime {
+    /// Takes note of all releases that go on, before any other may start.
+    fn survey(&self) {
+        if self.rollouts.is_unlimited() {
+            return;
+        }
+        let now = self.clock.now();
+        for id in self.caches.ids(Kind::CANARY) {
+            let status = self.caches.get(&id).map(|canary| decode::status(&canary["status"]));
+            if let Some(Ok(status)) = status {
+                self.rollouts.note(&id, &status, now);
+            }
+        }
+    }
+
+    /// Has those looked at whose turn it may be.
+    fn call(&self, canaries: Vec<ObjectId>) {
+        for id in canaries {
+            // Nobody listens any more while the process ends.
+            let _ = self.notice.send(Noticed::Object(id));
+        }
+    }
+
     fn publish(&self, canary: &serde_json::Value, rank: Rank, event: &Event) {
         let (kind, log_as) = worker::typed(event.kind);
         self.recorder.publish(worker::subject(canary), kind, log_as, rank, event.message.clone());

@@ -9,20 +9,19 @@ use serde_json::Value;
 
 use crate::api::Provider;
 use crate::api::status::CanaryStatus;
+use crate::judge;
+use crate::judge::checks::{self, METRIC_TEMPLATE};
 use crate::manifest::decode::{self, DecodeError};
-use crate::manifest::read;
 use crate::model::by_hand::Request;
 use crate::model::object::{Kind, ObjectId, Objects, Write};
-use crate::model::release::{MetricCheck, MetricSource, Problem, Reading, Release, Settings, TargetKind};
-use crate::model::secrets::exposed_by_template;
+use crate::model::release::{Problem, Release, Settings, TargetKind};
 use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape, is_own_revision};
-use crate::rollout::{Checkable, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, cookies};
+use crate::rollout::{Checkable, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, Turn, cookies};
 use crate::router::endpoints::{self, ENDPOINT_SLICE};
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
-use super::analysis::{self, METRIC_TEMPLATE};
 use super::caches::{Caches, Claim, Refusal, Sight, State};
 use super::memory::Memory;
 
@@ -133,7 +132,7 @@ fn look(
     let object = find(caches, id, memory, now)?;
     let (manifest, problems) = understand(caches, settings, object, memory)?;
     let surroundings = gather(caches, settings, &manifest, memory)?;
-    let checkable = analysis::seen(caches, settings, &manifest.release, now);
+    let checkable = checks::seen(caches, settings, &manifest.release, now);
     let observed = describe(settings, manifest, surroundings, checkable, memory, now);
     if problems.is_empty() {
         return ControlFlow::Continue(observed);
@@ -148,18 +147,23 @@ fn find(caches: &Caches, id: &ObjectId, memory: &mut Memory, now: DateTime<Utc>)
     if caches.state(Kind::CANARY) != State::Ready {
         return ControlFlow::Break(Observation::NotYet(None));
     }
-    let Some(object) = caches.get(id) else { return ControlFlow::Break(Observation::Gone) };
+    let Some(seen) = caches.get_packed(id) else { return ControlFlow::Break(Observation::Gone) };
+    let object = Arc::new(seen.open());
     memory.meet(&object);
     // Before anything is read, so that all of it is from after our own writes. Asked at the end, a watch may have
     // caught up in between: a Canary from before our write, and routes from after it.
-    let unseen = memory.unseen(|id| caches.get(id), now);
+    let unseen = memory.unseen(|id| caches.version(id), now);
     for kind in memory.given_up() {
         caches.doubt(kind);
     }
     if let Some(until) = unseen {
         return ControlFlow::Break(Observation::NotYet(Some(until)));
     }
-    caches.get(id).map_or(ControlFlow::Break(Observation::Gone), ControlFlow::Continue)
+    match caches.get_packed(id) {
+        None => ControlFlow::Break(Observation::Gone),
+        Some(newest) if newest == seen => ControlFlow::Continue(object),
+        Some(newest) => ControlFlow::Continue(Arc::new(newest.open())),
+    }
 }
 
 /// A Canary whose manifest can be used.
@@ -184,7 +188,7 @@ fn understand(
         Ok(status) => status,
         Err(error) => return ControlFlow::Break(Observation::Foreign(Foreign { object, error })),
     };
-    let reading = reading(&object, settings);
+    let reading = judge::reading(&object, settings);
     let unusable = |object, status, problems| {
         ControlFlow::Break(Observation::Unusable(Box::new(Unusable { object, status, problems, seen: None })))
     };
@@ -203,7 +207,7 @@ fn understand(
         return unusable(object, status, vec![problem]);
     }
     // A provider that is not known any more left no routes that could be reverted.
-    let known = router::registry::router(release.provider);
+    let known = router::registry::router_of(&release);
     let nothing_to_revert =
         || router::registry::router(Provider::Kubernetes).filter(|_| lifecycle(&object).deleting);
     let Some(router) = known.or_else(nothing_to_revert) else {
@@ -213,41 +217,13 @@ fn understand(
     };
     let workload = workload::registry::workload(release.target.kind);
     let mut warnings = reading.warnings;
-    warnings.extend(exposed_templates(caches, &release));
+    warnings.extend(judge::exposed_templates(caches, &release));
     ControlFlow::Continue((Manifest { object, status, release, warnings, workload, router }, problems))
 }
 
 /// The release as it was last read from a manifest that could be used.
 fn usable(memory: &Memory, settings: &Settings) -> Option<Box<Release>> {
-    reading(&memory.usable()?, settings).release.ok()
-}
-
-/// What is said of MetricTemplates that send their credentials where others can read them.
-fn exposed_templates(caches: &Caches, release: &Release) -> Vec<Problem> {
-    let warning = |check: &MetricCheck| {
-        let MetricSource::Template { name, namespace } = &check.source else { return None };
-        let why = exposed_by_template(&*caches.get(&METRIC_TEMPLATE.at(namespace, name))?)?;
-        let message = format!(
-            "MetricTemplate {name}.{namespace} sends its credentials {why}: write an https address and leave \
-             insecureSkipVerify out"
-        );
-        Some(problem("spec.analysis.metrics", &message))
-    };
-    release.analysis.metrics.iter().filter_map(warning).collect()
-}
-
-fn reading(canary: &Value, settings: &Settings) -> Reading {
-    let facts = |release: &Release| router::registry::facts(release, settings);
-    let known = router::registry::known_names();
-    let providers = read::Providers { known: &known, facts: &facts };
-    match decode::canary(canary) {
-        Ok(canary) => read::release(&canary, settings, &providers),
-        Err(error) => Reading {
-            release: Err(vec![Problem { field: error.field, message: error.message }]),
-            warnings: Vec::new(),
-            refused: None,
-        },
-    }
+    judge::reading(&memory.usable()?, settings).release.ok()
 }
 
 /// The objects around a release as the caches hold them.
@@ -271,6 +247,11 @@ impl Surroundings {
                 State::Loading => complete = false,
                 State::Ready => match caches.look_up(id) {
                     Sight::There(object) => self.objects.insert(id.clone(), object),
+                    // So that it can be said what was meant.
+                    Sight::Absent if router::adopt::is_route(id.kind) => {
+                        let all = caches.ids(id.kind).into_iter();
+                        self.objects.note_names(all.filter(|other| other.namespace == id.namespace));
+                    }
                     Sight::Absent => {}
                     Sight::Fetching => complete = false,
                 },
@@ -319,7 +300,7 @@ fn gather(
     let tracked =
         if settings.config_tracking { workload.config_reads(release, &around.objects) } else { Vec::new() };
     reads.extend(tracked.iter().cloned());
-    let templates: Vec<ObjectId> = analysis::templates(release).collect();
+    let templates: Vec<ObjectId> = checks::templates(release).collect();
     if !templates.is_empty() && caches.state(METRIC_TEMPLATE) == State::Loading {
         memory.reads = Some(reads);
         return ControlFlow::Break(Observation::NotYet(None));
@@ -337,7 +318,7 @@ fn gather(
                 let slices = caches.slices(&service.namespace, &service.name);
                 endpoints::ready(slices.iter().map(Arc::as_ref))
             });
-            around.endpoints = Endpoints { primary, canary, behind_since: None };
+            around.endpoints = Endpoints { primary, canary, ..Endpoints::default() };
         }
     }
     if look_at_configs(caches, tracked, &mut around.objects) {
@@ -380,7 +361,7 @@ fn describe(
     let lost = lost_primary(workload, &release, &objects, memory);
     let snapshot = Snapshot {
         now,
-        endpoints: behind(endpoints, primary.as_ref(), target.as_ref().ok(), memory, now),
+        endpoints: since(behind(endpoints, primary.as_ref(), target.as_ref().ok(), memory, now), memory, now),
         capacity: settings.serving_capacity,
         warnings: warnings.iter().map(warning).collect(),
         target_warnings: target_port(&release, &objects).iter().map(Problem::to_string).collect(),
@@ -409,8 +390,11 @@ fn describe(
         },
         target,
         checkable: Checkable { looked: memory.secrets_looked.clone(), ..checkable },
+        // Whoever looks knows of all Canaries.
+        turn: Turn::Free,
         answers: memory.answers.clone(),
         unrecorded_step_at: memory.unrecorded_step_at,
+        exposed_at: memory.exposed_at,
         wait_recorded_at: memory.wait_recorded_at,
         images: workload.images(&release, &objects),
         request: Request::of(&object),
@@ -461,6 +445,16 @@ fn behind(
         || lags(endpoints.canary, target.map(|target| target.ready_pods));
     memory.endpoints_behind_since = behind.then(|| memory.endpoints_behind_since.unwrap_or(now));
     Endpoints { behind_since: memory.endpoints_behind_since, ..endpoints }
+}
+
+/// `endpoints`, with the time since which each side has had one, counted from the look that saw it.
+fn since(endpoints: Endpoints, memory: &mut Memory, now: DateTime<Utc>) -> Endpoints {
+    let [primary, canary] = &mut memory.answering;
+    Endpoints {
+        primary_since: primary.since(endpoints.primary, now),
+        canary_since: canary.since(endpoints.canary, now),
+        ..endpoints
+    }
 }
 
 /// The three Services. Without a usable target nothing can be said of those that select its pods.
@@ -562,7 +556,9 @@ fn routes(view: &View<'_>, status: &CanaryStatus, router: &dyn Router) -> Routes
             Ok(_) => RoutesSeen::Absent,
             Err(error) => RoutesSeen::Refused(error.to_string()),
         },
-        Err(error @ router::Error::Unsupported(_)) => RoutesSeen::Refused(error.to_string()),
+        Err(error @ (router::Error::Unsupported(_) | router::Error::Held(_))) => {
+            RoutesSeen::Refused(error.to_string())
+        }
     }
 }
 

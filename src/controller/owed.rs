@@ -41,10 +41,13 @@ pub(super) fn recorded(shared: &Runtime, plan: &Plan, world: &Observed) -> Plan 
     plan
 }
 
-/// Sends the alerts of `plan`, whose status is written and whose events are told.
+/// Sends the alerts of `plan`, which is carried out and whose events are told.
 pub(super) fn tell(shared: &Runtime, plan: &Plan, world: &Observed, memory: &mut Memory) {
-    memory.alerts_sent = record(&plan.status, ALERTS);
-    memory.events_sent = record(&plan.status, EVENTS);
+    // A plan without a status leaves what stands on record, and that has been told.
+    if status::differs(&world.snapshot.status, &plan.status) {
+        memory.alerts_sent = record(&plan.status, ALERTS);
+        memory.events_sent = record(&plan.status, EVENTS);
+    }
     for alert in &plan.alerts {
         shared.alert(&world.scene.release, alert);
     }

@@ -1,5 +1,6 @@
 //! The controller's own HTTP server: `/healthz` (the process runs), `/readyz` (its caches are filled; true of a
-//! standby too, so that a rolling update goes on) and `/metrics`. Plain HTTP on all interfaces, as in spec 01 §5.4.
+//! standby too, so that a rolling update goes on), `/metrics`, and of a shadow `/shadow`. Plain HTTP on all interfaces, as
+//! in spec 01 §5.4.
 //!
 //! Anybody who reaches the pod can connect, so it takes no more than [`MOST`] connections of the process's budget. When
 //! they are used up, the one that has been quiet for longest makes room: a probe asks at once, and so gets its answer.
@@ -15,13 +16,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::guests::Guests;
+use super::shadow::Shadow;
 use super::telemetry::{CONTENT_TYPE, Telemetry};
-
-mod guests;
+use crate::http;
 
 /// A server that has its port, and answers once [`Server::run`] is called.
 pub struct Server {
@@ -34,6 +33,7 @@ pub struct Server {
 struct Pages {
     telemetry: Arc<Telemetry>,
     ready: watch::Receiver<bool>,
+    shadow: Option<Arc<Shadow>>,
 }
 
 /// Why the server cannot listen.
@@ -62,7 +62,14 @@ impl Server {
             Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(failed)?,
         };
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, pages: Pages { telemetry, ready } })
+        Ok(Self { listener, address, pages: Pages { telemetry, ready, shadow: None } })
+    }
+
+    /// Shows at `/shadow` what `shadow` knows, if there is one.
+    #[must_use]
+    pub fn showing(mut self, shadow: Option<Arc<Shadow>>) -> Self {
+        self.pages.shadow = shadow;
+        self
     }
 
     /// Where it listens.
@@ -73,25 +80,7 @@ impl Server {
     /// Answers until `stop` is done, and then the requests that have begun, for three seconds at most.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) {
         info!("Starting HTTP server on port {}", self.address.port());
-        let mut guests = Guests::new(routes(self.pages));
-        tokio::pin!(stop);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut stop => break,
-                () = guests.one_left() => {}
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => guests.seat(stream),
-                    Err(problem) => {
-                        // Mostly a lack of descriptors; others than ours have to give some back.
-                        warn!(error = %problem, "HTTP server takes no connection");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
-            }
-        }
-        drop(self.listener);
-        if guests.see_off(Instant::now() + GRACE).await {
+        if http::serve(self.listener, routes(self.pages), MOST, stop, GRACE).await {
             info!("HTTP server stopped");
         } else {
             warn!("HTTP server graceful shutdown failed: requests still run after {GRACE:?}");
@@ -104,6 +93,7 @@ fn routes(pages: Pages) -> Router {
         .route("/healthz", any(|| async { "OK" }))
         .route("/readyz", any(readiness))
         .route("/metrics", any(metrics))
+        .route("/shadow", any(shadow))
         .with_state(pages)
 }
 
@@ -119,9 +109,17 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], pages.telemetry.render()).into_response()
 }
 
+async fn shadow(State(pages): State<Pages>) -> Response {
+    match &pages.shadow {
+        Some(shadow) => axum::Json(shadow.report()).into_response(),
+        None => (StatusCode::NOT_FOUND, "this controller works, it is no shadow (-shadow)\n").into_response(),
+    }
+}
+
 const GRACE: Duration = Duration::from_secs(3);
-/// Before the next try when no connection can be taken.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Connections at once. Two Prometheus servers and the kubelet need a handful; the rest of the process's descriptors is
+/// for its own calls.
+const MOST: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -131,6 +129,7 @@ mod tests {
     use rstest::rstest;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+    use tokio::time::Instant;
     use tower::ServiceExt;
 
     use super::*;
@@ -142,7 +141,7 @@ mod tests {
     }
 
     async fn ask(method: &str, path: &str, ready: bool) -> (u16, String, String) {
-        let pages = Pages { telemetry: telemetry(), ready: watch::channel(ready).1 };
+        let pages = Pages { telemetry: telemetry(), ready: watch::channel(ready).1, shadow: None };
         let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
         let response = routes(pages).oneshot(request).await.expect("infallible");
         let (head, body) = response.into_parts();
@@ -252,7 +251,7 @@ mod tests {
             let read = tokio::time::timeout(Duration::from_millis(2), stream.read(&mut [0; 512])).await;
             open += usize::from(read.is_err());
         }
-        assert!(open <= guests::MOST, "{open} connections are open");
+        assert!(open <= MOST, "{open} connections are open");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! The label `name` is the target's name, not the Canary's, as users know it. Unlike in the reference the series of
 //! a Canary end with it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use prometheus::core::{
 use prometheus::{HistogramOpts, HistogramVec, Opts, Registry, TextEncoder};
 use tokio::time::Instant;
 
-use super::fence::Fence;
+use super::fence::{Claim, Fence};
 use super::process::Process;
 use crate::api::Phase;
 
@@ -41,7 +42,9 @@ pub struct Telemetry {
     api_requests: Counters,
     api_duration: HistogramVec,
     events: Counters,
+    watches: Gauges,
     leader: Gauge,
+    shadow: Counters,
     process: ProcessSeries,
 }
 
@@ -108,25 +111,47 @@ pub enum EventFate {
     Failed,
 }
 
+/// What one series is, for those who list them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// Its name.
+    pub name: &'static str,
+    /// `gauge`, `counter` or `histogram`.
+    pub kind: &'static str,
+    /// Its labels, in order.
+    pub labels: &'static [&'static str],
+    /// What it measures, and in which unit.
+    pub help: &'static str,
+}
+
 impl Telemetry {
     /// `version` without a leading `v`; `mesh_provider` as the flag says it.
     pub fn new(version: &str, mesh_provider: &str, fence: Fence) -> Self {
+        Self::made(version, mesh_provider, fence).0
+    }
+
+    /// All series, in the order in which they are made, also those that have no value yet.
+    pub fn catalogue() -> Vec<Series> {
+        Self::made("", "", Fence::new(Claim::None)).1
+    }
+
+    fn made(version: &str, mesh_provider: &str, fence: Fence) -> (Self, Vec<Series>) {
         let registry = Registry::new();
-        let make = Make(&registry);
+        let make = Make { registry: &registry, made: RefCell::default() };
         let info = make.gauges(
             "flagger_info",
             "Version of the controller and its default mesh provider",
             &["version", "mesh_provider"],
         );
         info.with_label_values(&[version, mesh_provider]).set(1.0);
-        let target = ["name", "namespace"];
-        let end = ["name", "namespace", "deployment_strategy", "analysis_status"];
-        Self {
+        let target = &["name", "namespace"];
+        let end = &["name", "namespace", "deployment_strategy", "analysis_status"];
+        let telemetry = Self {
             canary_total: make.gauges("flagger_canary_total", "Canaries in a namespace", &["namespace"]),
             status: make.gauges(
                 "flagger_canary_status",
                 "Last known state: 0 in progress, 1 at rest or waiting, 2 failed",
-                &target,
+                target,
             ),
             weight: make.gauges(
                 "flagger_canary_weight",
@@ -136,15 +161,15 @@ impl Telemetry {
             duration: make.histograms(
                 "flagger_canary_duration_seconds",
                 "Seconds spent on one step of an analysis",
-                &target,
+                target,
             ),
             analysis: make.gauges(
                 "flagger_canary_metric_analysis",
                 "Last value of a metric that the analysis looked at",
                 &["name", "namespace", "metric"],
             ),
-            successes: make.counters("flagger_canary_successes_total", "Releases that were promoted", &end),
-            failures: make.counters("flagger_canary_failures_total", "Releases that failed", &end),
+            successes: make.counters("flagger_canary_successes_total", "Releases that were promoted", end),
+            failures: make.counters("flagger_canary_failures_total", "Releases that failed", end),
             known: Mutex::default(),
             reconciles: make.counters(
                 "vexil_reconciles_total",
@@ -173,11 +198,22 @@ impl Telemetry {
                 "Kubernetes events, by what became of them",
                 &["fate"],
             ),
+            watches: make.gauges(
+                "vexil_watch_up",
+                "1 while what is known of a kind is up to date, 0 while the API does not show the kind",
+                &["resource"],
+            ),
             leader: make.gauge("vexil_leader", "1 while this instance may write"),
+            shadow: make.counters(
+                "vexil_shadow_steps_total",
+                "Steps that another controller made and a shadow (-shadow) watched: same, different, or not compared",
+                &["name", "namespace", "verdict"],
+            ),
             process: ProcessSeries::new(&make),
             fence,
-            registry,
-        }
+            registry: registry.clone(),
+        };
+        (telemetry, make.made.into_inner())
     }
 
     /// The number of Canaries of a namespace. The series of one that has none left ends.
@@ -213,6 +249,15 @@ impl Telemetry {
         self.api_duration.with_label_values(&[verb]).observe(took.as_secs_f64());
     }
 
+    /// Whether what is known of a kind is up to date; `None` for a kind that the cluster does not have.
+    pub fn watch(&self, resource: &str, up: Option<bool>) {
+        match up {
+            Some(up) => self.watches.with_label_values(&[resource]).set(if up { 1.0 } else { 0.0 }),
+            // It may have had none before.
+            None => drop(self.watches.remove_label_values(&[resource])),
+        }
+    }
+
     /// Counts an event of a Canary by what became of it.
     pub fn event(&self, fate: EventFate) {
         let label = match fate {
@@ -224,9 +269,23 @@ impl Telemetry {
         self.events.with_label_values(&[label]).inc();
     }
 
+    /// A shadow has seen another controller make a step of a Canary, and has judged it so.
+    pub fn shadowed(&self, namespace: &str, name: &str, verdict: &str) {
+        self.shadow.with_label_values(&[name, namespace, verdict]).inc();
+    }
+
+    /// The series of a shadow for a Canary that is gone end.
+    pub fn unshadowed(&self, namespace: &str, name: &str, verdicts: &[&str]) {
+        for verdict in verdicts {
+            // It may never have been made.
+            let _ = self.shadow.remove_label_values(&[name, namespace, verdict]);
+        }
+    }
+
     /// The text that Prometheus scrapes.
     pub fn render(&self) -> String {
-        self.leader.set(if self.fence.claim().is_valid(Instant::now()) { 1.0 } else { 0.0 });
+        let writes = self.fence.claim().is_valid(Instant::now()) && !self.fence.is_shadow();
+        self.leader.set(if writes { 1.0 } else { 0.0 });
         self.process.update(&Process::look());
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
@@ -347,33 +406,50 @@ impl ProcessSeries {
 }
 
 /// Makes and registers series. The names are ours and constant, so neither step can fail.
-struct Make<'a>(&'a Registry);
+struct Make<'a> {
+    registry: &'a Registry,
+    made: RefCell<Vec<Series>>,
+}
 
 impl Make<'_> {
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Gauges {
+    fn gauges(&self, name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Gauges {
+        self.note(Series { name, kind: "gauge", labels, help });
         self.register(Gauges::new(Opts::new(name, help), labels))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> Gauge {
+    fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+        self.note(Series { name, kind: "gauge", labels: &[], help });
         self.register(Gauge::with_opts(Opts::new(name, help)))
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Counters {
+    fn counters(&self, name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Counters {
+        self.note(Series { name, kind: "counter", labels, help });
         self.register(Counters::new(Opts::new(name, help), labels))
     }
 
-    fn counter(&self, name: &str, help: &str) -> Counter {
+    fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+        self.note(Series { name, kind: "counter", labels: &[], help });
         self.register(Counter::with_opts(Opts::new(name, help)))
     }
 
     /// With the default buckets, which are those of the reference: 5 ms to 10 s.
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    fn histograms(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str],
+    ) -> HistogramVec {
+        self.note(Series { name, kind: "histogram", labels, help });
         self.register(HistogramVec::new(HistogramOpts::new(name, help), labels))
+    }
+
+    fn note(&self, series: Series) {
+        self.made.borrow_mut().push(series);
     }
 
     fn register<C: prometheus::core::Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
         let collector = made.expect("a constant name, help and labels that are valid");
-        self.0.register(Box::new(collector.clone())).expect("a name that is used once");
+        self.registry.register(Box::new(collector.clone())).expect("a name that is used once");
         collector
     }
 }
@@ -388,7 +464,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::controller::fence::Claim;
 
     fn telemetry() -> Telemetry {
         Telemetry::new("0.1.0", "istio", Fence::new(Claim::Always))
@@ -401,7 +476,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_labels_and_types_are_those_of_the_reference() {
-        // spec: 01/API-100 01/API-103
+        // spec: 01/API-100 01/API-103 04/MO-01
         let telemetry = telemetry();
         telemetry.canary_total("shop", 2);
         let target = telemetry.target("shop", "frontend");
@@ -465,7 +540,7 @@ mod tests {
     #[case(Phase::Succeeded, 1)]
     #[tokio::test]
     async fn the_status_is_0_in_progress_2_failed_1_otherwise(#[case] phase: Phase, #[case] value: u32) {
-        // spec: 01/API-101
+        // spec: 01/API-101 04/MO-02
         let telemetry = telemetry();
         telemetry.target("shop", "frontend").phase(phase);
         let expected = format!(r#"flagger_canary_status{{name="frontend",namespace="shop"}} {value}"#);
@@ -474,7 +549,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_series_of_a_deleted_canary_end_and_others_stay() {
-        // spec: 01/API-104
+        // spec: 01/API-104 04/MO-03
         let telemetry = telemetry();
         for name in ["frontend", "other"] {
             let target = telemetry.target("shop", name);

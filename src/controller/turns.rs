@@ -6,7 +6,11 @@
 //!
 //! The rule that all depends on: a wish that comes while a Canary is being looked at is about something that this look
 //! may not have seen. Nothing that a look finds out takes it back.
+//!
+//! What happens to a Canary comes in bursts: its own writes come back, its pods get ready one by one. So two looks for
+//! the reason that something changed have a little time between them, in which the burst comes to its end.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -44,17 +48,20 @@ impl Next {
 pub struct Turns<K> {
     queue: Queue<K, DateTime<Utc>, ()>,
     backoff: Backoff<K>,
+    recent: Recent<K>,
 }
 
 impl<K: Ord + Clone> Turns<K> {
-    /// Nobody's turn yet. What fails is tried again after `first`, later after `longest`.
-    pub fn new(first: Duration, longest: Duration) -> Self {
-        Self { queue: Queue::new(), backoff: Backoff::new(first, longest) }
+    /// Nobody's turn yet. What fails is tried again after `first`, later after `longest`. What changes again within
+    /// `burst` of a look waits until that time is over.
+    pub fn new(first: Duration, longest: Duration, burst: Duration) -> Self {
+        Self { queue: Queue::new(), backoff: Backoff::new(first, longest), recent: Recent::new(burst) }
     }
 
     /// Something about `key` may have changed: it has to be looked at, if it is being looked at now then once more.
     pub fn wake(&mut self, key: K, now: DateTime<Utc>) {
-        self.queue.add(key, now, ());
+        let due = self.recent.quiet_from(&key, now);
+        self.queue.add(key, due, ());
     }
 
     /// When the next one is due, if nothing happens before.
@@ -64,12 +71,15 @@ impl<K: Ord + Clone> Turns<K> {
 
     /// One whose turn it is. The look that begins now must end with [`Turns::finished`].
     pub fn start(&mut self, now: DateTime<Utc>) -> Option<K> {
-        self.queue.pop(now).map(|(key, _)| key)
+        let (key, _) = self.queue.pop(now)?;
+        self.recent.looked(key.clone(), now);
+        Some(key)
     }
 
     /// The look at `key` is over.
     pub fn finished(&mut self, key: &K, next: Next, now: DateTime<Utc>) {
         self.queue.done(key);
+        self.recent.looked(key.clone(), now);
         if next != Next::Retry && next != Next::Led {
             self.backoff.succeeded(key);
         }
@@ -93,6 +103,45 @@ impl<K: Ord + Clone> Turns<K> {
     /// Those that are being looked at.
     pub fn in_flight(&self) -> usize {
         self.queue.in_flight()
+    }
+}
+
+/// Who was looked at a moment ago.
+struct Recent<K> {
+    burst: Duration,
+    looks: BTreeMap<K, DateTime<Utc>>,
+    /// The same looks in their order, to forget them in time.
+    order: VecDeque<(DateTime<Utc>, K)>,
+}
+
+impl<K: Ord + Clone> Recent<K> {
+    fn new(burst: Duration) -> Self {
+        Self { burst, looks: BTreeMap::new(), order: VecDeque::new() }
+    }
+
+    /// A look at `key` begins or ends.
+    fn looked(&mut self, key: K, now: DateTime<Utc>) {
+        // Also what lies in the future: the clock was set back.
+        while let Some((at, _)) = self.order.front().filter(|(at, _)| *at > now || *at + self.burst <= now) {
+            let at = *at;
+            if let Some((_, key)) = self.order.pop_front()
+                && self.looks.get(&key) == Some(&at)
+            {
+                self.looks.remove(&key);
+            }
+        }
+        if !self.burst.is_zero() {
+            self.looks.insert(key.clone(), now);
+            self.order.push_back((now, key));
+        }
+    }
+
+    /// When another look at `key` is worth it.
+    fn quiet_from(&self, key: &K, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self.looks.get(key) {
+            Some(at) if *at <= now => now.max(*at + self.burst),
+            _ => now,
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::api::status::{CanaryStatus, Phase};
 use crate::model::object::ObjectId;
 use crate::model::release::{Release, Strategy};
 use crate::rollout::{
-    self, Alert, Answer, Event, EventKind, Outcome, Plan, Question, Reason, Step, Wait, messages, status,
+    self, Alert, Answer, Effect, Event, EventKind, Outcome, Plan, Question, Reason, Step, Turn, Wait,
+    messages, status,
 };
 
 use super::Runtime;
@@ -55,6 +56,12 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
         if world.snapshot.release.analysis.session_affinity.is_some() {
             world.snapshot.cookie_values = Some([shared.ids.cookie(), shared.ids.cookie()]);
         }
+        if world.snapshot.is_exposed() || memory.exposed_at.is_none() {
+            memory.exposed_at = Some(now);
+        }
+        world.snapshot.exposed_at = memory.exposed_at;
+        shared.call(shared.rollouts.note(id, &world.snapshot.status, now));
+        world.snapshot.turn = shared.rollouts.turn(id);
         renamed(shared, &world, memory);
         let (written, news) = owed::review(shared, id, &mut world, memory);
         announce(shared, &world, &world.snapshot.status, Rank::Transition, &news);
@@ -72,9 +79,12 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
                     let (answer, index, _) = select_all(asked.iter_mut().map(|(_, answer)| answer)).await;
                     (answer, index)
                 };
+                let mut stopping = shared.stopping.subscribe();
                 tokio::select! {
                     biased;
                     () = woken.notified() => {}
+                    // Whoever leads next asks again.
+                    _ = stopping.wait_for(|stopping| *stopping) => return Next::Change,
                     (answer, index) = answered => {
                         let (question, _) = asked.swap_remove(index);
                         shared.note_answer(&world.snapshot, &question, &answer);
@@ -83,6 +93,12 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
                 }
             }
             Step::Act(plan) => {
+                // Between the look and now another one may have taken the last place. A plan that goes ahead although it
+                // was not its turn has a reason.
+                let begins = plan.status.phase.is_stepping() && !world.snapshot.status.phase.is_stepping();
+                if begins && world.snapshot.turn == Turn::Free && !shared.rollouts.begin(id) {
+                    continue;
+                }
                 if !plan.records_wait {
                     asked.clear();
                 }
@@ -111,6 +127,22 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
     let started = Instant::now();
     let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
     let plan = &owed::recorded(shared, plan, world);
+    if let Some(refused) = memory.status_refused.clone().filter(|refused| refused.times >= UNRECORDED)
+        && raises(plan, snapshot)
+    {
+        // A step that cannot be recorded would be taken back at once, again and again: the record comes first.
+        let wanted = status::write_refused(snapshot, &refused.why);
+        return match writer.status(&scene.canary, &snapshot.status, &wanted, memory, snapshot.now).await {
+            Err(Error::NotLeading(_)) => Err(Next::Led),
+            Err(_) => Err(Next::Retry),
+            Ok(_) => {
+                // A rule may let this through and refuse the step itself: that is not tried all the time.
+                let over = refused.at > snapshot.now || snapshot.now >= refused.at + LAST_RETRY;
+                memory.status_refused = (!over).then_some(refused);
+                Err(Next::Retry)
+            }
+        };
+    }
     match writer.carry_out(plan, scene, &snapshot.status, memory, snapshot.now).await {
         Ok(0) => {
             // Decided and yet nothing to write: looked at again, but not at once, or it would never end.
@@ -157,6 +189,19 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
             Err(Next::Retry)
         }
     }
+}
+
+/// Whether a plan gives the canary more traffic than it has, without need.
+fn raises(plan: &Plan, world: &rollout::Snapshot) -> bool {
+    let stands_in = world.primary_answers() == Some(false);
+    !stands_in
+        && plan.effects.iter().any(|effect| match effect {
+            Effect::Route(cleared) => {
+                let wish = cleared.wish();
+                wish.split.canary() > world.canary_share() || wish.mirror && !world.routes.mirrored()
+            }
+            _ => false,
+        })
 }
 
 /// The wait of a Canary that is being deleted, and whose traces are among objects that we cannot see now: to let it go
@@ -346,9 +391,14 @@ pub(super) fn typed(kind: EventKind) -> (super::events::EventType, super::events
     }
 }
 
+/// After so many writes of the status in a row that are refused, no step is made that could not be recorded.
+const UNRECORDED: u32 = 2;
+
 /// After so many plans in a row whose writes are refused, it is not taken for a passing trouble of the API.
 const LASTING: u32 = 4;
 
 /// The first pause after a failure, and the longest.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(200);
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
+/// Changes that come within this time after a look are looked at together. Nobody who waits for a release notices it.
+pub(super) const BURST: Duration = Duration::from_millis(50);

@@ -17,6 +17,7 @@ use super::redact::origin;
 use super::request::{Oversize, Request};
 use super::response::Response;
 use super::slots::{Limits, Slot, Slots};
+use super::smtp;
 use super::transport::{ReqwestTransport, Transport};
 
 /// The one client of a process. Clones share their connections and limits.
@@ -27,6 +28,7 @@ pub struct Client {
     flights: Flights,
     party: Party,
     waits: Waits,
+    only_asks: bool,
 }
 
 impl Default for Client {
@@ -49,7 +51,13 @@ impl Client {
             flights: Flights::default(),
             party: Party::default(),
             waits: Waits::default(),
+            only_asks: false,
         }
+    }
+
+    /// The same client, which asks metrics servers and makes no other call: no hook, no alert.
+    pub fn only_asking(&self) -> Self {
+        Self { only_asks: true, ..self.clone() }
     }
 
     /// The same client, whose calls count for `party`.
@@ -86,7 +94,10 @@ impl Client {
     }
 
     async fn attempt(&self, request: &Request) -> Result<Response, Cause> {
-        let host = host_of(&request.url)?;
+        if self.only_asks && self.party.sort != Sort::Query {
+            return Err(Cause::Shadowed);
+        }
+        let host = host_of(request)?;
         let call = |slot: Slot| exchange(Arc::clone(&self.transport), request.clone(), slot).boxed();
         if self.party.sort != Sort::Query || request.method != Method::GET {
             return call(self.place(&host).await?).await;
@@ -125,14 +136,20 @@ async fn exchange(transport: Arc<dyn Transport>, request: Request, _slot: Slot) 
 }
 
 /// Whom a call counts for, and whether it can be made at all.
-fn host_of(url: &str) -> Result<String, Cause> {
-    let url = Url::parse(url).map_err(|error| Cause::InvalidUrl(error.to_string()))?;
-    match (url.scheme(), url.host_str()) {
-        ("http" | "https", Some(host)) => {
-            Ok(format!("{host}:{}", url.port_or_known_default().unwrap_or_default()))
+fn host_of(request: &Request) -> Result<String, Cause> {
+    let url = Url::parse(&request.url).map_err(|error| Cause::InvalidUrl(error.to_string()))?;
+    let (known, port) = match (&request.mail, url.scheme()) {
+        (None, "http" | "https") => (true, url.port_or_known_default()),
+        (Some(_), "smtp" | "smtps") => (true, Some(smtp::port(&url))),
+        _ => (false, None),
+    };
+    match (known, url.host_str().filter(|host| !host.is_empty())) {
+        (true, Some(host)) => Ok(format!("{host}:{}", port.unwrap_or_default())),
+        (true, None) => Err(Cause::InvalidUrl("it names no host".to_owned())),
+        (false, _) => {
+            let known = if request.mail.is_some() { "smtp nor smtps" } else { "http nor https" };
+            Err(Cause::InvalidUrl(format!("scheme {:?} is neither {known}", url.scheme())))
         }
-        ("http" | "https", None) => Err(Cause::InvalidUrl("it names no host".to_owned())),
-        (scheme, _) => Err(Cause::InvalidUrl(format!("scheme {scheme:?} is neither http nor https"))),
     }
 }
 

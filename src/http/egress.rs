@@ -12,6 +12,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use url::{Host, Url};
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Which networks calls may reach. What is neither denied nor allowed may be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Egress {
@@ -108,6 +110,24 @@ impl Egress {
 }
 
 impl Egress {
+    /// The addresses that `host` stands for and that may be called.
+    ///
+    /// # Errors
+    /// If there are none: an [`std::io::Error`] of the resolver, or [`Denied`].
+    pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, BoxError> {
+        let (mut open, mut denied) = (Vec::new(), None);
+        for address in tokio::net::lookup_host((host, port)).await? {
+            match self.check(host, address.ip()) {
+                Ok(()) => open.push(address),
+                Err(problem) => denied = Some(problem),
+            }
+        }
+        match denied {
+            Some(denied) if open.is_empty() => Err(denied.into()),
+            _ => Ok(open),
+        }
+    }
+
     /// The resolver of the system, which leaves out the addresses that may not be called. For clients of one's own.
     pub fn resolver(&self) -> Arc<dyn Resolve> {
         Arc::new(Guarded(Arc::new(self.clone())))
@@ -158,18 +178,8 @@ impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = Arc::clone(&self.0);
         async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let (mut open, mut denied) = (Vec::new(), None);
-            for address in found {
-                match egress.check(name.as_str(), address.ip()) {
-                    Ok(()) => open.push(address),
-                    Err(problem) => denied = Some(problem),
-                }
-            }
-            match denied {
-                Some(denied) if open.is_empty() => Err(denied.into()),
-                _ => Ok(Box::new(open.into_iter()) as Addrs),
-            }
+            let open = egress.addresses(name.as_str(), 0).await?;
+            Ok(Box::new(open.into_iter()) as Addrs)
         }
         .boxed()
     }

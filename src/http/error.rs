@@ -1,5 +1,6 @@
 //! Why a call got no usable answer.
 
+use std::io;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -41,6 +42,9 @@ pub enum Cause {
     /// The address is in a network that may not be called.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// A client that only asks (a shadow's) makes no such call.
+    #[error("not sent: this instance is a shadow (-shadow), which calls no hooks and sends no alerts")]
+    Shadowed,
     /// So many calls are under way, to this host or in all, that it was not this one's turn for so long.
     #[error("not sent: no connection was free within {0:?}, too many calls are under way")]
     Busy(Duration),
@@ -87,7 +91,39 @@ impl Cause {
     pub(crate) fn never_sent(&self) -> bool {
         matches!(
             self,
-            Self::InvalidUrl(_) | Self::InvalidHeader(_) | Self::InvalidProxy { .. } | Self::Denied(_)
+            Self::InvalidUrl(_)
+                | Self::InvalidHeader(_)
+                | Self::InvalidProxy { .. }
+                | Self::Denied(_)
+                | Self::Shadowed
         )
     }
 }
+
+/// Why there is no connection to `peer`, in the words that alerts and dashboards search for.
+pub(super) fn unconnected(why: &str, refused: bool, peer: &str) -> String {
+    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+    if refused {
+        format!("dial tcp {peer}: connect: connection refused")
+    } else if UNKNOWN_NAME.iter().any(|unknown| why.contains(unknown)) {
+        format!("dial tcp: lookup {host}: no such host")
+    } else if let Some(why) = why.strip_prefix(LOOKUP) {
+        format!("dial tcp: lookup {host}{why}")
+    } else {
+        format!("dial tcp {peer}: {why}")
+    }
+}
+
+/// An io::Error hides the error that it was made from: its `source` is the source of that error.
+pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => tls_error(error.get_ref()?),
+        None => error.downcast_ref(),
+    }
+}
+
+/// How the resolver begins to say that it has found nothing.
+const LOOKUP: &str = "failed to lookup address information";
+/// What it says of names that do not exist.
+const UNKNOWN_NAME: [&str; 3] =
+    ["Name or service not known", "Name does not resolve", "No address associated with hostname"];

@@ -7,6 +7,9 @@
 //! Request ──▶ Client (slots, time limit, retries, size rule) ──▶ Transport ──▶ the network, or a simulation
 //! ```
 //!
+//! What it is the other way round, connections that others make to us, is in `serve`.
+//! A mail is such a call as well: it goes over SMTP, and what a mail server says becomes the status that means the same.
+//!
 //! What goes over the wire stands behind [`Transport`], so that a whole controller can run without a socket.
 
 #![warn(missing_docs)]
@@ -19,7 +22,9 @@ mod party;
 mod redact;
 mod request;
 mod response;
+mod server;
 mod slots;
+mod smtp;
 mod transport;
 
 #[cfg(test)]
@@ -30,9 +35,10 @@ pub use egress::{Denied, Egress, NotANetwork};
 pub use error::{Cause, Error};
 pub use party::{Party, Sort};
 pub use redact::shown_url;
-pub use request::{Auth, Oversize, Request};
+pub use request::{Auth, Envelope, Oversize, Request};
 pub use reqwest::Method;
 pub use reqwest::header::HeaderMap;
 pub use response::Response;
+pub use server::{Until, Working, serve};
 pub use slots::{Limit, Limits};
 pub use transport::{ReqwestTransport, Transport, install_tls_provider};

@@ -34,11 +34,26 @@ pub struct Request {
     pub retries: u32,
     /// Accept any certificate.
     pub insecure: bool,
+    /// Certificates in PEM that are trusted in place of the roots of the machine.
+    pub ca: Option<String>,
+    /// The certificate of the caller and its key, in PEM. Not for mails.
+    pub identity: Option<String>,
+    /// Makes the body a mail, which goes to an address that begins with `smtp:` or `smtps:`.
+    pub mail: Option<Envelope>,
     /// Overrides the proxy of the environment.
     pub proxy: Option<String>,
     /// Whether the address is one that the controller itself has chosen, as that of the machine's metadata service: what
     /// is denied to the addresses of users is not denied to it.
     pub own_address: bool,
+}
+
+/// From whom a mail comes and whom it is delivered to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The address of the sender.
+    pub from: String,
+    /// The addresses of those who get it.
+    pub to: Vec<String>,
 }
 
 /// How a call authenticates. Wins over an `Authorization` header and over the user in the URL.
@@ -83,6 +98,9 @@ impl Request {
             oversize: Oversize::Refuse,
             retries: 0,
             insecure: false,
+            ca: None,
+            identity: None,
+            mail: None,
             proxy: None,
             own_address: false,
         }

@@ -15,10 +15,11 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::egress::{Denied, Egress, Guarded};
-use super::error::Cause;
+use super::error::{Cause, tls_error, unconnected};
 use super::redact::shown_url;
 use super::request::{Auth, Request};
 use super::response::Response;
+use super::smtp;
 
 /// Carries one attempt of a call. It may leave time limit, retries and counting to the [`Client`]; of the body it
 /// should read `max_bytes` and one more byte at most, the client then deals with what is too long.
@@ -49,6 +50,8 @@ struct Profile {
     insecure: bool,
     proxy: Option<String>,
     own_address: bool,
+    ca: Option<String>,
+    identity: Option<String>,
 }
 
 impl ReqwestTransport {
@@ -85,6 +88,19 @@ impl ReqwestTransport {
             }
             None => None,
         };
+        let roots = match &profile.ca {
+            Some(pem) => Some(
+                reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+                    .map_err(|error| Cause::Tls(format!("the CA cannot be read: {}", root(&error))))?,
+            ),
+            None => None,
+        };
+        let identity = match &profile.identity {
+            Some(pem) => Some(reqwest::Identity::from_pem(pem.as_bytes()).map_err(|error| {
+                Cause::Tls(format!("the client's certificate cannot be used: {}", root(&error)))
+            })?),
+            None => None,
+        };
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("vexil/", env!("CARGO_PKG_VERSION")))
@@ -92,7 +108,17 @@ impl ReqwestTransport {
                 .dns_resolver(Guarded(self.egress(profile.own_address)))
                 .referer(false)
                 .pool_max_idle_per_host(8)
+                // Nothing is won by HTTP/2 for calls that are few.
+                .http1_only()
                 .tls_danger_accept_invalid_certs(profile.insecure);
+            let builder = match &roots {
+                Some(roots) => builder.tls_certs_only(roots.clone()),
+                None => builder,
+            };
+            let builder = match &identity {
+                Some(identity) => builder.identity(identity.clone()),
+                None => builder,
+            };
             match &proxy {
                 Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
@@ -107,9 +133,13 @@ impl ReqwestTransport {
     }
 
     async fn exchange(&self, request: Request) -> Result<Response, Cause> {
+        if let Some(envelope) = &request.mail {
+            return smtp::deliver(&request, envelope, &self.egress).await;
+        }
         let (proxy, own_address) = (request.proxy.clone(), request.own_address);
-        let client =
-            self.client(Profile { insecure: request.insecure, proxy: proxy.clone(), own_address })?;
+        let (ca, identity) = (request.ca.clone(), request.identity.clone());
+        let profile = Profile { insecure: request.insecure, proxy: proxy.clone(), own_address, ca, identity };
+        let client = self.client(profile)?;
         let url = target(&request)?;
         self.egress(own_address).check_literal(&url)?;
         let peer = peer(proxy.as_deref(), &url);
@@ -193,20 +223,6 @@ fn peer(proxy: Option<&str>, url: &Url) -> String {
     format!("{}:{}", to.host_str().unwrap_or_default(), to.port_or_known_default().unwrap_or_default())
 }
 
-/// Why there is no connection to `peer`, in the words that alerts and dashboards search for.
-fn unconnected(why: &str, refused: bool, peer: &str) -> String {
-    let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
-    if refused {
-        format!("dial tcp {peer}: connect: connection refused")
-    } else if UNKNOWN_NAME.iter().any(|unknown| why.contains(unknown)) {
-        format!("dial tcp: lookup {host}: no such host")
-    } else if let Some(why) = why.strip_prefix(LOOKUP) {
-        format!("dial tcp: lookup {host}{why}")
-    } else {
-        format!("dial tcp {peer}: {why}")
-    }
-}
-
 fn refused(error: &reqwest::Error) -> bool {
     let mut next = error.source();
     while let Some(error) = next {
@@ -262,14 +278,6 @@ fn distrust(error: &reqwest::Error) -> Option<String> {
     None
 }
 
-/// An io::Error hides the error that it was made from: its `source` is the source of that error.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    match error.downcast_ref::<io::Error>() {
-        Some(error) => tls_error(error.get_ref()?),
-        None => error.downcast_ref(),
-    }
-}
-
 /// The innermost text: the outer ones say in general words what it says exactly, and one of them holds the URL.
 fn root(error: &reqwest::Error) -> String {
     let mut text = String::new();
@@ -289,11 +297,6 @@ fn root(error: &reqwest::Error) -> String {
     }
 }
 
-/// How the resolver begins to say that it has found nothing.
-const LOOKUP: &str = "failed to lookup address information";
-/// What it says of names that do not exist.
-const UNKNOWN_NAME: [&str; 3] =
-    ["Name or service not known", "Name does not resolve", "No address associated with hostname"];
 const MAX_REDIRECTS: usize = 10;
 /// Different combinations of options for which connections are kept.
 const MAX_PROFILES: usize = 32;

@@ -32,7 +32,6 @@ mod payload;
 mod proof;
 mod queue;
 mod routes;
-mod server;
 mod store;
 mod task;
 mod telemetry;
@@ -162,7 +161,7 @@ impl LoadTester {
         if let Some(text) = parts.settings.namespaces.warning() {
             warn!("{text}");
         }
-        let ended = server::serve(listener, routes::routes(Arc::clone(&parts)), stop, GRACE).await;
+        let ended = http::serve(listener, routes::routes(Arc::clone(&parts)), CONNECTIONS, stop, GRACE).await;
         parts.queue.stop().await;
         if ended {
             info!("HTTP server stopped");
@@ -195,3 +194,5 @@ fn look_through(rules: &Rules) -> Result<(), Error> {
 }
 
 const GRACE: Duration = Duration::from_secs(60);
+/// Connections at once.
+const CONNECTIONS: usize = 256;

@@ -21,8 +21,8 @@ use super::gates::Failed;
 use super::payload::{self, Payload};
 use super::proof::Doubt;
 use super::queue::Taken;
-use super::server::Working;
 use super::task::{Mode, Task};
+use crate::http::Working;
 
 /// The endpoints of a load tester.
 pub fn routes(parts: Arc<Parts>) -> Router {

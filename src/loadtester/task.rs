@@ -186,7 +186,7 @@ impl Task {
             Work::Script(script) => script.text.clone(),
             Work::Concord(_) => "concord process".to_owned(),
             Work::Ngrinder(test) => format!("ngrinder test {}", test.original()),
-            Work::Load(plan) => format!("load {}", http::shown_url(plan.url.as_str())),
+            Work::Load(plan) => format!("load {}", plan.shown()),
         }
     }
 

@@ -8,7 +8,7 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use super::book::Kind;
-use super::load::Report;
+use super::load::{Report, STATUSES};
 use super::payload::Canary;
 
 /// All series.
@@ -72,7 +72,7 @@ impl Default for Telemetry {
             ),
             success: gauges(
                 "load_success_percent",
-                "Requests of the last load with a status below 400",
+                "Requests of the last load with a status below 400 or the code OK",
                 &of_canary,
             ),
             known: Mutex::default(),
@@ -158,9 +158,8 @@ impl Telemetry {
         for (_, quantile) in QUANTILES {
             let _ = self.latencies.remove_label_values(&[namespace, name, quantile]);
         }
-        for code in
-            (100..600).map(|code| code.to_string()).chain(["connect", "error", "timeout"].map(str::to_owned))
-        {
+        let words = ["connect", "error", "timeout", "NOT_SERVING"].into_iter().chain(STATUSES);
+        for code in (100..600).map(|code| code.to_string()).chain(words.map(str::to_owned)) {
             let _ = self.requests.remove_label_values(&[namespace, name, &code]);
         }
     }

@@ -9,7 +9,7 @@ pub mod defaults;
 pub mod legacy;
 mod notes;
 pub mod read;
-mod unknown;
+pub mod unknown;
 mod validate;
 
-pub use unknown::nearest;
+pub use crate::model::nearest;

@@ -8,10 +8,11 @@ use super::notes::{Notes, shown};
 use super::{legacy, unknown, validate};
 use crate::api::Provider;
 use crate::api::analysis::Analysis;
-use crate::api::canary::{Canary, ObjectRef};
+use crate::api::canary::{Canary, ObjectRef, RouteRef};
 use crate::api::service_field::ServiceField;
 use crate::model::release::{
-    Autoscaler, Problem, ProviderFacts, Reading, Reference, Release, ScalerKind, Settings, Target, TargetKind,
+    AdoptedRoute, Autoscaler, Problem, ProviderFacts, Reading, Reference, Release, ScalerKind, Settings,
+    Target, TargetKind,
 };
 use crate::model::traffic::Capabilities;
 
@@ -57,8 +58,11 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
         validate::hosts(canary, &mut notes);
     }
     for field in ignored {
-        let message =
-            format!("has no effect: provider {} does not know it, remove it", release.provider_name);
+        let message = match release.adopted.is_empty() {
+            true => format!("has no effect: provider {} does not know it, remove it", release.provider_name),
+            false => "has no effect beside spec.routeRefs: write it into those routes, and remove it here"
+                .to_owned(),
+        };
         notes.warn(&format!("spec.service.{}", field.as_str()), message);
     }
     // Old manifests call it canaryAnalysis.
@@ -119,6 +123,7 @@ fn draft(
         autoscaler: autoscaler(canary, notes),
         ingress: spec.ingress_ref.as_ref().map(|object| reference(object, &namespace)),
         route: spec.route_ref.as_ref().map(|object| reference(object, &namespace)),
+        adopted: spec.route_refs.iter().flatten().map(|route| adopted(route, &namespace)).collect(),
         upstream: spec.upstream_ref.as_ref().map(|upstream| Reference {
             api_version: upstream.api_version.clone(),
             kind: upstream.kind.clone(),
@@ -182,6 +187,17 @@ fn unusable_provider(release: &Release, known: bool, usable: &str) -> String {
         Some(_) => format!("{provider} {why}: write {usable}"),
         None => format!("is not set, and --mesh-provider is {provider}, which {why}: write {usable}"),
     }
+}
+
+fn adopted(route: &RouteRef, namespace: &str) -> AdoptedRoute {
+    let reference = Reference {
+        api_version: route.api_version.clone(),
+        kind: route.kind.clone(),
+        name: route.name.clone(),
+        namespace: defaults::name(route.namespace.as_deref(), namespace).to_owned(),
+    };
+    let (rules, ports) = (route.rules.clone().unwrap_or_default(), route.ports.clone().unwrap_or_default());
+    AdoptedRoute { route: reference, rules, ports }
 }
 
 fn reference(object: &ObjectRef, namespace: &str) -> Reference {

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use crate::api::crds;
+use crate::model::nearest;
 
 /// Paths of the fields in `object` that its kind does not have, each with the field that was probably meant:
 /// `spec.analysis.stepWieght (did you mean stepWeight?)`. Metadata is not looked at. Objects of other kinds have none.
@@ -18,14 +19,15 @@ pub fn unknown_fields(object: &Value) -> Vec<String> {
 }
 
 /// A field that the schema does not know.
-pub(super) struct Unknown {
+pub struct Unknown {
+    /// Its path, `spec.analysis.stepWieght`.
     pub path: String,
     /// The field that was probably meant.
     pub meant: Option<&'static str>,
 }
 
 /// As [`unknown_fields`], in parts.
-pub(super) fn find(object: &Value) -> Vec<Unknown> {
+pub fn find(object: &Value) -> Vec<Unknown> {
     let schema = SCHEMAS.iter().find(|(kind, _)| object["kind"] == **kind).map(|(_, schema)| schema);
     let mut found = Vec::new();
     if let (Some(schema), Value::Object(fields)) = (schema, object) {
@@ -77,42 +79,6 @@ fn nearest_field(name: &str, known: &'static Value) -> Option<&'static str> {
     let fields = known.as_object().into_iter().flat_map(|properties| properties.keys());
     nearest(name, fields.map(String::as_str))
 }
-
-/// The one of `known` that was probably meant by `name`, which is none of them.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if name.len() > LONGEST_NAME {
-        return None;
-    }
-    let far = |known: &str| distance(&name.to_lowercase(), &known.to_lowercase());
-    let short = known.into_iter().filter(|known| known.len() <= 2 * LONGEST_NAME);
-    let (distance, nearest) = short.map(|known| (far(known), known)).min()?;
-    // With more than a third of the letters wrong it is another word.
-    (distance * 3 <= name.chars().count()).then_some(nearest)
-}
-
-/// How many letters have to be changed, added, left out or swapped with their neighbour.
-fn distance(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];
-    for i in 0..=from.len() {
-        for j in 0..=to.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let replaced = rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
-                let mut least = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
-                    least = least.min(rows[i - 2][j - 2] + 1);
-                }
-                least
-            };
-        }
-    }
-    rows[from.len()][to.len()]
-}
-
-/// Nobody mistypes a longer name, and comparing takes time.
-const LONGEST_NAME: usize = 64;
 
 /// Kind and schema of each definition. They never change, and every look at a Canary needs them.
 static SCHEMAS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {

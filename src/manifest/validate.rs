@@ -36,6 +36,10 @@ pub(super) fn cross_namespace(
             upstream.namespace.as_deref(),
         );
     }
+    for (index, route) in canary.spec.route_refs.iter().flatten().enumerate() {
+        let field = format!("spec.routeRefs[{index}].namespace");
+        check("route", field, &route.name, route.namespace.as_deref());
+    }
     let Some((analysis, path)) = analysis else { return };
     for (index, metric) in analysis.metrics.iter().flatten().enumerate() {
         if let Some(template) = &metric.template_ref {
@@ -194,6 +198,10 @@ pub(super) fn names(canary: &Canary, kind: TargetKind, apex: &str, notes: &mut N
     not_empty("spec.targetRef.name", Some(target));
     not_empty("spec.autoscalerRef.name", spec.autoscaler_ref.as_ref().map(|scaler| scaler.name.as_str()));
     not_empty("spec.upstreamRef.name", spec.upstream_ref.as_ref().map(|upstream| upstream.name.as_str()));
+
+    for (index, route) in spec.route_refs.iter().flatten().enumerate() {
+        not_empty(&format!("spec.routeRefs[{index}].name"), Some(&route.name));
+    }
 
     let written = spec.service.as_ref().and_then(|service| service.name.as_deref());
     let field = if written == Some(apex) { "spec.service.name" } else { "spec.targetRef.name" };

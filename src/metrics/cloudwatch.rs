@@ -28,18 +28,10 @@ impl CloudWatch {
     /// # Errors
     /// If there is no region, it cannot be one, or the secret has half of a pair of keys.
     pub fn new(spec: &MetricProvider, secret: Option<&SecretData>) -> Result<Self, Error> {
-        let region = spec.region.as_deref().unwrap_or_default().trim();
-        if region.is_empty() {
-            return Err(Error::Region { problem: "not specified".to_owned() });
-        }
-        // It becomes a part of the host that gets the call.
-        if !region.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
-            let problem = format!("{} is not one of AWS", excerpt(format!("{region:?}").as_bytes(), 80));
-            return Err(Error::Region { problem });
-        }
+        let region = region(spec)?.ok_or_else(|| Error::Region { problem: "not specified".to_owned() })?;
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let url = format!("https://monitoring.{region}.{domain}/");
-        Ok(Self { url, region: region.to_owned(), keys: keys(secret)? })
+        Ok(Self { url, region, keys: keys(PROVIDER, secret)? })
     }
 
     fn call(&self, body: &Value, at: DateTime<Utc>) -> Call {
@@ -103,17 +95,28 @@ impl Provider for CloudWatch {
     }
 }
 
+/// The region of AWS; none if none is given.
+pub(super) fn region(spec: &MetricProvider) -> Result<Option<String>, Error> {
+    let region = spec.region.as_deref().unwrap_or_default().trim();
+    // It becomes a part of the host that gets the call.
+    if !region.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
+        let problem = format!("{} is not one of AWS", excerpt(format!("{region:?}").as_bytes(), 80));
+        return Err(Error::Region { problem });
+    }
+    Ok((!region.is_empty()).then(|| region.to_owned()))
+}
+
 /// Keys of the Secret. A Secret without any is no mistake: Flagger looks at none.
-fn keys(secret: Option<&SecretData>) -> Result<Option<AwsKeys>, Error> {
+pub(super) fn keys(provider: &'static str, secret: Option<&SecretData>) -> Result<Option<AwsKeys>, Error> {
     let Some(data) = secret else { return Ok(None) };
-    if credential(PROVIDER, data, KEY)?.is_none() && credential(PROVIDER, data, SECRET_KEY)?.is_none() {
+    if credential(provider, data, KEY)?.is_none() && credential(provider, data, SECRET_KEY)?.is_none() {
         return Ok(None);
     }
-    let key = |key: &str| required(PROVIDER, secret, key, &format!("does not contain {key}"));
-    let session_token = credential(PROVIDER, data, SESSION_TOKEN)?.filter(|token| !token.is_empty());
+    let key = |key: &str| required(provider, secret, key, &format!("does not contain {key}"));
+    let session_token = credential(provider, data, SESSION_TOKEN)?.filter(|token| !token.is_empty());
     let access_key_id = key(KEY)?;
     if !access_key_id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        return Err(problem(PROVIDER, &format!("contain an {KEY} that is none")));
+        return Err(problem(provider, &format!("contain an {KEY} that is none")));
     }
     Ok(Some(AwsKeys {
         access_key_id,

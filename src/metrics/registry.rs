@@ -109,6 +109,8 @@ mod tests {
         provider(&spec, None).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
+    // Refused where the reference guesses (docs/differences.md).
+    // spec: 04/PR-36
     #[rstest]
     #[case::typo("Prometheus")]
     #[case::missing("")]

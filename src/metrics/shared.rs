@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::StatusCode;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
@@ -76,6 +78,33 @@ pub(super) fn token_or_basic(provider: &'static str, secret: &SecretData) -> Res
         Some(token) if token.is_empty() => Ok(Auth::None),
         Some(token) => Ok(Auth::Bearer(token.into())),
         None => basic(provider, secret),
+    }
+}
+
+/// What the Secret says of TLS: whom to trust (`ca.crt`), and the certificate with which the caller shows who it is (`tls.crt`
+/// and `tls.key`), as Secrets of the type `kubernetes.io/tls` have them.
+pub(super) fn tls(
+    provider: &'static str,
+    secret: &SecretData,
+) -> Result<(Option<String>, Option<Secret>), Error> {
+    let filled =
+        |key: &str| Ok::<_, Error>(credential(provider, secret, key)?.filter(|value| !value.is_empty()));
+    let certificates = |key: &str, pem: &str| match CertificateDer::pem_slice_iter(pem.as_bytes()).next() {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(problem(provider, &format!("contain a {key} that is no certificate in PEM"))),
+    };
+    let ca = filled("ca.crt")?;
+    ca.as_deref().map_or(Ok(()), |pem| certificates("ca.crt", pem))?;
+    match (filled("tls.crt")?, filled("tls.key")?) {
+        (None, None) => Ok((ca, None)),
+        (Some(certificate), Some(key)) => {
+            certificates("tls.crt", &certificate)?;
+            if PrivateKeyDer::from_pem_slice(key.as_bytes()).is_err() {
+                return Err(problem(provider, "contain a tls.key that is no key in PEM"));
+            }
+            Ok((ca, Some(Secret::new(format!("{certificate}\n{key}\n")))))
+        }
+        _ => Err(problem(provider, "contain one of tls.crt and tls.key, which belong together")),
     }
 }
 

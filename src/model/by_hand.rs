@@ -137,8 +137,8 @@ fn wish(text: &str) -> Result<Wish, String> {
 
 /// Characters of a request that are looked at.
 const LONGEST: usize = 256;
-/// Characters that a revision is named by, `vx1-` and four more.
-const SHORTEST: usize = 8;
+/// Characters that a revision is named by at least: `vx1-` and four more.
+pub const SHORTEST: usize = 8;
 
 #[cfg(test)]
 mod tests {

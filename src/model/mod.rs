@@ -7,6 +7,7 @@ pub mod answer;
 pub mod by_hand;
 pub mod call;
 pub mod moment;
+mod nearest;
 pub mod object;
 pub mod quantity;
 pub mod release;
@@ -16,3 +17,5 @@ pub mod signature;
 pub mod testing;
 pub mod traffic;
 pub mod workload;
+
+pub use nearest::nearest;

@@ -1,7 +1,7 @@
 //! Cluster objects as plain values, and the writes that change them. Routers and workloads look at
 //! [`Objects`] and answer with [`Write`]s; one writer in the controller carries them out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -116,39 +116,53 @@ impl fmt::Display for ObjectId {
 
 /// Objects as the caches hold them. An absent entry is an object that does not exist.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Objects(BTreeMap<ObjectId, Arc<Value>>);
+pub struct Objects {
+    objects: BTreeMap<ObjectId, Arc<Value>>,
+    /// Objects that are there and that nobody looks at.
+    names: BTreeSet<ObjectId>,
+}
 
 impl Objects {
     /// Adds an object, in place of one that had the same id.
     pub fn insert(&mut self, id: ObjectId, object: Arc<Value>) {
-        self.0.insert(id, object);
+        self.objects.insert(id, object);
     }
 
     /// The object, if it exists.
     pub fn get(&self, id: &ObjectId) -> Option<&Value> {
-        self.0.get(id).map(Arc::as_ref)
+        self.objects.get(id).map(Arc::as_ref)
     }
 
     /// The object, to be kept.
     pub fn shared(&self, id: &ObjectId) -> Option<Arc<Value>> {
-        self.0.get(id).cloned()
+        self.objects.get(id).cloned()
+    }
+
+    /// Notes objects that are there beside those that are looked at, by their names.
+    pub fn note_names(&mut self, names: impl IntoIterator<Item = ObjectId>) {
+        self.names.extend(names);
+    }
+
+    /// The objects of a kind that are known by name, as far as somebody asked for them.
+    pub fn names(&self, kind: Kind) -> impl Iterator<Item = &ObjectId> {
+        self.names.iter().filter(move |id| id.kind == kind)
     }
 
     /// All objects, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectId, &Value)> {
-        self.0.iter().map(|(id, object)| (id, object.as_ref()))
+        self.objects.iter().map(|(id, object)| (id, object.as_ref()))
     }
 }
 
 impl Extend<(ObjectId, Arc<Value>)> for Objects {
     fn extend<I: IntoIterator<Item = (ObjectId, Arc<Value>)>>(&mut self, objects: I) {
-        self.0.extend(objects);
+        self.objects.extend(objects);
     }
 }
 
 impl FromIterator<(ObjectId, Arc<Value>)> for Objects {
     fn from_iter<I: IntoIterator<Item = (ObjectId, Arc<Value>)>>(objects: I) -> Self {
-        Self(objects.into_iter().collect())
+        Self { objects: objects.into_iter().collect(), names: BTreeSet::new() }
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Release {
     pub ingress: Option<Reference>,
     /// `spec.routeRef`, the route that leads to the workload.
     pub route: Option<Reference>,
+    /// `spec.routeRefs`: routes of the user's whose weights are set; without any, the provider's router writes its own.
+    pub adopted: Vec<AdoptedRoute>,
     /// `spec.upstreamRef`, the upstream whose settings the generated ones take (Gloo).
     pub upstream: Option<Reference>,
     /// Annotations of the Canary.
@@ -114,6 +116,17 @@ pub struct Reference {
     pub name: String,
     /// The Canary's own unless the manifest names another.
     pub namespace: String,
+}
+
+/// A route of the user's whose weights are set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AdoptedRoute {
+    /// The object.
+    pub route: Reference,
+    /// The rules that are meant, by name or place; all that lead to the release's Services where there are none.
+    pub rules: Vec<String>,
+    /// The ports of the backends that are meant; all where there are none.
+    pub ports: Vec<u16>,
 }
 
 /// The workload under control.
@@ -375,6 +388,10 @@ pub struct Settings {
     /// `--min-serving-capacity`: how many of the pods that a share stands for have to be ready before a side is given
     /// it, in percent; 0 if a single pod is enough.
     pub serving_capacity: u32,
+    /// `--max-concurrent-rollouts`: how many releases may go on at once; 0 if any number.
+    pub max_rollouts: usize,
+    /// `--max-concurrent-rollouts-per-namespace`: the same for each namespace.
+    pub max_rollouts_per_namespace: usize,
     /// `--max-webhook-timeout`: what a hook's longer time-out is cut to.
     pub max_webhook_timeout: Duration,
     /// `--shared-gateway-namespaces`: those whose gateways any Canary may name, also with `no_cross_namespace_refs`.
@@ -398,6 +415,8 @@ impl Default for Settings {
             include_label_prefixes: Vec::new(),
             config_tracking: true,
             serving_capacity: 50,
+            max_rollouts: 0,
+            max_rollouts_per_namespace: 0,
             max_webhook_timeout: Duration::from_secs(600),
             shared_gateway_namespaces: vec!["istio-system".into()],
             require_secret_labels: false,

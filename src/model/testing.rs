@@ -26,6 +26,7 @@ pub fn release(name: &str, namespace: &str) -> Release {
         autoscaler: None,
         ingress: None,
         route: None,
+        adopted: Vec::new(),
         upstream: None,
         annotations: BTreeMap::new(),
         analysis: Plan {

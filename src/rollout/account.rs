@@ -7,7 +7,7 @@ use crate::api::status::{Blocker, BlockerKind, CanaryStatus, Phase, Revision};
 
 use super::blockers::{blocker, since};
 use super::change::SUPERSEDED;
-use super::flow::SETTLE;
+use super::interlock::SETTLE;
 use super::snapshot::Snapshot;
 use super::status;
 use super::step::{Plan, Reason, Step, Wait};
@@ -21,7 +21,8 @@ pub(super) fn account(world: &Snapshot, step: Step) -> Step {
             plan.status.blockers = after(world, &plan);
             Step::Act(plan)
         }
-        Step::Wait(wait) if !world.lifecycle.deleting => note(world, wait),
+        // Without a finalizer an object that is being deleted is gone before anybody reads its status.
+        Step::Wait(wait) if !world.lifecycle.deleting || world.lifecycle.has_finalizer => note(world, wait),
         step => step,
     }
 }

@@ -15,6 +15,7 @@ pub(super) fn blocker(reason: &Reason, until: Option<DateTime<Utc>>) -> Option<B
         Reason::NextCheck(at) => (BlockerKind::NextCheck, None, Some(*at)),
         Reason::Readiness(_) => (BlockerKind::Readiness, None, until),
         Reason::Gate(hook) => (BlockerKind::Gate, Some(hook.clone()), None),
+        Reason::InLine(_) => (BlockerKind::Queue, None, None),
         Reason::Settling(until) => (BlockerKind::Settling, None, Some(*until)),
         Reason::NotAccepted(_) => (BlockerKind::Route, None, until),
         Reason::Paused(_) => (BlockerKind::Paused, None, None),

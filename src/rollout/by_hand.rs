@@ -10,7 +10,7 @@ use crate::model::workload::TargetFacts;
 
 use super::change::SUPERSEDED;
 use super::flow::{Flow, end, stop};
-use super::holds::{approved, held};
+use super::holds::approved;
 use super::resting;
 use super::rollback::{self, Cause};
 use super::snapshot::Snapshot;
@@ -34,30 +34,59 @@ pub(super) fn requested(world: &Snapshot) -> Flow<()> {
     }
 }
 
-fn grant(world: &Snapshot, request: &Request, action: Action, target: &TargetFacts) -> Flow<()> {
-    let phase = world.status.phase;
+/// Why `action` cannot be carried out for `revision`, as far as the status tells; `None` if nothing in it speaks
+/// against it. The command line asks the same before it asks the controller, which sees more.
+pub fn objection(status: &CanaryStatus, revision: &str, action: Action) -> Option<String> {
+    let phase = status.phase;
     let undecided = matches!(phase, Phase::Waiting | Phase::Progressing | Phase::WaitingPromotion);
+    let held = status.said_of(PAUSED, revision);
     match action {
-        Action::Resume => resume(world, request),
-        Action::Retry => retry(world, request),
+        Action::Resume => held.is_none().then(|| "it is not paused".to_owned()),
+        Action::Retry if phase == Phase::Failed => None,
+        Action::Retry => {
+            Some(format!("only a failed revision can be released again, the phase is {}", named(phase)))
+        }
         _ if matches!(phase, Phase::Promoting | Phase::Finalising) => {
-            refuse(world, request, "the primary has been given the revision already, it cannot be held up")
+            Some("the primary has been given the revision already, it cannot be held up".to_owned())
         }
         _ if !undecided => {
             let hint = if phase == Phase::Failed { ", ask for retry to release it again" } else { "" };
-            refuse(world, request, &format!("nothing is being released in phase {phase}{hint}"))
+            Some(format!("nothing is being released in phase {}{hint}", named(phase)))
         }
+        Action::Pause => held.map(|by| format!("it is {by} already")),
+        Action::Approve => closed_gate(status).is_none().then(|| "no gate waits for an approval".to_owned()),
+        Action::Promote | Action::Abort => None,
+    }
+}
+
+fn grant(world: &Snapshot, request: &Request, action: Action, target: &TargetFacts) -> Flow<()> {
+    if let Some(why) = objection(&world.status, &target.revision, action) {
+        return refuse(world, request, &why);
+    }
+    match action {
         Action::Pause => suspend(world, request, target),
+        Action::Resume => resume(world, request),
         Action::Approve => approve(world, request, target),
         Action::Promote => promote(world, request, target),
         Action::Abort => abort(world, request, target),
+        Action::Retry => retry(world, request),
+    }
+}
+
+/// The first gate that waits for an approval.
+fn closed_gate(status: &CanaryStatus) -> Option<&str> {
+    let gate = status.blockers.iter().find(|blocker| blocker.kind == BlockerKind::Gate)?;
+    gate.name.as_deref()
+}
+
+fn named(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Unset => "Initializing",
+        phase => phase.as_str(),
     }
 }
 
 fn suspend(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> {
-    if let Some(by) = held(world, PAUSED) {
-        return refuse(world, request, &format!("it is {by} already"));
-    }
     let by = with_origin("paused", request);
     let mut status = status::touched(world);
     hold(&mut status, PAUSED, &target.revision, &by, world.now);
@@ -69,21 +98,15 @@ fn suspend(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()
 }
 
 fn resume(world: &Snapshot, request: &Request) -> Flow<()> {
-    if held(world, PAUSED).is_none() {
-        return refuse(world, request, "it is not paused");
-    }
     let mut status = status::touched(world);
     unhold(&mut status, PAUSED);
     stop(done(world, request, status, "the release goes on"))
 }
 
 fn approve(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> {
-    let closed = world.status.blockers.iter().find(|blocker| blocker.kind == BlockerKind::Gate);
-    let Some(gate) = closed.and_then(|blocker| blocker.name.clone()) else {
-        return refuse(world, request, "no gate waits for an approval");
-    };
+    let gate = closed_gate(&world.status).unwrap_or_default();
     let mut names = approved(world);
-    names.push(gate.clone());
+    names.push(gate.to_owned());
     let mut status = due(world);
     let list = serde_json::to_string(&names).unwrap_or_default();
     hold(&mut status, APPROVED, &target.revision, &list, world.now);
@@ -122,11 +145,6 @@ fn abort(world: &Snapshot, request: &Request, target: &TargetFacts) -> Flow<()> 
 /// Releases a failed revision again as if it were new. If its promotion failed, the primary runs it already, and the
 /// promotion goes on.
 fn retry(world: &Snapshot, request: &Request) -> Flow<()> {
-    if world.status.phase != Phase::Failed {
-        let why =
-            format!("only a failed revision can be released again, the phase is {}", world.status.phase);
-        return refuse(world, request, &why);
-    }
     let (_, primary) = upkeep::upkeep(world)?;
     if primary.matches_target {
         let mut status = status::checked(status::phase(world, Phase::Promoting), world);

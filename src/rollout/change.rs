@@ -46,7 +46,9 @@ fn revision_change(status: &CanaryStatus, target: &TargetFacts, primary: Option<
             () if same_object => Change::Adopt,
             // The promoted template together with ConfigMaps or Secrets that were not: nobody has analysed the two.
             () if primary.is_some_and(|primary| primary.other_configs) => Change::New,
-            () if status.last_promoted_spec == target.revision || runs_on_primary => Change::Promoted,
+            () if runs_on_primary => Change::Promoted,
+            // A primary that runs something else was given it by a promotion that died before it was on record.
+            () if status.last_promoted_spec == target.revision && primary.is_none() => Change::Promoted,
             () => Change::New,
         };
     }

@@ -146,6 +146,7 @@ fn weigh(
         errors: rules.error_limit.map(|_| errors),
         samples: counted.as_ref().and_then(|counted| counted.samples.map(rounded)),
         since: counted.as_ref().and_then(|counted| counted.since),
+        history: lengthened(known, value),
     };
     let weighed = |judgement, ends, event| Weighed { judgement, ends, event, measurement };
     if rules.dry_run {
@@ -227,9 +228,20 @@ fn verdict(state: &State, found: Judgement) -> &'static str {
     }
 }
 
+/// The values of this run so far, with the newest behind them.
+fn lengthened(known: Option<&Measurement>, value: Option<f64>) -> Vec<f64> {
+    let before = known.map_or(&[][..], |known| &known.history);
+    let all = before.iter().copied().chain(value.filter(|value| value.is_finite()));
+    let mut all: Vec<f64> = all.collect();
+    all.drain(..all.len().saturating_sub(HISTORY));
+    all
+}
+
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
 /// The most measurements that a status shows.
 const MEASUREMENTS: usize = 32;
+/// The most values of a metric that a status shows. It is written with each step, so it has to stay small.
+const HISTORY: usize = 12;

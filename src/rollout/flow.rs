@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::model::traffic::Acceptance;
 use crate::model::workload::Readiness;
@@ -14,9 +14,6 @@ use super::{messages, status};
 
 /// A part of a decision: it continues with a value, or breaks off with the step that is decided.
 pub(super) type Flow<T> = ControlFlow<Box<Step>, T>;
-
-/// How long the pods of a side stay after it lost its traffic, so that every proxy gets to know the new route.
-pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(5);
 
 /// The events that say what the manifest should say differently.
 pub(super) fn warnings(world: &Snapshot) -> Vec<Event> {

@@ -7,7 +7,8 @@ use crate::model::traffic::{Acceptance, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
-use super::flow::{Flow, SETTLE, blocked, end, stop, target_warnings, unready, warnings};
+use super::flow::{Flow, blocked, end, stop, target_warnings, unready, warnings};
+use super::interlock::SETTLE;
 use super::question::{Answer, Ask};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Effect, Event, Plan, Reason, Side, Step, Wait};
@@ -72,6 +73,10 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
         effects.push(Effect::Route(upkeep::route(world, Split::PRIMARY, false)?));
     }
     if target.replicas > 0 {
+        if effects.is_empty() && world.primary_answers() == Some(false) {
+            // Its pods are ready, and its Service does not lead to them yet.
+            return end(Wait::for_change(Reason::Readiness(messages::stands_in(world))));
+        }
         let since = world.status.settling().map(|(_, since)| since);
         match since {
             Some(since) if !moved && effects.is_empty() => {

@@ -1,7 +1,9 @@
 //! The traffic interlock: every route write passes through it (promise 1). It refuses to give more traffic to a side
 //! whose ready pods could not carry it, and lowers a share that they can carry in part. The other side then keeps its
-//! traffic, so the last healthy side stays in service.
+//! traffic, so the last healthy side stays in service. A side without pods that gets some is given nothing more before
+//! the proxies had the time to hear of them: a proxy that knows the new weights first would find nobody to ask.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::model::traffic::{RouteWish, Split};
@@ -27,9 +29,16 @@ pub struct Refusal {
     pub text: String,
     /// The part of the wish that the side can carry, where that is more than it has now.
     pub lowered: Option<Cleared>,
-    /// Whether the workload says that it has ready pods, and only its Service has not heard of them yet.
-    pub lags: bool,
+    /// When it is known at the latest, where the pods are ready and only those who lead to them have to hear of it.
+    pub until: Option<DateTime<Utc>>,
 }
+
+/// How long every proxy is given to hear of a change: the pods of a side stay so long after it lost its traffic, and a
+/// side whose first pods got ready waits so long for traffic.
+pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(5);
+
+/// How long a Service may take to lead to pods that are ready.
+const ENDPOINTS_FOLLOW: TimeDelta = TimeDelta::seconds(5);
 
 /// How much of a side has to be ready before it gets more traffic than it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +72,23 @@ pub fn clear(world: &Snapshot, wish: RouteWish, care: Care) -> Result<Cleared, R
     if more && !side.carries(share, world.capacity, care) {
         return Err(side.refusal(world, share, wish.split, None));
     }
+    if care == Care::Capacity {
+        known(world, wish.split.primary() > primary, more, wish.split)?;
+    }
     Ok(Cleared(wish))
+}
+
+/// Goes on if the proxies have had the time to hear of the pods of each side that is given more.
+fn known(world: &Snapshot, primary: bool, canary: bool, split: Split) -> Result<(), Refusal> {
+    let sides = [
+        (primary, world.endpoints.primary_since, Side::primary as fn(&Snapshot) -> Side),
+        (canary, world.endpoints.canary_since, Side::canary),
+    ];
+    for (more, since, side) in sides {
+        let Some(since) = since.filter(|since| more && world.now < *since + SETTLE) else { continue };
+        return Err(side(world).unheard(world, since, split));
+    }
+    Ok(())
 }
 
 /// One side of the traffic, by its pods.
@@ -134,6 +159,25 @@ impl Side {
             split.primary(),
             split.canary(),
         );
-        Refusal { text, lowered, lags: self.ready == 0 && self.by_workload > 0 }
+        let lags = self.ready == 0 && self.by_workload > 0;
+        // EndpointSlices follow a moment after the workload.
+        let since = world.endpoints.behind_since.filter(|_| lags);
+        Refusal { text, lowered, until: since.map(|since| since + ENDPOINTS_FOLLOW) }
+    }
+
+    fn unheard(&self, world: &Snapshot, since: DateTime<Utc>, split: Split) -> Refusal {
+        let until = since + SETTLE;
+        let text = format!(
+            "{} {}.{} has been ready since {}: the proxies have until {} to hear of its pods before it gets weights \
+             primary {} canary {}",
+            self.called,
+            self.workload,
+            world.release.namespace,
+            since.format("%H:%M:%S"),
+            until.format("%H:%M:%S"),
+            split.primary(),
+            split.canary(),
+        );
+        Refusal { text, lowered: None, until: Some(until) }
     }
 }

@@ -7,7 +7,7 @@ use crate::model::by_hand::Request;
 use crate::model::release::Release;
 
 use super::snapshot::Snapshot;
-use super::step::{Alert, Event, EventKind};
+use super::step::{Alert, Event, EventKind, Reason};
 
 /// A Normal event that carries the phase `phase`.
 pub fn normal(phase: Phase, message: impl Into<String>) -> Event {
@@ -134,6 +134,11 @@ pub fn waiting_for_approval(release: &Release, hook: &str) -> String {
     format!("Halt {} advancement waiting for approval {hook}", release.title())
 }
 
+/// The event when a release waits for its turn.
+pub fn in_line(release: &Release, why: &Reason) -> String {
+    format!("Waiting for a turn to release {}: {why}", release.title())
+}
+
 /// The event when the mesh has not accepted the route of the last step within one interval.
 pub fn route_not_accepted(release: &Release, why: &str) -> String {
     format!("Halt {} advancement the route is not accepted: {why}", release.title())
@@ -225,6 +230,16 @@ pub fn primary_gone(world: &Snapshot) -> String {
         world.release.title(),
         world.release.primary_name(),
         world.release.namespace
+    )
+}
+
+/// The reason why the target keeps its pods although its run, or its initialization, is over.
+pub fn stands_in(world: &Snapshot) -> String {
+    format!(
+        "{}.{} has no pod that answers: {} keeps its pods until it has one",
+        world.release.primary_name(),
+        world.release.namespace,
+        world.release.target_title()
     )
 }
 

@@ -27,6 +27,7 @@ mod gates;
 mod holds;
 mod initialize;
 pub mod interlock;
+pub mod line;
 mod machine;
 pub mod messages;
 mod progress;
@@ -49,11 +50,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use by_hand::objection;
 pub use machine::next;
 pub use question::{Answer, Ask, Question};
 pub use safety::protect;
 pub use snapshot::{
-    Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot,
+    Answers, Checkable, Endpoints, Lifecycle, Place, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot, Turn,
 };
 pub use step::{Alert, Effect, Event, EventKind, Outcome, Plan, Reason, Side, Step, Wait};
 pub use upkeep::cookies;

@@ -60,12 +60,13 @@ fn pause(world: &Snapshot) -> Flow<()> {
     end(unrecorded_step(world, pause))
 }
 
-/// Starts the canary's pods again if somebody scaled it to zero in the middle of its run (spec 02 E1.8).
+/// Starts the canary's pods: at the beginning of its run, which is on record by then so that they are stopped again
+/// whatever happens, and if somebody scaled it to zero in the middle (spec 02 E1.8).
 fn rescale(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
     if target.replicas > 0 {
         return Flow::Continue(());
     }
-    stop(Plan::status(world.status.clone()).effects([Effect::ScaleUp]))
+    stop(Plan::status(world.status.clone()).effects([Effect::ResumeScaler, Effect::ScaleUp]))
 }
 
 /// Waits until the mesh has accepted the route, because before that a measurement says nothing. A mesh that is late by
@@ -113,7 +114,9 @@ fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
     if let Some((hook, why)) = round.closed {
         let text = messages::rollout_hook_failed(&world.release, &hook.name, &why);
         said.push(messages::warning(phase, &text));
-        return failed_check(world, said, remembered(world), vec![blockers::check(&hook.name, &text)]);
+        // No metric was asked; what was found before is not forgotten.
+        let found = world.status.measurements.clone();
+        return failed_check(world, said, found, vec![blockers::check(&hook.name, &text)]);
     }
     let judged = evidence::judge(world)?;
     said.extend(judged.events);
@@ -130,13 +133,6 @@ fn check(world: &Snapshot, said: &mut Vec<Event>) -> Flow<Vec<Measurement>> {
             stop(Plan::status(unmet(world, judged.measurements, judged.unmet)).events(std::mem::take(said)))
         }
     }
-}
-
-/// What metrics with limits of their own have found before: a step whose hooks fail asks no metric, and forgets nothing.
-fn remembered(world: &Snapshot) -> Vec<Measurement> {
-    let counts =
-        |found: &&Measurement| found.failures.is_some() || found.errors.is_some() || found.since.is_some();
-    world.status.measurements.iter().filter(counts).cloned().collect()
 }
 
 fn failed_check<T>(

@@ -4,7 +4,8 @@ use crate::api::status::{PROMOTE, Phase};
 use crate::model::traffic::Split;
 use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
-use super::flow::{Flow, SETTLE, end, taken_in, unready};
+use super::flow::{Flow, end, taken_in, unready};
+use super::interlock::SETTLE;
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};

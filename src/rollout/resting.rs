@@ -11,7 +11,7 @@ use super::gates::Round;
 use super::rollback::{Cause, Ending};
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
-use super::{checkable, gates, holds, messages, rollback, status, upkeep};
+use super::{checkable, gates, holds, line, messages, rollback, status, upkeep};
 
 pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
     let (target, primary) = upkeep::upkeep(world)?;
@@ -29,10 +29,22 @@ pub(super) fn resting(world: &Snapshot) -> Flow<Step> {
                 status.last_promoted_spec = target.revision.clone();
             }
             status.last_transition_time = Some(world.now);
-            stop(Plan::status(status))
+            stop(Plan::status(status).effects(parked(world, target)?))
         }
         Change::New => start(world, target),
     }
+}
+
+/// The writes that stop the pods of a target that is back at the promoted revision. It has some if its release was given
+/// up after its promotion failed, or at a gate. Somebody who only scales it by hand is left alone.
+fn parked(world: &Snapshot, target: &TargetFacts) -> Flow<Vec<Effect>> {
+    let back = change(&world.status, target, world.primary.as_ref()) == Change::Promoted;
+    let unused = world.canary_share() == 0 && !world.routes.mirrored();
+    if !back || !unused || target.replicas == 0 || world.primary_answers() != Some(true) {
+        return Flow::Continue(Vec::new());
+    }
+    rollback::parted(world)?;
+    Flow::Continue(vec![Effect::PauseScaler, Effect::ScaleToZero])
 }
 
 /// Calls the post-rollout hooks of the last run, and sends its last event and alert after them.
@@ -63,7 +75,7 @@ fn taken_back(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     status::record(&mut status, target);
     status.last_promoted_spec = status.last_applied_spec.clone();
     let event = messages::normal(status.phase, messages::taken_back(&world.release));
-    Flow::Continue(Plan::status(status).events([event]).into())
+    Flow::Continue(Plan::status(status).effects(parked(world, target)?).events([event]).into())
 }
 
 /// Clears a `Stalled` that is over. It also records the target's generation, which our own scaling has raised: so the
@@ -94,15 +106,16 @@ fn withdrawn(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     Flow::Continue(Plan::status(status).events([event]).into())
 }
 
-/// Starts the release of a new revision: the gate is asked, the canary's pods are started, and then one write of the
-/// status records what was started.
+/// Starts the release of a new revision: the gate is asked, and one write of the status records what is started. The
+/// canary's pods follow.
 fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
     let release = &world.release;
     let phase = world.status.phase;
     if phase == Phase::Waiting {
         let pause = holds::pause(world);
-        if world.now < world.due() {
-            return Flow::Continue(Wait::until(world.due(), pause.unwrap_or_else(|| gate(world))).into());
+        if world.now < world.due() && !line::is_called(world) {
+            let why = pause.or_else(|| line::waits(world)).unwrap_or_else(|| gate(world));
+            return Flow::Continue(Wait::until(world.due(), why).into());
         }
         reject(world, target)?;
         if let Some(pause) = pause {
@@ -110,6 +123,7 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
         }
     }
     checkable::usable(world)?;
+    line::stand(world)?;
     let kind = HookType::ConfirmRollout;
     let round = if holds::promotes(world) { Round::open() } else { gates::round(world, kind, phase)? };
     if let Some((hook, _)) = round.closed {
@@ -122,7 +136,10 @@ fn start(world: &Snapshot, target: &TargetFacts) -> Flow<Step> {
         .collect();
     events.push(messages::normal(Phase::Progressing, messages::detected(release)));
     let mut status = status::started(world, target);
-    let mut effects = vec![Effect::ResumeScaler, Effect::ScaleUp];
+    let mut effects = Vec::new();
+    if target.replicas > 0 {
+        effects.push(Effect::ResumeScaler);
+    }
     if configs_changed(&world.status, target) {
         // Pods that run already, after a failed promotion, started with the old ones.
         effects.push(Effect::Renew);

@@ -8,7 +8,8 @@ use crate::api::status::{CanaryStatus, POST_ROLLOUT, Phase};
 use crate::model::traffic::Split;
 
 use super::change::{Change, change};
-use super::flow::{Flow, SETTLE, stop, taken_in};
+use super::flow::{Flow, blocked, end, stop, taken_in};
+use super::interlock::SETTLE;
 use super::snapshot::Snapshot;
 use super::step::{Alert, Effect, Event, Outcome, Plan, Reason, Step, Wait};
 use super::{messages, status, upkeep};
@@ -31,32 +32,90 @@ pub(super) enum Cause<'a> {
 pub(super) fn begin(world: &Snapshot, cause: &Cause<'_>, said: Vec<Event>) -> Flow<Step> {
     let (mut events, alert) = announcement(world, cause);
     events.splice(0..0, said);
-    let moves = world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored());
-    if !moves {
-        return Flow::Continue(finish(world, events, Some(alert)).into());
-    }
     let route = match cause {
+        _ if !world.is_exposed() => None,
         // Whoever asks for it knows why.
-        Cause::Manual { .. } | Cause::Request { .. } => upkeep::safe_route(world, Split::PRIMARY, true)?,
+        Cause::Manual { .. } | Cause::Request { .. } => {
+            Some(upkeep::safe_route(world, Split::PRIMARY, true)?)
+        }
         Cause::Threshold | Cause::Deadline { .. } | Cause::Metric { .. } => {
-            upkeep::last_route(world, Split::PRIMARY)?
+            Some(upkeep::last_route(world, Split::PRIMARY)?)
         }
     };
-    let route = Effect::Route(route);
-    let mut status = status::touched(world);
-    status.canary_weight = 0;
-    status::settle(&mut status, Phase::Failed, world.now);
-    status::release_cookies(&mut status);
-    Flow::Continue(Plan::status(status).effects([route]).events(events).alert(alert).into())
+    if route.is_none() && parting_since(world).is_none() {
+        return Flow::Continue(finish(world, events, Some(alert)).into());
+    }
+    let plan = Plan::status(settled(world, Phase::Failed)).effects(route.map(Effect::Route));
+    Flow::Continue(plan.events(events).alert(alert).into())
 }
 
-/// Waits after the routes were turned at `since`, and then stops the canary's pods.
+/// The primary lost its pods while the traffic settled on it, and the canary carries everything again: it keeps its pods
+/// until the primary answers, and then the traffic settles once more.
+fn stand_in(world: &Snapshot) -> Flow<Step> {
+    let (next, _) = world.status.settling().unwrap_or((Phase::Failed, world.now));
+    if world.primary_answers() == Some(false) {
+        let fix = world
+            .target
+            .as_ref()
+            .is_ok_and(|target| change(&world.status, target, world.primary.as_ref()) == Change::New);
+        if !fix {
+            return blocked(world, "PrimaryNotReady", &messages::stands_in(world));
+        }
+        // It is released from where the traffic is.
+        let mut plan = match next {
+            Phase::Succeeded => cancel_finish(world),
+            _ => finish(world, Vec::new(), None),
+        };
+        plan.effects.clear();
+        return Flow::Continue(plan.into());
+    }
+    let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
+    let event = messages::normal(world.status.phase, messages::ROUTE_ALL_TO_PRIMARY);
+    Flow::Continue(Plan::status(settled(world, next)).effects([route]).events([event]).into())
+}
+
+/// Goes on once every proxy has had the time to hear that the canary has lost its share.
+pub(super) fn parted(world: &Snapshot) -> Flow<()> {
+    match parting_since(world) {
+        Some(since) => {
+            let until = since + SETTLE;
+            end(Wait::until(until, Reason::Settling(until)))
+        }
+        None => Flow::Continue(()),
+    }
+}
+
+/// Since when the canary may have lost its share, if that is so short a time ago that proxies may not know it yet: with
+/// the step before this one, or with a write whose answer was lost.
+fn parting_since(world: &Snapshot) -> Option<DateTime<Utc>> {
+    let pods = world.target.as_ref().is_ok_and(|target| target.replicas > 0);
+    let recent = |at: &DateTime<Utc>| *at <= world.now && world.now < *at + SETTLE;
+    let last = world.status.last_check_time.filter(recent).max(world.exposed_at.filter(recent));
+    last.filter(|_| world.has_routes() && pods)
+}
+
+/// The status while the proxies get to know that the canary has lost its traffic; then comes `next`.
+fn settled(world: &Snapshot, next: Phase) -> CanaryStatus {
+    let mut status = status::touched(world);
+    status.canary_weight = 0;
+    status::settle(&mut status, next, world.now);
+    status::release_cookies(&mut status);
+    status
+}
+
+/// Waits after the routes were turned at `since`, and then stops the canary's pods. If safety had to turn them once more
+/// meanwhile, the wait begins anew.
 pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
+    let turned = world.status.last_check_time.filter(|at| *at <= world.now);
+    let since = turned.map_or(since, |turned| turned.max(since));
     let until = since + SETTLE;
     if world.now < until {
         return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
     }
     taken_in(world, since)?;
+    if world.is_exposed() {
+        return stand_in(world);
+    }
     let cancelled = world.status.settling().is_some_and(|(next, _)| next == Phase::Succeeded);
     if cancelled {
         return Flow::Continue(cancel_finish(world).into());
@@ -67,15 +126,15 @@ pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
 /// Ends a run whose target went back to the promoted revision. Nothing has failed (spec 02 E1.17).
 pub(super) fn cancel(world: &Snapshot) -> Flow<Step> {
     let event = messages::normal(world.status.phase, messages::cancelled(&world.release));
-    if world.has_routes() && (world.canary_share() > 0 || world.routes.mirrored()) {
-        let route = Effect::Route(upkeep::last_route(world, Split::PRIMARY)?);
-        let mut status = status::touched(world);
-        status.canary_weight = 0;
-        status::settle(&mut status, Phase::Succeeded, world.now);
-        status::release_cookies(&mut status);
-        return Flow::Continue(Plan::status(status).effects([route]).events([event]).into());
+    let route = match world.is_exposed() {
+        true => Some(upkeep::last_route(world, Split::PRIMARY)?),
+        false => None,
+    };
+    if route.is_none() && parting_since(world).is_none() {
+        return Flow::Continue(cancel_finish(world).events([event]).into());
     }
-    Flow::Continue(cancel_finish(world).events([event]).into())
+    let plan = Plan::status(settled(world, Phase::Succeeded)).effects(route.map(Effect::Route));
+    Flow::Continue(plan.events([event]).into())
 }
 
 fn cancel_finish(world: &Snapshot) -> Plan {

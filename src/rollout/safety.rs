@@ -103,7 +103,8 @@ pub(super) fn earned(world: &Snapshot) -> u32 {
 /// The routes have been given back to the user, or nobody will write them any more.
 fn is_handed_over(world: &Snapshot) -> bool {
     let deleting = world.lifecycle.deleting;
-    deleting && (!world.lifecycle.has_finalizer || world.status.settling().is_some())
+    let given_back = matches!(world.status.settling(), Some((Phase::Terminated, _)));
+    deleting && (!world.lifecycle.has_finalizer || given_back)
 }
 
 /// The canary stands in only for a primary that has been released once: a new Canary's traffic is not ours yet.
@@ -162,6 +163,10 @@ fn carry_out(world: &Snapshot, Demand { split, why }: Demand) -> Flow<()> {
                 said.push(messages::normal(phase, messages::another_revision(&world.release)));
             }
         }
+    }
+    if split == Split::PRIMARY && why != Why::CanaryIsGone {
+        // The canary's pods stay until the proxies know of it, which is counted from here.
+        status.last_check_time = Some(world.now);
     }
     let ends = why == Why::AnotherRevision || (split == Split::PRIMARY && !stepping);
     let route = upkeep::safe_route(world, split, ends)?;

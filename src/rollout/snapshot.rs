@@ -1,6 +1,8 @@
 //! The snapshot is all that a decision knows: plain values, no handles. Printed in a bug report, it lets anybody take
 //! the same decision again.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -54,10 +56,15 @@ pub struct Snapshot {
     pub groundwork: Presence,
     /// Whether the checks of the analysis can be asked at all.
     pub checkable: Checkable,
+    /// Whether a new release may start now, where only so many may go on at once.
+    pub turn: Turn,
     /// The answers that were found to the questions of this step.
     pub answers: Answers,
     /// When the last step ended that changed nothing in the status: a gate, for instance, was still closed.
     pub unrecorded_step_at: Option<DateTime<Utc>>,
+    /// When a look saw last that users could meet the canary, as far as this process knows: it cannot tell of the time
+    /// before its first look, which counts as one that did. Proxies may go on as they were told then for some seconds.
+    pub exposed_at: Option<DateTime<Utc>>,
     /// When the reason of a wait was last written into the blockers of the status.
     pub wait_recorded_at: Option<DateTime<Utc>>,
     /// The images of the target's containers.
@@ -104,6 +111,36 @@ pub struct SecretsLooked {
     pub problems: Vec<String>,
 }
 
+/// Whether a new release may start now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Turn {
+    /// It may.
+    #[default]
+    Free,
+    /// It stands in line.
+    Waits(Place),
+}
+
+/// A place in the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The place, counted from 1.
+    pub place: usize,
+    /// Those who stand in line.
+    pub waiting: usize,
+    /// Releases that go on.
+    pub going: usize,
+    /// How many may, and the flag that says so.
+    pub limit: (usize, &'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, waiting, going, limit: (limit, flag) } = self;
+        write!(f, "place {place} of {waiting} in line: {going} releases go on, and {flag} is {limit}")
+    }
+}
+
 /// The pods that would answer for each side, as the EndpointSlices of its Service tell. `None` where nobody knows: the
 /// slices cannot be watched, or there are none yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -114,6 +151,10 @@ pub struct Endpoints {
     pub canary: Option<i32>,
     /// The time since which a workload has ready pods that its Service does not lead to.
     pub behind_since: Option<DateTime<Utc>>,
+    /// The time since which the primary has had a pod that would answer; `None` if that is long ago or nobody knows.
+    pub primary_since: Option<DateTime<Utc>>,
+    /// The same for the canary.
+    pub canary_since: Option<DateTime<Utc>>,
 }
 
 /// What is seen of the three Services of a release.
@@ -220,6 +261,11 @@ impl Snapshot {
     /// Whether the mesh can divide traffic, by weights or by matching.
     pub fn has_routes(&self) -> bool {
         self.capabilities.weights || self.capabilities.matching
+    }
+
+    /// Whether users can meet the canary by what the mesh is told.
+    pub fn is_exposed(&self) -> bool {
+        self.has_routes() && (self.canary_share() > 0 || self.routes.mirrored())
     }
 
     /// How many pods of the primary can serve now.

@@ -41,6 +41,15 @@ pub fn phase(world: &Snapshot, phase: Phase) -> CanaryStatus {
     status
 }
 
+/// The status of a release that waits for its turn.
+pub fn in_line(world: &Snapshot) -> CanaryStatus {
+    let mut status = phase(world, Phase::Waiting);
+    for (kind, value) in [("Promoted", "Unknown"), ("Ready", "Unknown"), ("Reconciling", "True")] {
+        set(&mut status, kind, value, Phase::Waiting.as_str(), "Waiting for its turn.", world.now);
+    }
+    status
+}
+
 /// The status of a run that starts with the target as it is now.
 pub fn started(world: &Snapshot, target: &TargetFacts) -> CanaryStatus {
     let mut status = phase(world, Phase::Progressing);
@@ -55,6 +64,11 @@ pub fn started(world: &Snapshot, target: &TargetFacts) -> CanaryStatus {
         }
     }
     status.measurements.clear();
+    let differs = world.primary.as_ref().is_some_and(|primary| !primary.matches_target);
+    if status.last_promoted_spec == target.revision && differs {
+        // What the primary runs is not what is on record, so the record must not say that the promotion is done.
+        status.last_promoted_spec = change::SUPERSEDED.to_owned();
+    }
     record(&mut status, target);
     give_cookies(&mut status, world);
     checked(status, world)

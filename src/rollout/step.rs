@@ -238,6 +238,8 @@ pub enum Reason {
     Readiness(String),
     /// The hook of this name has not approved yet.
     Gate(String),
+    /// Other releases go on, and no more may at once. The text says who is before it.
+    InLine(String),
     /// The traffic has moved; until this time the proxies get to know of it, and the pods stay.
     Settling(DateTime<Utc>),
     /// The mesh has not accepted the last route. The text is the reason that the mesh gives.
@@ -256,9 +258,11 @@ impl fmt::Display for Reason {
             Self::AtRest => write!(f, "no new revision"),
             Self::Suspended => write!(f, "suspended by spec.suspend"),
             Self::NextCheck(at) => write!(f, "next check at {}", at.format("%H:%M:%S")),
-            Self::Readiness(why) | Self::Blocked(why) | Self::Paused(why) | Self::NotAccepted(why) => {
-                f.write_str(why)
-            }
+            Self::Readiness(why)
+            | Self::Blocked(why)
+            | Self::Paused(why)
+            | Self::NotAccepted(why)
+            | Self::InLine(why) => f.write_str(why),
             Self::Gate(hook) => write!(f, "waiting for approval by {hook}"),
             Self::Settling(until) => {
                 write!(f, "traffic has moved, pods stay until {}", until.format("%H:%M:%S"))

@@ -1,11 +1,14 @@
-//! The deletion of a Canary. With `revertOnDeletion` the target gets its pods back, then the traffic, then the Canary
-//! may go (spec 02 §9.1). Without it only those objects are deleted that the cluster does not collect with the
+//! The deletion of a Canary. With `revertOnDeletion` the target gets its pods back, then the Service, then the traffic,
+//! then the Canary may go (spec 02 §9.1). Without it only those objects are deleted that the cluster does not collect with the
 //! Canary.
+
+use chrono::{DateTime, Utc};
 
 use crate::api::status::Phase;
 use crate::model::workload::Readiness;
 
-use super::flow::{Flow, SETTLE, taken_in, unready, wait};
+use super::flow::{Flow, end, taken_in, unready, wait};
+use super::interlock::SETTLE;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step, Wait};
 use super::{messages, status};
@@ -38,20 +41,45 @@ pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
             }
         }
     }
-    let Some((_, since)) = world.status.settling() else {
-        let mut status = status::touched(world);
-        status::settle(&mut status, Phase::Terminated, world.now);
-        return Flow::Continue(
-            Plan::status(status).effects([Effect::RevertService, Effect::RevertRoutes]).into(),
-        );
-    };
-    let until = since + SETTLE;
-    if world.now < until {
-        return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
+    // First the Service leads to the target, then the routes lead to the Service: the proxies hear of its new pods while
+    // nothing goes there yet.
+    match world.status.settling() {
+        Some((Phase::Terminated, since)) => settled(world, since)?,
+        Some((_, since)) => {
+            heard(world.now, since)?;
+            return given_back(world, Phase::Terminated, Effect::RevertRoutes);
+        }
+        None => {
+            if let Some(since) = world.endpoints.canary_since {
+                heard(world.now, since)?;
+            }
+            return given_back(world, Phase::Terminating, Effect::RevertService);
+        }
     }
-    taken_in(world, since)?;
     let event = messages::normal(Phase::Terminating, messages::terminated(&world.release));
     Flow::Continue(
         Plan::status(world.status.clone()).effects([Effect::RemoveFinalizer]).events([event]).into(),
     )
+}
+
+/// Writes `effect`, and gives the proxies time to hear of it. `then` says in the status how far this is.
+fn given_back(world: &Snapshot, then: Phase, effect: Effect) -> Flow<Step> {
+    let mut status = status::touched(world);
+    status::settle(&mut status, then, world.now);
+    Flow::Continue(Plan::status(status).effects([effect]).into())
+}
+
+/// Goes on once every proxy takes the routes that were given back at `since`.
+fn settled(world: &Snapshot, since: DateTime<Utc>) -> Flow<()> {
+    heard(world.now, since)?;
+    taken_in(world, since)
+}
+
+/// Goes on once every proxy has had the time to hear of what changed at `since`.
+fn heard(now: DateTime<Utc>, since: DateTime<Utc>) -> Flow<()> {
+    let until = since + SETTLE;
+    if now < until {
+        return end(Wait::until(until, Reason::Settling(until)));
+    }
+    Flow::Continue(())
 }

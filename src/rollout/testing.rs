@@ -16,8 +16,8 @@ use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 use super::question::{Answer, Ask, Question};
 use super::step::{Alert, Effect, Event, Outcome, Reason, Side, Step};
 use super::{
-    Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot, cookies,
-    next, status,
+    Answers, Checkable, Endpoints, Lifecycle, RoutesSeen, SecretsLooked, ServicesSeen, Snapshot, Turn,
+    cookies, next, status,
 };
 
 /// A mesh that can do everything.
@@ -69,6 +69,8 @@ pub(super) struct Stage {
     pub samples: Measured,
     /// Hooks that say no, by name.
     pub closed: Vec<String>,
+    /// Why the metric providers do not answer at first; none if they do.
+    pub offline: Option<String>,
     /// What is wrong with the Secrets of templates.
     pub secrets: Vec<String>,
     pub events: Vec<Event>,
@@ -120,8 +122,10 @@ impl Stage {
             acceptance: Acceptance::Accepted,
             groundwork: Presence::InPlace,
             checkable: Checkable::default(),
+            turn: Turn::Free,
             answers: Answers::default(),
             unrecorded_step_at: None,
+            exposed_at: None,
             wait_recorded_at: None,
             images: vec!["podinfo:1".into()],
             request: None,
@@ -132,6 +136,7 @@ impl Stage {
             metric: Measured::Value(100.0),
             samples: Measured::Value(100.0),
             closed: Vec::new(),
+            offline: None,
             secrets: Vec::new(),
             events: Vec::new(),
             alerts: Vec::new(),
@@ -278,7 +283,7 @@ impl Stage {
                 self.asked.push(question.ask);
                 return;
             }
-            Ask::Providers => Answer::Providers(Ok(())),
+            Ask::Providers => Answer::Providers(self.offline.clone().map_or(Ok(()), Err)),
             Ask::Metric { index } => {
                 let counts = self.world.release.analysis.metrics[*index].rules.counts_samples;
                 Answer::Metric(if counts { self.samples.clone() } else { self.metric.clone() })

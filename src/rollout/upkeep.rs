@@ -1,8 +1,6 @@
 //! Upkeep keeps what a release needs as it should be: Services, routes, the primary and its autoscaler. It runs first
 //! in every phase except the first one. At rest it finds nothing to do.
 
-use chrono::TimeDelta;
-
 use crate::api::status::{CanaryStatus, Phase};
 use crate::model::object::Kind;
 use crate::model::release::{Release, TargetKind};
@@ -24,8 +22,20 @@ pub(super) fn upkeep(world: &Snapshot) -> Flow<(&TargetFacts, &PrimaryFacts)> {
     let services = services(world, &[Side::Canary, Side::Primary, Side::Apex])?;
     act(world, services)?;
     act(world, scaler(world)?)?;
-    act(world, routes(world)?)?;
+    turn(world, routes(world)?)?;
     Flow::Continue((target, primary))
+}
+
+/// Writes the routes. At rest that can take the canary's last share: its pods stay until the proxies know of it, which
+/// is counted from here.
+fn turn(world: &Snapshot, effects: Vec<Effect>) -> Flow<()> {
+    let exposed = world.canary_share() > 0 || world.routes.mirrored();
+    if effects.is_empty() || !exposed || !world.status.phase.is_at_rest() {
+        return act(world, effects);
+    }
+    let mut status = status::touched(world);
+    status.last_check_time = Some(world.now);
+    stop(Plan::status(status).effects(effects))
 }
 
 /// The target, or the reason why there is none.
@@ -107,9 +117,8 @@ fn cleared(world: &Snapshot, split: Split, mirror: bool, told: &CanaryStatus, ca
         let said = messages::warning(world.status.phase, &refusal.text);
         return stop(plan.waits(Reason::Blocked(refusal.text)).events([said]));
     }
-    // EndpointSlices follow a moment after the workload: nothing to tell anybody, unless it lasts.
-    let until = world.endpoints.behind_since.map_or(world.now, |since| since + ENDPOINTS_FOLLOW);
-    if refusal.lags && world.now < until {
+    // It is a matter of seconds: nothing to tell anybody, unless it lasts.
+    if let Some(until) = refusal.until.filter(|until| world.now < *until) {
         return end(Wait::until(until, Reason::Readiness(refusal.text)));
     }
     blocked(world, INTERLOCK, &refusal.text)
@@ -199,9 +208,6 @@ fn expected(world: &Snapshot) -> Split {
 
 /// The reason under which a refusal of the interlock stands in the status.
 const INTERLOCK: &str = "TrafficInterlock";
-
-/// How long a Service may take to lead to pods that are ready.
-const ENDPOINTS_FOLLOW: TimeDelta = TimeDelta::seconds(5);
 
 fn act(world: &Snapshot, effects: Vec<Effect>) -> Flow<()> {
     if effects.is_empty() {

@@ -24,7 +24,7 @@ pub static MESH: Mesh = Mesh {
     abilities: Capabilities::WEIGHTS,
     checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
     honours: &[],
-    rights: &[right(APISIX_ROUTE, Access::Own)],
+    rights: &[right(APISIX_ROUTE, Access::Make)],
 };
 
 const APISIX_ROUTE: Kind = Kind::new("apisix.apache.org", "v2", "ApisixRoute", "apisixroutes");

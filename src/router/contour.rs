@@ -22,7 +22,7 @@ pub static MESH: Mesh = Mesh {
     abilities: ABILITIES,
     checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
     honours: &[ServiceField::Match, ServiceField::Retries, ServiceField::Timeout],
-    rights: &[right(HTTP_PROXY, Access::Own)],
+    rights: &[right(HTTP_PROXY, Access::Make)],
 };
 
 const HTTP_PROXY: Kind = Kind::new("projectcontour.io", "v1", "HTTPProxy", "httpproxies");
@@ -73,21 +73,7 @@ impl Router for Contour {
     /// Contour says of each HTTPProxy whether it is valid, and of which generation it speaks.
     fn acceptance(&self, view: &View<'_>) -> Acceptance {
         let id = id(view.release);
-        let Some(live) = view.seen.get(&id) else { return Acceptance::Accepted };
-        let status = &live["status"];
-        if status["currentStatus"] == "invalid" {
-            let why = status["description"].as_str().unwrap_or("no reason is given");
-            return Acceptance::Pending(format!("{id} is invalid: {why}"));
-        }
-        let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-        let valid = conditions.iter().find(|condition| condition["type"] == "Valid");
-        let seen = valid.and_then(|condition| condition["observedGeneration"].as_i64());
-        match (seen, live["metadata"]["generation"].as_i64()) {
-            (Some(seen), Some(written)) if seen < written => {
-                Acceptance::Pending(format!("Contour has not taken in the last change of {id} yet"))
-            }
-            _ => Acceptance::Accepted,
-        }
+        view.seen.get(&id).map_or(Acceptance::Accepted, |live| accepted(&id, live))
     }
 
     fn desired(&self, view: &View<'_>, wish: &RouteWish) -> Result<Vec<Desired>, Error> {
@@ -124,6 +110,24 @@ impl Router for Contour {
         }
         let proxy = Desired::new(id(release), spec).lists(LISTS).apex_metadata(view);
         Ok(vec![proxy.keeping_the_original()])
+    }
+}
+
+/// What Contour says of a live HTTPProxy.
+pub(super) fn accepted(id: &ObjectId, live: &Value) -> Acceptance {
+    let status = &live["status"];
+    if status["currentStatus"] == "invalid" {
+        let why = status["description"].as_str().unwrap_or("no reason is given");
+        return Acceptance::Pending(format!("{id} is invalid: {why}"));
+    }
+    let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+    let valid = conditions.iter().find(|condition| condition["type"] == "Valid");
+    let seen = valid.and_then(|condition| condition["observedGeneration"].as_i64());
+    match (seen, live["metadata"]["generation"].as_i64()) {
+        (Some(seen), Some(written)) if seen < written => {
+            Acceptance::Pending(format!("Contour has not taken in the last change of {id} yet"))
+        }
+        _ => Acceptance::Accepted,
     }
 }
 

@@ -46,7 +46,7 @@ pub static V1: Mesh = Mesh {
         ServiceField::Mirror,
         ServiceField::CorsPolicy,
     ],
-    rights: &[right(HTTP_ROUTE, Access::Own)],
+    rights: &[right(HTTP_ROUTE, Access::Make)],
 };
 
 /// The Gateway API, version v1beta1, which knew neither time-outs nor CORS.
@@ -64,7 +64,7 @@ pub static V1BETA1: Mesh = Mesh {
         ServiceField::Headers,
         ServiceField::Mirror,
     ],
-    rights: &[right(HTTP_ROUTE_BETA, Access::Own)],
+    rights: &[right(HTTP_ROUTE_BETA, Access::Make)],
 };
 
 const GROUP: &str = "gateway.networking.k8s.io";
@@ -165,6 +165,19 @@ impl Gateway {
     fn id(&self, release: &Release) -> ObjectId {
         self.route.at(&release.namespace, &release.apex)
     }
+}
+
+/// Whether the parents that a live route names work by it.
+pub(super) fn accepted_by_its_parents(id: &ObjectId, live: &Value) -> Acceptance {
+    acceptance::by(&parents::of_live(live), id, live)
+}
+
+/// The conditions of `spec.analysis.match`, each as a match of a rule.
+///
+/// # Errors
+/// If the Gateway API cannot compare so.
+pub(super) fn conditions(release: &Release) -> Result<Vec<Value>, Problem> {
+    requests::of_analysis(release).into_iter().map(|one| one.map(|one| one.written())).collect()
 }
 
 /// A backend of a rule or of a mirror: one of the two Services.

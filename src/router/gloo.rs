@@ -24,7 +24,7 @@ pub static MESH: Mesh = Mesh {
     abilities: ABILITIES,
     checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
     honours: &[],
-    rights: &[right(ROUTE_TABLE, Access::Own), right(UPSTREAM, Access::Own)],
+    rights: &[right(ROUTE_TABLE, Access::Make), right(UPSTREAM, Access::Make)],
 };
 
 const ROUTE_TABLE: Kind = Kind::new("gateway.solo.io", "v1", "RouteTable", "routetables");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::checks::Unit;
 use super::owner::Owner;
 use super::promql::{literal, p99, pattern, percentage};
-use super::{Access, Checks, Desired, Error, Items, Mesh, Router, View, right};
+use super::{Access, Checks, Desired, Error, Items, Mesh, Router, View, problem, right};
 use crate::api::{Provider, ServiceField};
 use crate::model::object::{Kind, ObjectId};
 use crate::model::release::{Problem, Release, Settings};
@@ -39,7 +39,7 @@ pub static MESH: Mesh = Mesh {
         ServiceField::CorsPolicy,
         ServiceField::TrafficPolicy,
     ],
-    rights: &[right(VIRTUAL_SERVICE, Access::Own), right(DESTINATION_RULE, Access::Own)],
+    rights: &[right(VIRTUAL_SERVICE, Access::Make), right(DESTINATION_RULE, Access::Make)],
 };
 
 const VIRTUAL_SERVICE: Kind =
@@ -147,6 +147,22 @@ fn destination_rules(release: &Release) -> [ObjectId; 2] {
 }
 
 /// Weight of a host in a rule, if the rule leads there. A single destination gets everything.
+/// The conditions of `spec.analysis.match`, each as a match of a rule.
+///
+/// # Errors
+/// If Istio cannot compare so.
+pub(super) fn conditions(release: &Release) -> Result<Vec<Value>, Problem> {
+    matching::conditions(release).map_err(|error| match error {
+        Error::Unsupported(problem) => problem,
+        other => problem("spec.analysis.match", other.to_string()),
+    })
+}
+
+/// The matches of a rule for those of its requests that meet one of the conditions.
+pub(super) fn within(matches: &[Value], conditions: &[Value]) -> Vec<Value> {
+    conditions.iter().flat_map(|condition| matching::within(matches, condition)).collect()
+}
+
 fn weight(rule: &Value, host: &str) -> Option<i64> {
     let route = rule["route"].as_array()?;
     let to_host = route.iter().filter(|to| to["destination"]["host"] == host);

@@ -24,6 +24,7 @@ use crate::model::release::{Problem, Release, Settings};
 use crate::model::traffic::{Acceptance, Capabilities, RouteState, RouteWish};
 use crate::model::workload::TargetShape;
 
+pub mod adopt;
 mod affinity;
 mod apisix;
 mod appmesh;
@@ -93,6 +94,8 @@ pub struct Right {
 pub enum Access {
     /// It creates, changes and deletes them.
     Own,
+    /// It creates and changes them; the cluster collects them with the Canary.
+    Make,
     /// It changes those of others.
     Change,
     /// It reads them.
@@ -171,6 +174,12 @@ pub trait Router: Send + Sync {
         Vec::new()
     }
 
+    /// Whether [`Router::released`] is brought about with every deletion, also where the Canary does not ask for it: the
+    /// user's own objects would lead to what goes with the Canary.
+    fn always_releases(&self) -> bool {
+        false
+    }
+
     /// What an object that was never ours should say once the Canary is gone, where giving back its saved spec is
     /// not enough.
     ///
@@ -190,6 +199,9 @@ pub enum Error {
     /// An object stands in the way, or is not as this router left it.
     #[error("{0}")]
     Object(String),
+    /// Somebody else keeps changing an object back. It is left alone until they are told to, or we are.
+    #[error("{0}")]
+    Held(String),
 }
 
 /// Shorthand of registrations.

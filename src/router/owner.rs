@@ -49,7 +49,12 @@ impl Owner {
 /// The error for an object that belongs to another Canary.
 pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Error {
     // What the name of the object follows from.
-    let named_by = if id.kind.kind == "Ingress" { "spec.ingressRef" } else { "spec.service.name" };
+    let named_by = match id.kind.kind {
+        "Ingress" => "spec.ingressRef",
+        "Service" => "spec.service.name",
+        _ if !release.adopted.is_empty() => "spec.routeRefs",
+        _ => "spec.service.name",
+    };
     Error::Object(format!(
         "{id} belongs to Canary {canary}, delete that one or give {} another {named_by}",
         release.title()

@@ -29,16 +29,30 @@ pub fn groundwork(router: &dyn Router, view: &View<'_>) -> Result<Vec<Write>, Er
     writes(view, &router.groundwork(view)?)
 }
 
-/// Whether the router makes objects that no owner reference lets the cluster collect, so that the Canary may only go
-/// after we have deleted them.
+/// Whether the router makes objects that no owner reference lets the cluster collect, or changes those of others, so that
+/// the Canary may only go after we have undone that.
 pub fn needs_cleanup(router: &dyn Router, release: &Release, settings: &Settings) -> bool {
-    router.reads(release).iter().any(|id| !can_be_owned(id, settings))
+    router.always_releases() || router.reads(release).iter().any(|id| !can_be_owned(id, settings))
 }
 
-/// The deletions of what this Canary made and the cluster will not collect.
-pub fn removal(router: &dyn Router, view: &View<'_>) -> Vec<Write> {
+/// The writes that undo what this Canary made or changed and the cluster will not collect.
+///
+/// # Errors
+/// If it cannot be said how an object was.
+pub fn removal(router: &dyn Router, view: &View<'_>) -> Result<Vec<Write>, Error> {
+    let mut all = deletions(router, view);
+    if router.always_releases() {
+        all.extend(writes(view, &router.released(view)?)?);
+    }
+    Ok(all)
+}
+
+fn deletions(router: &dyn Router, view: &View<'_>) -> Vec<Write> {
+    if router.always_releases() {
+        return Vec::new();
+    }
     let is_left = |live: &Value| Owner::of(view.release, live) == Owner::Ours && controller(live).is_none();
-    let reads = router.reads(view.release).into_iter();
+    let reads = router.reads(view.release).into_iter().filter(|id| !can_be_owned(id, view.settings));
     reads.filter(|id| view.seen.get(id).is_some_and(is_left)).map(|id| Write::Delete { id }).collect()
 }
 
@@ -48,7 +62,7 @@ pub fn removal(router: &dyn Router, view: &View<'_>) -> Vec<Write> {
 /// # Errors
 /// If the past of an object cannot be read.
 pub fn restoration(router: &dyn Router, view: &View<'_>) -> Result<Vec<Write>, Error> {
-    let mut all = removal(router, view);
+    let mut all = deletions(router, view);
     let is_ours =
         |id: &ObjectId| view.seen.get(id).is_some_and(|live| Owner::of(view.release, live) == Owner::Ours);
     for id in router.deletes(view.release).into_iter().filter(is_ours) {

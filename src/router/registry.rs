@@ -5,8 +5,8 @@ use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
 use super::{
-    Mesh, Router, apisix, appmesh, contour, gateway, gloo, istio, knative, kubernetes, kuma, nginx, skipper,
-    smi, traefik,
+    Mesh, Router, adopt, apisix, appmesh, contour, gateway, gloo, istio, knative, kubernetes, kuma, nginx,
+    skipper, smi, traefik,
 };
 
 /// Every mesh that can be used, in the order of their names.
@@ -40,6 +40,23 @@ pub fn router(provider: Provider) -> Option<&'static dyn Router> {
     mesh(provider).map(|mesh| mesh.router)
 }
 
+/// What routes a release: the routes that it adopts, or else what its provider's router writes; `None` while nobody has
+/// built that.
+pub fn mesh_of(release: &Release) -> Option<&'static Mesh> {
+    let mesh = mesh(release.provider)?;
+    Some(if release.adopted.is_empty() { mesh } else { &adopt::MESH })
+}
+
+/// The router of a release; `None` while nobody has built it.
+pub fn router_of(release: &Release) -> Option<&'static dyn Router> {
+    mesh_of(release).map(|mesh| mesh.router)
+}
+
+/// Everything that may route a release: every mesh, and the routes that Canaries adopt.
+pub fn all() -> impl Iterator<Item = &'static Mesh> {
+    MESHES.iter().copied().chain([&adopt::MESH])
+}
+
 /// The names that can be written into `spec.provider` and `--mesh-provider`, in the order of the alphabet.
 pub fn known() -> Vec<&'static str> {
     let mut names: Vec<&str> =
@@ -59,7 +76,7 @@ pub fn known_names() -> String {
 
 /// What the reading of a manifest has to know of the release's provider; `None` while nobody has built it.
 pub fn facts(release: &Release, settings: &Settings) -> Option<ProviderFacts> {
-    let mesh = mesh(release.provider)?;
+    let mesh = mesh_of(release)?;
     let mut problems = mesh.router.problems(release, settings);
     problems.sort();
     Some(ProviderFacts {

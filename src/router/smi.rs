@@ -26,7 +26,7 @@ pub static SMI: Mesh = Mesh {
     // Which mesh it is does not follow from the provider; the reference asks for Istio's metrics.
     checks: istio::MESH.checks,
     honours: &[ServiceField::Hosts, ServiceField::Gateways],
-    rights: &[right(V1ALPHA1, Access::Own), right(V1ALPHA2, Access::Own), right(V1ALPHA3, Access::Own)],
+    rights: &[right(V1ALPHA1, Access::Make), right(V1ALPHA2, Access::Make), right(V1ALPHA3, Access::Make)],
 };
 
 /// Linkerd with its SMI extension.
@@ -42,7 +42,7 @@ pub static LINKERD: Mesh = Mesh {
         bare_errors: false,
     },
     honours: &[ServiceField::Hosts],
-    rights: &[right(V1ALPHA1, Access::Own)],
+    rights: &[right(V1ALPHA1, Access::Make)],
 };
 
 /// Open Service Mesh.
@@ -58,7 +58,7 @@ pub static OSM: Mesh = Mesh {
         bare_errors: false,
     },
     honours: &[ServiceField::Hosts],
-    rights: &[right(V1ALPHA2, Access::Own)],
+    rights: &[right(V1ALPHA2, Access::Make)],
 };
 
 const V1ALPHA1: Kind = traffic_split("v1alpha1");

@@ -24,7 +24,7 @@ pub static MESH: Mesh = Mesh {
     abilities: Capabilities::WEIGHTS,
     checks: &Checks { success_rate, duration, unit: Unit::Milliseconds, bare_errors: false },
     honours: &[],
-    rights: &[right(TRAEFIK_SERVICE, Access::Own)],
+    rights: &[right(TRAEFIK_SERVICE, Access::Make)],
 };
 
 const TRAEFIK_SERVICE: Kind = Kind::new("traefik.io", "v1alpha1", "TraefikService", "traefikservices");

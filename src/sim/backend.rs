@@ -17,6 +17,7 @@ use crate::router::registry;
 use kubesim::KubeSim;
 
 use super::knative;
+use super::observed::{self, Meaning};
 use super::routes::Routes;
 
 /// How a version of an application behaves under traffic.
@@ -65,6 +66,7 @@ pub struct Sample {
 }
 
 type Observer = Arc<dyn Fn(&Sample) + Send + Sync>;
+type Behaviour = Arc<dyn Fn(&str) -> Version + Send + Sync>;
 
 /// A call of a hook, as it arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +92,10 @@ pub struct Backend {
 struct State {
     /// By a part of the image name.
     versions: BTreeMap<String, Version>,
+    /// How all other versions behave, by their image.
+    otherwise: Option<Behaviour>,
+    /// Whether queries are answered that are not in our words.
+    freely: bool,
     /// Values of queries that are not built in, by a part of the query.
     queries: BTreeMap<String, f64>,
     fault: Option<Fault>,
@@ -116,6 +122,16 @@ impl Backend {
     /// Versions whose image contains `image` behave so.
     pub fn version(&self, image: &str, version: Version) {
         self.state().versions.insert(image.to_owned(), version);
+    }
+
+    /// Versions that were not told of behave as `rule` says of their image; without one they are good.
+    pub fn behave(&self, rule: impl Fn(&str) -> Version + Send + Sync + 'static) {
+        self.state().otherwise = Some(Arc::new(rule));
+    }
+
+    /// From now on also understands what other controllers, and the MetricTemplates of users, ask about a release.
+    pub fn read_freely(&self) {
+        self.state().freely = true;
     }
 
     /// Queries that contain `part` have this value.
@@ -208,11 +224,34 @@ impl Backend {
         if custom.is_some() {
             return custom;
         }
-        let (release, checks, check) = self.subject(query)?;
+        match self.subject(query) {
+            Some((release, checks, check)) => self.measure(release, check, checks.unit),
+            None if self.state().freely => self.freely(query),
+            None => None,
+        }
+    }
+
+    /// The value of a query that is not in our words.
+    fn freely(&self, query: &str) -> Option<f64> {
+        let mut releases = self.routes.releases();
+        let meaning = observed::meaning(query, &releases)?;
+        let mut measure = |index: usize, check| {
+            let release = releases.swap_remove(index);
+            let checks = registry::checks(&release, &self.settings).ok()?;
+            self.measure(release, check, checks.unit)
+        };
+        match meaning {
+            Meaning::Check(index, check) => measure(index, check),
+            Meaning::Errors(index) => Some(100.0 - measure(index, Builtin::SuccessRate)?),
+            Meaning::Number(number) => Some(number),
+        }
+    }
+
+    fn measure(&self, release: Release, check: Builtin, unit: Unit) -> Option<f64> {
         let version = self.running(&release);
         let (metric, value, unit) = match check {
             Builtin::Duration => {
-                let unit = if checks.unit == Unit::Seconds { 1000.0 } else { 1.0 };
+                let unit = if unit == Unit::Seconds { 1000.0 } else { 1.0 };
                 ("request-duration", version.map(|version| version.p99_millis), unit)
             }
             Builtin::SuccessRate => {
@@ -241,7 +280,7 @@ impl Backend {
     }
 
     /// The release with the route that its metrics are found under: for Knative the latest revision.
-    fn routed(&self, release: Release) -> Release {
+    pub(super) fn routed(&self, release: Release) -> Release {
         if release.target.kind != TargetKind::Knative {
             return release;
         }
@@ -257,23 +296,9 @@ impl Backend {
         Release { route, ..release }
     }
 
-    /// What the canary runs, if it can serve: the target, or for Knative the latest revision.
-    fn serving(&self, release: &Release) -> Option<Value> {
-        let (namespace, name) = (&release.namespace, &release.target.name);
-        if release.target.kind == TargetKind::Knative {
-            let service = self.kube.get(knative::SERVICE, namespace, name)?;
-            let latest = service["status"]["latestCreatedRevisionName"].as_str()?;
-            let revision = self.kube.get(knative::REVISION, namespace, latest)?;
-            return (knative::ready(&revision).0 == "True").then_some(service);
-        }
-        let deployment = self.kube.get("deployments.apps", namespace, name)?;
-        deployment["status"]["readyReplicas"].as_i64().filter(|ready| *ready > 0)?;
-        Some(deployment)
-    }
-
     /// The behaviour of what the canary runs, if it can serve and gets requests.
     fn running(&self, release: &Release) -> Option<Version> {
-        let target = self.serving(release)?;
+        let image = observed::image(&self.kube, release)?;
         // Without routes a load test sends requests, and to a green side that nobody else calls.
         let plan = &release.analysis;
         let load_tested = matches!(plan.strategy, Strategy::BlueGreen { .. }) && !plan.mirror;
@@ -282,10 +307,10 @@ impl Backend {
         if !routed {
             return None;
         }
-        let image = target["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?.to_owned();
         let state = self.state();
         let known = state.versions.iter().find(|(part, _)| image.contains(part.as_str()));
-        Some(known.map(|(_, version)| *version).unwrap_or_default())
+        let otherwise = || state.otherwise.as_ref().map(|rule| rule(&image)).unwrap_or_default();
+        Some(known.map_or_else(otherwise, |(_, version)| *version))
     }
 
     fn hook(&self, request: &Request) -> Response {

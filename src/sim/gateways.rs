@@ -1,5 +1,5 @@
-//! The gateways of the simulated world: whatever parents an HTTPRoute names, their controllers accept it a moment after
-//! it was written.
+//! The gateways of the simulated world: whatever parents a route of the Gateway API names, their controllers accept it a
+//! moment after it was written.
 
 use std::time::Duration;
 
@@ -12,28 +12,36 @@ pub(super) fn start(kube: &KubeSim) {
     let (written, mut writes) = mpsc::unbounded_channel();
     kube.observe(move |change| {
         let route = change.object.value();
-        if route["kind"] == "HTTPRoute" && has_parents(route) && !is_taken_in(route) {
+        let routes = KINDS.iter().find(|(kind, _)| route["kind"] == *kind).map(|(_, routes)| *routes);
+        if let Some(routes) = routes.filter(|_| has_parents(route) && !is_taken_in(route)) {
             let text = |field: &str| route["metadata"][field].as_str().unwrap_or_default().to_owned();
             // Nobody hears it once the world ends.
-            let _ = written.send((text("namespace"), text("name")));
+            let _ = written.send((routes, text("namespace"), text("name")));
         }
     });
     let kube = kube.clone();
     tokio::spawn(async move {
-        while let Some((namespace, name)) = writes.recv().await {
+        while let Some((routes, namespace, name)) = writes.recv().await {
             tokio::time::sleep(LATENCY).await;
-            let Some(route) = kube.get(ROUTES, &namespace, &name).filter(|route| !is_taken_in(route)) else {
+            let Some(route) = kube.get(routes, &namespace, &name).filter(|route| !is_taken_in(route)) else {
                 continue;
             };
             let now = kube.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
             // A route that goes meanwhile needs no answer.
             let _ =
-                kube.patch_status("gateway-controller", ROUTES, &namespace, &name, accepted(&route, &now));
+                kube.patch_status("gateway-controller", routes, &namespace, &name, accepted(&route, &now));
         }
     });
 }
 
-const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
+/// The kinds of routes, and their resources.
+const KINDS: [(&str, &str); 5] = [
+    ("HTTPRoute", "httproutes.gateway.networking.k8s.io"),
+    ("GRPCRoute", "grpcroutes.gateway.networking.k8s.io"),
+    ("TLSRoute", "tlsroutes.gateway.networking.k8s.io"),
+    ("TCPRoute", "tcproutes.gateway.networking.k8s.io"),
+    ("UDPRoute", "udproutes.gateway.networking.k8s.io"),
+];
 
 /// How long a controller takes.
 const LATENCY: Duration = Duration::from_millis(300);

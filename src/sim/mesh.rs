@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::Provider;
 use crate::model::object::Kind;
+use crate::model::release::Release;
 use crate::router::registry;
 
 /// The CRDs of the kinds that a mesh's router looks at, and of those that its users apply beside them.
@@ -23,7 +24,22 @@ pub fn crds(provider: Provider) -> Vec<Value> {
     if provider == Provider::Gloo {
         kinds.push(Kind::new("gateway.solo.io", "v1", "VirtualService", "virtualservices"));
     }
-    // One for all versions of a kind.
+    if provider == Provider::Traefik {
+        kinds.push(Kind::new("traefik.io", "v1alpha1", "IngressRoute", "ingressroutes"));
+    }
+    by_name(&kinds)
+}
+
+/// The CRDs of the kinds of routes that a release adopts.
+pub fn adopted_crds(release: &Release) -> Vec<Value> {
+    let reads = registry::router_of(release).map(|router| router.reads(release)).unwrap_or_default();
+    let kinds: Vec<Kind> =
+        reads.into_iter().map(|id| id.kind).filter(|kind| crate::router::adopt::is_route(*kind)).collect();
+    by_name(&kinds)
+}
+
+/// One CRD for all versions of a kind.
+fn by_name(kinds: &[Kind]) -> Vec<Value> {
     let names: BTreeSet<(&str, &str)> = kinds.iter().map(|kind| (kind.group, kind.plural)).collect();
     let versions = |name: (&str, &str)| {
         let those = kinds.iter().copied().filter(|kind| (kind.group, kind.plural) == name);
@@ -34,11 +50,11 @@ pub fn crds(provider: Provider) -> Vec<Value> {
 
 /// A kind that keeps any spec, in its versions. Istio and the Gateway API serve their kinds in several, the first of
 /// which is stored.
-fn crd(kinds: &[Kind]) -> Value {
+pub(super) fn crd(kinds: &[Kind]) -> Value {
     let Kind { group, kind, plural, cluster_wide, .. } = kinds[0];
     let versions: Vec<&str> = match group {
         ISTIO => vec!["v1", "v1beta1", "v1alpha3"],
-        GATEWAY_API => vec!["v1", "v1beta1"],
+        GATEWAY_API if kind == "HTTPRoute" => vec!["v1", "v1beta1"],
         _ => kinds.iter().map(|kind| kind.version).collect(),
     };
     let served = |name: &&str| {
@@ -77,4 +93,4 @@ fn crd(kinds: &[Kind]) -> Value {
 }
 
 const ISTIO: &str = "networking.istio.io";
-const GATEWAY_API: &str = "gateway.networking.k8s.io";
+pub(super) const GATEWAY_API: &str = "gateway.networking.k8s.io";

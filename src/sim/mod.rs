@@ -7,12 +7,14 @@ mod backend;
 mod gateways;
 mod knative;
 mod mesh;
+mod observed;
 mod routes;
+pub mod simulate;
 mod traffic_watch;
 mod world;
 
 pub use backend::{Backend, Fault, HookCall, Sample, Version};
-pub use mesh::crds;
+pub use mesh::{adopted_crds, crds};
 pub use routes::Routes;
 pub use traffic_watch::TrafficWatch;
 pub use world::{Running, World, WorldBuilder};

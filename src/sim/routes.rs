@@ -43,7 +43,7 @@ impl Routes {
 
     /// What the mesh of a release is told now; `None` while it has no routes, or no mesh at all.
     pub fn of(&self, release: &Release) -> Option<RouteState> {
-        let router = registry::router(release.provider)?;
+        let router = registry::router_of(release)?;
         let reads = router.reads(release);
         if reads.is_empty() {
             return None;
@@ -66,14 +66,14 @@ impl Routes {
         let is = |id: &ObjectId| {
             id.kind.kind == kind && id.kind.group == group && id.name == name && id.namespace == namespace
         };
-        let id = registry::router(release.provider)?.reads(release).into_iter().find(is)?;
+        let id = registry::router_of(release)?.reads(release).into_iter().find(is)?;
         self.read(release, [(id, Arc::new(object.clone()))].into_iter().collect())
     }
 
     fn read(&self, release: &Release, seen: Objects) -> Option<RouteState> {
         let shape = TargetShape::default();
         let view = View { release, shape: &shape, settings: &self.settings, seen: &seen };
-        registry::router(release.provider)?.state(&view).ok()?
+        registry::router_of(release)?.state(&view).ok()?
     }
 }
 

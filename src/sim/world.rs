@@ -13,6 +13,7 @@ use crate::controller::client::{Layers, layered};
 use crate::controller::clock::Clock;
 use crate::controller::fence::{Claim, Fence};
 use crate::controller::ids::Ids;
+use crate::controller::shadow::Shadow;
 use crate::controller::telemetry::Telemetry;
 use crate::controller::{Controller, Parts};
 use crate::http;
@@ -75,14 +76,33 @@ impl World {
 
     /// Starts a controller; it leads at once.
     pub fn start_controller(&self) -> Running {
-        let fence = Fence::new(Claim::Always);
+        self.start_controller_over(Arc::new(self.backend.clone()))
+    }
+
+    /// Starts a controller that reaches metrics servers, hooks and receivers over `network`; it leads at once.
+    pub fn start_controller_over(&self, network: Arc<dyn http::Transport>) -> Running {
+        self.start_behind(Fence::new(Claim::Always), CONTROLLER, network).0
+    }
+
+    /// Starts a shadow beside whatever works here. The cluster knows its requests as those of `shadow`.
+    pub fn start_shadow(&self) -> (Running, Arc<Shadow>) {
+        let (running, shadow) = self.start_behind(Fence::shadow(), "shadow", Arc::new(self.backend.clone()));
+        (running, shadow.expect("the fence is a shadow's"))
+    }
+
+    fn start_behind(
+        &self,
+        fence: Fence,
+        caller: &str,
+        network: Arc<dyn http::Transport>,
+    ) -> (Running, Option<Arc<Shadow>>) {
         let telemetry = Arc::new(Telemetry::new("simulated", &self.settings.mesh_provider, fence.clone()));
         let layers = Layers { fence: fence.clone(), telemetry: Arc::clone(&telemetry), limit: None };
-        let client = layered(self.kube.service(CONTROLLER), "default", layers);
+        let client = layered(self.kube.service(caller), "default", layers);
         let controller = Controller::new(Parts {
             mesh: client.clone(),
             client,
-            http: http::Client::over(Arc::new(self.backend.clone()), http::Limits::default()),
+            http: http::Client::over(network, http::Limits::default()),
             settings: self.settings.clone(),
             namespace: self.namespace.clone(),
             event_webhook: self.event_webhook.clone(),
@@ -95,12 +115,13 @@ impl World {
             fence: fence.clone(),
             telemetry: Arc::clone(&telemetry),
         });
+        let shadow = controller.shadow();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(controller.run(async {
             // A dropped sender stops it as well.
             let _ = stopped.await;
         }));
-        Running { fence, telemetry, stop: Some(stop), task }
+        (Running { fence, telemetry, stop: Some(stop), task }, shadow)
     }
 
     /// Applies the objects of a YAML text, one document after the other, as `kubectl apply --server-side` would.
@@ -117,13 +138,18 @@ impl World {
         Ok(())
     }
 
-    /// Gives the first container of a Deployment, or of a Knative Service, another image, as `kubectl set image` would.
+    /// Gives the first container of a Deployment, of a DaemonSet or of a Knative Service another image, as `kubectl set
+    /// image` would.
     pub fn set_image(&self, namespace: &str, workload: &str, image: &str) {
-        let found = ["apps/v1/Deployment", knative::SERVICE]
+        let found = ["apps/v1/Deployment", "apps/v1/DaemonSet", knative::SERVICE]
             .into_iter()
             .find_map(|kind| self.kube.get(kind, namespace, workload));
         let Some(mut object) = found else { return };
         object["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
+        // Its status may have changed since it was read.
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("resourceVersion");
+        }
         self.kube.put(object);
     }
 

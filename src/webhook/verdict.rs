@@ -75,6 +75,8 @@ mod tests {
         #[case] expected: &str,
     ) {
         // spec: 02/C87 04/WH-02 04/WH-05
+        // Also 203 to 299, which is kept as it is for gates that rely on it (docs/differences.md, 02/E6.3).
+        // spec: 04/WH-03
         assert_eq!(Verdict::Failed(expected.into()), answered(URL, 3, status, body.as_bytes()));
     }
 

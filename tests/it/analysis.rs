@@ -91,6 +91,7 @@ const HERE: &str = "spec.analysis.metrics[0].templateRef: MetricTemplate errors.
     "has neither templateRef nor query: is templateRef.name: errors missing?".to_owned())]
 #[case::inline_query(None, json!([{"name": "errors", "query": "rate(x{{ host }})", "thresholdRange": {"max": 1}}]),
     "spec.analysis.metrics[0].query: ".to_owned())]
+// spec: 04/TP-05
 #[tokio::test(start_paused = true)]
 async fn an_analysis_that_cannot_work_is_named_at_once_and_holds_the_release_until_it_is_mended(
     #[case] object: Option<Value>,

@@ -165,7 +165,9 @@ async fn a_subcommand_says_when_there_is_nothing_to_do_and_asks_nothing() {
     let world = cluster(&json!({"phase": "Succeeded", "lastAppliedSpec": "vx1-5f6a1b2c3d4e5f60"}));
     let output = vexil(&world.kube, &["abort", "frontend", "-n", "shop"], "nothing").await;
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(error.trim(), "vexil: Canary frontend.shop: nothing to abort in phase Succeeded");
+    let why = "vexil: Canary frontend.shop: nothing was asked: nothing is being released in phase Succeeded";
+    assert_eq!(error.lines().next(), Some(why));
+    assert_eq!(output.status.code(), Some(3));
     let canary = world.kube.get("canaries.flagger.app", "shop", "frontend").expect("the Canary");
     assert!(canary["metadata"]["annotations"]["flagger.app/request"].is_null());
 }

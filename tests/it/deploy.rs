@@ -9,6 +9,8 @@ use rstest::rstest;
 use serde_json::Value;
 use vexil::router::registry;
 
+mod demo_app;
+mod grafana;
 mod loadtester;
 mod pod_security;
 pub(crate) mod rights;
@@ -138,7 +140,7 @@ fn receiver_is_shown(page: &str, entry: &vexil::alert::Entry) {
 
 /// Fails unless `expected` stands in the file between the lines that begin with these marks; writes it with
 /// `UPDATE_DEPLOY=1`.
-fn holds_between(path: &str, begin: &str, end: &str, expected: &str) {
+pub(crate) fn holds_between(path: &str, begin: &str, end: &str, expected: &str) {
     let text = read(path);
     let start = text.find(begin).unwrap_or_else(|| panic!("{path} has no {begin}"));
     let start = start + text[start..].find('\n').expect("a line") + 1;
@@ -148,10 +150,7 @@ fn holds_between(path: &str, begin: &str, end: &str, expected: &str) {
         std::fs::write(root().join(path), &whole).expect("writable");
     }
     let found = read(path);
-    assert!(
-        found == whole,
-        "{path} differs from the registry of routers: run the tests once with UPDATE_DEPLOY=1"
-    );
+    assert!(found == whole, "{path} is not up to date: run the tests once with UPDATE_DEPLOY=1");
 }
 
 #[test]
@@ -198,6 +197,8 @@ fn the_chart_renders_what_a_user_of_flaggers_chart_expects() {
 #[case("noCrossNamespaceRefs=true", "-no-cross-namespace-refs=true")]
 #[case("egress.deny={10.0.0.0/8,fd00::/8}", "-egress-deny=10.0.0.0/8,fd00::/8")]
 #[case("egress.allow={169.254.169.254}", "-egress-allow=169.254.169.254")]
+#[case("maxConcurrentRollouts=20", "-max-concurrent-rollouts=20")]
+#[case("maxConcurrentRolloutsPerNamespace=2", "-max-concurrent-rollouts-per-namespace=2")]
 #[case("maxWebhookTimeout=30m", "-max-webhook-timeout=30m")]
 #[case("requireSecretLabels=true", "-require-secret-labels=true")]
 #[case("allowInsecureCredentials=true", "-allow-insecure-credentials=true")]
@@ -213,6 +214,7 @@ fn the_chart_renders_what_a_user_of_flaggers_chart_expects() {
 #[case("msteams.proxyUrl=http://proxy", "-msteams-proxy-url=http://proxy")]
 #[case("leaderElection.enabled=true", "-enable-leader-election=true")]
 #[case("leaderElection.enabled=true", "-leader-election-namespace=istio-system")]
+#[case("shadow=true", "-shadow=true")]
 #[case("prometheus.install=true", "-metrics-server=http://vexil-prometheus:9090")]
 #[case("controlplane.kubeconfig.secretName=x", "-kubeconfig-service-mesh=/tmp/controlplane/kubeconfig")]
 fn a_value_becomes_its_flag(#[case] value: &str, #[case] flag: &str) {
@@ -250,6 +252,7 @@ fn several_replicas_run_only_with_leader_election(
 #[case("rbac.pspEnabled=true", &[])]
 #[case("networkPolicy.enabled=true", &["NetworkPolicy vexil"])]
 #[case("leaderElection.enabled=true", &["Role vexil-leader-election", "RoleBinding vexil-leader-election"])]
+#[case("shadow=true,leaderElection.enabled=true", &[])]
 #[case("namespace=shop", &["Role vexil", "RoleBinding vexil"])]
 #[case("crd.create=true", &[
     "CustomResourceDefinition alertproviders.flagger.app",
@@ -293,46 +296,63 @@ fn the_bundled_prometheus_sets_the_labels_that_built_in_checks_ask_for() {
     assert_eq!(config.as_str().map(str::trim_end), Some(overlay.trim_end()));
 }
 
-#[rstest]
-#[case("istio", "istio-system", "-mesh-provider=istio", "-metrics-server=http://prometheus:9090")]
-#[case(
-    "gatewayapi",
-    "flagger-system",
-    "-mesh-provider=gatewayapi:v1",
-    "-metrics-server=http://flagger-prometheus:9090"
-)]
-#[case(
-    "kubernetes",
-    "flagger-system",
-    "-mesh-provider=kubernetes",
-    "-metrics-server=http://flagger-prometheus:9090"
-)]
-#[case(
-    "linkerd",
-    "flagger-system",
-    "-mesh-provider=gatewayapi:v1beta1",
-    "-metrics-server=http://prometheus.linkerd-viz:9090"
-)]
-fn an_overlay_has_the_namespace_and_arguments_of_flaggers(
-    #[case] overlay: &str,
-    #[case] namespace: &str,
-    #[case] provider: &str,
-    #[case] metrics: &str,
-) {
+/// An overlay, its namespace, what it says of the mesh, and the address of its metrics server.
+type Overlay = (&'static str, &'static str, &'static [&'static str], &'static str);
+
+const OVERLAYS: &[Overlay] = &[
+    ("apisix", "flagger-system", &["-mesh-provider=apisix"], "flagger-prometheus:9090"),
+    ("appmesh", "appmesh-system", &["-mesh-provider=appmesh"], "appmesh-prometheus:9090"),
+    (
+        "contour",
+        "projectcontour",
+        &["-mesh-provider=contour", "-ingress-class=contour"],
+        "flagger-prometheus:9090",
+    ),
+    ("gatewayapi", "flagger-system", &["-mesh-provider=gatewayapi:v1"], "flagger-prometheus:9090"),
+    ("gloo", "gloo-system", &["-mesh-provider=gloo"], "flagger-prometheus:9090"),
+    ("istio", "istio-system", &["-mesh-provider=istio"], "prometheus:9090"),
+    ("knative", "flagger-system", &["-mesh-provider=knative"], "flagger-prometheus:9090"),
+    ("kubernetes", "flagger-system", &["-mesh-provider=kubernetes"], "flagger-prometheus:9090"),
+    ("kuma", "kong-mesh-system", &["-mesh-provider=kuma"], "prometheus-server.mesh-observability:80"),
+    ("linkerd", "flagger-system", &["-mesh-provider=gatewayapi:v1beta1"], "prometheus.linkerd-viz:9090"),
+    ("nginx", "ingress-nginx", &["-mesh-provider=nginx"], "flagger-prometheus:9090"),
+    ("osm", "osm-system", &["-mesh-provider=osm"], "osm-prometheus:7070"),
+    ("skipper", "flagger-system", &["-mesh-provider=skipper"], "flagger-prometheus:9090"),
+    ("traefik", "traefik", &["-mesh-provider=traefik"], "flagger-prometheus:9090"),
+];
+
+#[test]
+fn the_overlays_have_the_namespaces_and_arguments_of_flaggers() {
     // spec: 01/API-110
-    let folder = root().join("deploy/kustomize").join(overlay);
-    let text = output(Command::new("kubectl").arg("kustomize").arg(folder));
-    let objects = documents(&text);
-    let deployment = object(&objects, "Deployment flagger");
-    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(
-        (&deployment["metadata"]["namespace"], &container["name"]),
-        (&namespace.into(), &"flagger".into())
-    );
-    let expected = ["-log-level=info", "-include-label-prefix=app.kubernetes.io", provider, metrics];
-    assert_eq!(container["args"], Value::from(expected.to_vec()));
-    let subject = &object(&objects, "ClusterRoleBinding flagger")["subjects"][0];
-    assert_eq!(subject["namespace"], namespace);
+    for (overlay, namespace, mesh, metrics) in OVERLAYS {
+        let folder = root().join("deploy/kustomize").join(overlay);
+        let text = output(Command::new("kubectl").arg("kustomize").arg(folder));
+        let objects = documents(&text);
+        let deployment = object(&objects, "Deployment flagger");
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(
+            (&deployment["metadata"]["namespace"], &container["name"]),
+            (&Value::from(*namespace), &"flagger".into()),
+            "{overlay}"
+        );
+        let metrics = format!("-metrics-server=http://{metrics}");
+        let mut expected = vec!["-log-level=info", "-include-label-prefix=app.kubernetes.io"];
+        expected.extend(*mesh);
+        expected.push(&metrics);
+        assert_eq!(container["args"], Value::from(expected), "{overlay}");
+        let subject = &object(&objects, "ClusterRoleBinding flagger")["subjects"][0];
+        assert_eq!(subject["namespace"], *namespace, "{overlay}");
+    }
+}
+
+#[test]
+fn every_mesh_has_an_overlay() {
+    let meant: Vec<&str> = OVERLAYS.iter().map(|(overlay, ..)| *overlay).collect();
+    for name in vexil::router::registry::known() {
+        let family = name.split(':').next().unwrap_or(name);
+        // Meshes that speak SMI are named by themselves.
+        assert!(family == "smi" || meant.contains(&family), "there is no deploy/kustomize/{family}");
+    }
 }
 
 #[test]
@@ -415,7 +435,7 @@ fn the_image_is_the_one_that_was_named(#[case] value: &str, #[case] image: &str)
     assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], image);
 }
 
-fn helm() -> PathBuf {
+pub(crate) fn helm() -> PathBuf {
     let named = std::env::var_os("HELM").map(PathBuf::from);
     let on_path = || Command::new("helm").arg("version").output().is_ok().then(|| PathBuf::from("helm"));
     let built = || {

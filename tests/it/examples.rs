@@ -102,7 +102,7 @@ async fn every_example_comes_up() {
 }
 
 /// A cluster with the CRDs that the project of the mesh publishes, in the version that its router writes.
-fn world(mesh: Provider) -> World {
+pub(crate) fn world(mesh: Provider) -> World {
     let world = World::builder().mesh(mesh).build();
     // Linkerd and Open Service Mesh have the kinds of SMI.
     let folder = match mesh {
@@ -143,7 +143,7 @@ fn family(mesh: Provider) -> &'static str {
 }
 
 /// The fields of `written` that `stored` has not, or not so.
-fn lost(written: &Value, stored: &Value, path: &str) -> Vec<String> {
+pub(crate) fn lost(written: &Value, stored: &Value, path: &str) -> Vec<String> {
     match (written, stored) {
         (Value::Object(fields), _) => fields
             .iter()

@@ -15,6 +15,7 @@ mod subjects;
 #[case::loadtester("loadtester", subjects::loadtester, 5_000)]
 #[case::metrics("metrics", subjects::metrics, 5_000)]
 #[case::hook("hook", subjects::hook, 5_000)]
+#[case::receiver("receiver", subjects::receiver, 3_000)]
 #[case::request("request", subjects::request, 5_000)]
 fn what_strangers_send_is_borne(#[case] name: &str, #[case] subject: fn(&[u8]), #[case] count: usize) {
     let corpus = corpus(name);

@@ -10,6 +10,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["api"]),
     ("manifest", &["api", "model"]),
     ("http", &[]),
+    ("judge", &["api", "manifest", "metrics", "model", "rollout", "router"]),
+    (
+        "lint",
+        &[
+            "alert", "api", "judge", "manifest", "metrics", "model", "rollout", "router", "webhook",
+            "workload",
+        ],
+    ),
     ("loadtester", &["api", "http", "model"]),
     ("alert", &["api", "model"]),
     ("metrics", &["api", "model"]),
@@ -19,7 +27,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("workload", &["api", "model"]),
     (
         "controller",
-        &["alert", "api", "http", "manifest", "metrics", "model", "rollout", "router", "webhook", "workload"],
+        &[
+            "alert", "api", "http", "judge", "manifest", "metrics", "model", "rollout", "router", "webhook",
+            "workload",
+        ],
     ),
     (
         "sim",
@@ -28,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "api",
             "controller",
             "http",
+            "judge",
             "manifest",
             "metrics",
             "model",
@@ -40,8 +52,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without I/O, clock and chance, and what would bring them in.
-const PURE: &[&str] =
-    &["alert", "api", "manifest", "metrics", "model", "rollout", "router", "webhook", "workload"];
+const PURE: &[&str] = &[
+    "alert", "api", "judge", "lint", "manifest", "metrics", "model", "rollout", "router", "webhook",
+    "workload",
+];
 const IMPURE: &[&str] = &[
     "kube::Client",
     "kube::Api",

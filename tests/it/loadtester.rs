@@ -15,6 +15,7 @@ use vexil::loadtester::{Declared, Limits, LoadTester, Namespaces, Proofs, Room, 
 mod callers;
 mod commands;
 mod gates;
+mod grpc;
 mod hostile;
 mod loads;
 mod process;

@@ -64,3 +64,27 @@ async fn a_template_is_asked_with_the_secret_beside_it_and_named_when_that_fails
         "Metric query failed for failures: metric template errors.ops: dynatrace: the answer is empty";
     assert!(told.contains(expected) && !told.contains("token"), "{told}");
 }
+
+// spec: 04/TH-06
+#[tokio::test(start_paused = true)]
+async fn what_was_measured_is_a_series_also_where_it_ends_the_release() {
+    let world = World::builder().build();
+    let controller = world.start_controller();
+    world.apply(QUARTERS).expect("a manifest that the cluster takes");
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Initialized").await);
+    world.backend.query("request_duration", 1515.0);
+    world.backend.query("requests_total", 99.5);
+    world.set_image("shop", "frontend", NEXT);
+    assert!(world.until(HOUR, |world| world.phase("shop", "frontend") == "Failed").await);
+    let text = controller.telemetry.render();
+    let series = |metric: &str| {
+        let start = format!(
+            "flagger_canary_metric_analysis{{metric=\"{metric}\",name=\"frontend\",namespace=\"shop\"}} "
+        );
+        text.lines().find_map(|line| line.strip_prefix(&start)?.parse::<f64>().ok())
+    };
+    // A duration in seconds, whatever its bounds are written in; anything else as it came.
+    assert_eq!(Some(1.515), series("request-duration"), "{text}");
+    assert_eq!(Some(99.5), series("request-success-rate"), "{text}");
+    controller.stop().await;
+}

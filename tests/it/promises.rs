@@ -115,6 +115,10 @@ fn remains(world: &World) -> Vec<Value> {
             status.remove(field);
         }
     }
+    // What was measured and not written down before the crash is not in the history, which nothing is decided on.
+    for measurement in status["measurements"].as_array_mut().into_iter().flatten() {
+        measurement.as_object_mut().expect("a measurement").remove("history");
+    }
     if let Some(promoted) = status["promoted"].as_object_mut() {
         promoted.remove("since");
     }

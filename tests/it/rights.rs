@@ -91,13 +91,10 @@ async fn a_release_needs_no_right_that_the_chart_does_not_give() {
     assert_eq!(unused, UNUSED, "{asked:#?}");
 }
 
-/// What this life had no occasion for: copies that nobody uses any more, routes that no owner reference binds to their
-/// Canary, drift to repair, a finalizer.
-const UNUSED: [&str; 10] = [
+/// What this life had no occasion for: copies that nobody uses any more, drift to repair, a finalizer.
+const UNUSED: [&str; 8] = [
     "delete configmaps",
     "delete secrets",
-    "delete destinationrules",
-    "delete virtualservices",
     "patch configmaps",
     "patch secrets",
     "patch services",

@@ -6,9 +6,15 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, WatchParams};
 use kubesim::KubeSim;
+use vexil::api::metric_template::MetricProvider;
+use vexil::controller::calls::Calls;
 use vexil::controller::client::{Layers, config, connect};
 use vexil::controller::fence::{Claim, Fence};
 use vexil::controller::telemetry::Telemetry;
+use vexil::http::Client;
+use vexil::metrics::{self, Asked, Measured};
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 /// The timer of the connection to `port` in `/proc/net/tcp`: its kind, and the hundredths of a second that it has left.
 fn timer(port: u16) -> Option<(u8, u64)> {
@@ -50,4 +56,41 @@ async fn a_watch_at_rest_is_asked_for_a_sign_of_life_by_the_operating_system() {
         tokio::task::yield_now().await;
     }
     listening.stop();
+}
+
+/// Asks a Graphite that only the proxy of the environment knows; for the process that the next test starts.
+#[tokio::test]
+#[ignore = "is run by the_proxy_of_the_environment_is_the_way_of_all_calls"]
+async fn asking_through_the_proxy() {
+    let address = Some("http://graphite.invalid".to_owned());
+    let spec = MetricProvider { kind: "graphite".into(), address, ..MetricProvider::default() };
+    let graphite = metrics::provider(&spec, None).expect("a provider");
+    let now = vexil::controller::clock::Clock::system().now();
+    let asked = Asked { query: "target=errors".into(), interval: std::time::Duration::from_secs(60), now };
+    let measured = Calls::outside(Client::default()).measure(graphite.as_ref(), &asked).await;
+    assert_eq!(Measured::Value(98.5), measured);
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_environment_is_the_way_of_all_calls() {
+    // spec: 04/PR-37
+    let proxy = MockServer::start().await;
+    let answer = r#"[{"target":"errors","datapoints":[[98.5,1792000000]]}]"#;
+    Mock::given(path("/render"))
+        .respond_with(ResponseTemplate::new(200).set_body_string(answer))
+        .mount(&proxy)
+        .await;
+    let own = std::env::current_exe().expect("this program");
+    let ended = tokio::process::Command::new(own)
+        .args(["transport::asking_through_the_proxy", "--exact", "--ignored"])
+        .env("HTTP_PROXY", proxy.uri())
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .await
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    let asked = proxy.received_requests().await.expect("recorded");
+    assert_eq!(Some("graphite.invalid"), asked[0].headers.get("host").and_then(|host| host.to_str().ok()));
 }

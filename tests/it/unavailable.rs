@@ -36,6 +36,15 @@ fn requests(controller: &Running, verb: &str, resource: &str) -> u64 {
     those.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
 
+/// The series of the watch of a kind.
+fn watch_up(controller: &Running, resource: &str) -> Option<String> {
+    let metrics = controller.telemetry.render();
+    let series = format!("vexil_watch_up{{resource=\"{resource}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned))
+}
+
+const ROUTES: &str = "virtualservices.networking.istio.io";
+
 fn refusal(code: u16) -> ApiStatus {
     match code {
         403 => ApiStatus { code, ..ApiStatus::internal("virtualservices is forbidden: no rule allows it") },
@@ -67,6 +76,7 @@ async fn a_crd_that_is_missing_is_named_asked_for_seldom_and_noticed_within_a_mi
     assert!(stalled(&world).contains("install its CRD"), "{}", stalled(&world));
     assert!(world.events("shop", "frontend").iter().any(|text| text.contains("install its CRD")));
     tokio::time::sleep(HOUR).await;
+    assert_eq!(watch_up(&controller, ROUTES), None, "a kind that is not there has no watch");
     let lists = requests(&controller, "list", "virtualservices");
     let looks = requests(&controller, "get", "api");
     assert!(lists <= 5, "{lists} lists of what is not there");
@@ -95,6 +105,8 @@ async fn a_kind_that_cannot_be_read_is_told_asked_for_seldom_and_used_when_it_ca
     world.apply(QUARTERS).expect("a manifest that the cluster takes");
     assert!(world.until(5 * MINUTE, |world| stalled(world).contains(said)).await, "{}", told(&world));
     assert!(world.events("shop", "frontend").iter().any(|text| text.contains(said)), "{}", told(&world));
+    assert_eq!(watch_up(&controller, ROUTES).as_deref(), Some("0"));
+    assert_eq!(watch_up(&controller, "canaries.flagger.app").as_deref(), Some("1"));
     let before = requests(&controller, "list", "virtualservices");
     tokio::time::sleep(HOUR).await;
     let lists = requests(&controller, "list", "virtualservices") - before;
@@ -103,6 +115,7 @@ async fn a_kind_that_cannot_be_read_is_told_asked_for_seldom_and_used_when_it_ca
     refused.store(false, Ordering::SeqCst);
     let met = world.until(5 * MINUTE, |world| world.phase("shop", "frontend") == "Initialized").await;
     assert!(met, "{}", told(&world));
+    assert_eq!(watch_up(&controller, ROUTES).as_deref(), Some("1"));
     assert_eq!(stalled(&world), "");
     controller.stop().await;
 }

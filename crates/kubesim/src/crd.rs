@@ -10,7 +10,7 @@ mod rules;
 #[path = "crd/rules_absent.rs"]
 mod rules;
 mod schema;
-mod shape;
+pub mod shape;
 mod validate;
 
 use std::collections::BTreeSet;

@@ -36,6 +36,7 @@ mod clock;
 mod cluster;
 mod convert;
 mod crd;
+mod custom_kind;
 mod definitions;
 mod discovery;
 pub mod error;
@@ -68,6 +69,8 @@ mod workloads;
 mod write;
 
 pub use self::builder::Builder;
+pub use self::crd::shape::METADATA;
+pub use self::custom_kind::CustomKind;
 pub use self::error::ApiStatus;
 pub use self::fault::{Disconnected, Fate};
 pub use self::handle::KubeSim;

@@ -48,6 +48,15 @@ impl KubeSim {
     /// # Errors
     /// When the address is not a loopback address, or cannot be listened on.
     pub async fn listen(&self, addr: SocketAddr) -> std::io::Result<Listening> {
+        self.listen_beside(addr, Router::new()).await
+    }
+
+    /// As [`KubeSim::listen`], with `others` on the same port: what they do not answer is for the API. Their paths must
+    /// not begin as those of the API do (`/api`, `/apis`, `/openapi` and others).
+    ///
+    /// # Errors
+    /// As [`KubeSim::listen`].
+    pub async fn listen_beside(&self, addr: SocketAddr, others: Router) -> std::io::Result<Listening> {
         if !addr.ip().is_loopback() {
             let why = format!(
                 "{addr} is not a loopback address: the embedded cluster has no authentication (use 127.0.0.1:PORT)"
@@ -57,7 +66,7 @@ impl KubeSim {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let service = self.service("listener");
-        let router = Router::new().fallback(move |request: Request<axum::body::Body>| {
+        let router = others.fallback(move |request: Request<axum::body::Body>| {
             let service = service.clone();
             async move {
                 match service.oneshot(request).await {

@@ -403,7 +403,7 @@ impl Call {
         Ok(json(StatusCode::CREATED, to_json(&answered)))
     }
 
-    /// What only pods have: logs (there are none) and evictions.
+    /// What only pods have: evictions, and a refusal that helps where a container would be needed.
     fn on_pod(
         &self,
         cluster: &mut Cluster,
@@ -413,18 +413,28 @@ impl Call {
     ) -> Result<Response<Body>, ApiStatus> {
         let subresource = subresource.filter(|_| target.served.is("", "Pod")).unwrap_or_default();
         match (subresource, verb) {
-            ("log", Verb::Get) => cluster.existing(target).map(|_| text("")),
             ("eviction", Verb::Create) => {
                 let eviction = self.object()?;
                 let options = DeleteOptions::read(&Query::default(), eviction.get("deleteOptions"))?;
+                cluster.delete(target, &options)?;
                 cluster.delete(target, &options)?;
                 let done = serde_json::json!({
                     "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
                 });
                 Ok(json(StatusCode::CREATED, to_json(&done)))
             }
-            ("log" | "eviction", _) => Err(ApiStatus::method_not_allowed()),
-            _ => Err(ApiStatus::unknown_path()),
+            ("eviction", _) => Err(ApiStatus::method_not_allowed()),
+            _ => match missing(subresource) {
+                None => Err(ApiStatus::unknown_path()),
+                Some(missing) => {
+                    cluster.existing(target)?;
+                    let Key { namespace, name } = &target.key;
+                    Err(ApiStatus::bad_request(format!(
+                        "{missing}: the containers of this cluster in memory are only simulated \
+                         (kubectl describe pod {name} -n {namespace} shows how they fare)"
+                    )))
+                }
+            },
         }
     }
 
@@ -478,6 +488,19 @@ impl Call {
             }
         }
     }
+}
+
+/// What a pod without processes does not have behind this subresource.
+fn missing(subresource: &str) -> Option<&'static str> {
+    Some(match subresource {
+        "log" => "there are no logs",
+        "portforward" => "no port can be forwarded",
+        "exec" => "no command can be run",
+        "attach" => "there is no process to attach to",
+        "proxy" => "nobody listens",
+        "ephemeralcontainers" => "no container can be added",
+        _ => return None,
+    })
 }
 
 fn json(code: StatusCode, body: Bytes) -> Response<Body> {

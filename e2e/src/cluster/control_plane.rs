@@ -100,6 +100,8 @@ fn kube_apiserver(place: &Place) -> Vec<String> {
         format!("--service-account-signing-key-file={pki}/service-accounts.key"),
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".into(),
         "--authorization-mode=RBAC".into(),
+        // Not on by default, but on many clusters: who makes an owned object has to be allowed to hold its owner back.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
         "--allow-privileged=true".into(),
         format!("--audit-policy-file={pki}/audit-policy.yaml"),
         format!("--audit-log-path={}", place.audit_log().display()),

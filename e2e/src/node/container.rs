@@ -1,4 +1,5 @@
-//! A container: a process with a root of its own, made of the machine's programs, the image's files and the volumes.
+//! A container: a process with a root of its own, made of the image's files and the volumes; the images that stand for
+//! programs of the machine have its folders in it too.
 //!
 //! The node starts `vexil-e2e contain FILE` in the pod's network and in a fresh mount namespace; that builds the root,
 //! moves into it, drops privileges if asked to, and becomes the container's program under the same process id.
@@ -22,6 +23,9 @@ use crate::process;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
     pub root: PathBuf,
+    /// The root file system of the image; without one the container has the machine's programs.
+    #[serde(default)]
+    pub image: Option<PathBuf>,
     pub command: Vec<String>,
     pub environment: BTreeMap<String, String>,
     pub working_directory: String,
@@ -103,6 +107,45 @@ fn build_root(plan: &Plan) -> Result<()> {
     let options = CString::new("mode=0755")?;
     mount("container", root, "tmpfs", MountFlags::empty(), options.as_c_str())
         .context("cannot mount the root")?;
+    match &plan.image {
+        Some(image) => unpack(image, root)?,
+        None => borrow(root)?,
+    }
+    for name in ["proc", "sys", "dev"] {
+        let target = root.join(name);
+        std::fs::create_dir_all(&target)?;
+        mount_bind_recursive(Path::new("/").join(name), &target)
+            .with_context(|| format!("cannot mount /{name}"))?;
+    }
+    for (path, text) in &plan.texts {
+        let target = inside(root, path);
+        std::fs::create_dir_all(target.parent().unwrap_or(root))?;
+        std::fs::write(target, text)?;
+    }
+    for mount in &plan.mounts {
+        show(&mount.from, &inside(root, &mount.to), mount.read_only)
+            .with_context(|| format!("cannot mount {} at {}", mount.from.display(), mount.to))?;
+    }
+    std::fs::create_dir_all(inside(root, &plan.working_directory))?;
+    if plan.read_only_root {
+        mount_remount(root, MountFlags::BIND | MountFlags::RDONLY, c"")?;
+    }
+    Ok(())
+}
+
+/// What is in the image.
+fn unpack(image: &Path, root: &Path) -> Result<()> {
+    let from = image.join(".");
+    process::run_command(Command::new("cp").arg("--archive").arg(from).arg(root), None)
+        .with_context(|| format!("cannot unpack {}", image.display()))?;
+    std::fs::create_dir_all(root.join("run"))?;
+    std::fs::create_dir_all(root.join("var"))?;
+    symlink("/run", root.join("var/run"))?;
+    Ok(())
+}
+
+/// The programs of the machine.
+fn borrow(root: &Path) -> Result<()> {
     for name in ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
         let host = Path::new("/").join(name);
         let target = root.join(name);
@@ -112,12 +155,6 @@ fn build_root(plan: &Plan) -> Result<()> {
             std::fs::create_dir(&target)?;
             mount_bind_recursive(&host, &target)?;
         }
-    }
-    for name in ["proc", "sys", "dev"] {
-        let target = root.join(name);
-        std::fs::create_dir(&target)?;
-        mount_bind_recursive(Path::new("/").join(name), &target)
-            .with_context(|| format!("cannot mount /{name}"))?;
     }
     for (name, mode) in [
         ("etc", 0o755),
@@ -147,19 +184,6 @@ fn build_root(plan: &Plan) -> Result<()> {
         if host.exists() {
             show(&host, &root.join("etc").join(name), false)?;
         }
-    }
-    for (path, text) in &plan.texts {
-        let target = inside(root, path);
-        std::fs::create_dir_all(target.parent().unwrap_or(root))?;
-        std::fs::write(target, text)?;
-    }
-    for mount in &plan.mounts {
-        show(&mount.from, &inside(root, &mount.to), mount.read_only)
-            .with_context(|| format!("cannot mount {} at {}", mount.from.display(), mount.to))?;
-    }
-    std::fs::create_dir_all(inside(root, &plan.working_directory))?;
-    if plan.read_only_root {
-        mount_remount(root, MountFlags::BIND | MountFlags::RDONLY, c"")?;
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Image names and the programs that they stand for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::install;
 use crate::place::Place;
@@ -12,9 +13,14 @@ use crate::tools::Tool;
 pub const HOME: &str = "/app";
 
 /// What a container of an image runs, before the pod's own command and arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     pub entrypoint: Vec<String>,
+    /// The arguments that the image names; a pod may name others.
+    pub arguments: Vec<String>,
+    /// The root file system of the image, if it has one.
+    pub root: Option<PathBuf>,
+    pub working_directory: String,
     /// Files of the machine and where the container has them.
     pub files: Vec<(PathBuf, String)>,
     pub environment: Vec<(String, String)>,
@@ -44,14 +50,22 @@ pub fn find(place: &Place, image: &str) -> Result<Image> {
             entrypoint: vec![format!("{HOME}/demo"), "demo".into()],
             files: vec![(own, format!("{HOME}/demo"))],
             environment: vec![("VERSION".into(), tag.to_owned())],
-            drops: None,
-            user: None,
+            working_directory: HOME.to_owned(),
+            ..Image::default()
         });
     }
     Ok(match name {
         "vexil" => controller(place)?,
         "vexil-loadtester" => {
             let mut image = controller(place)?;
+            // Its commands are the machine's.
+            if let Some(root) = image.root.take() {
+                image.files.push((root.join("vexil"), format!("{HOME}/vexil")));
+                image.entrypoint = vec![format!("{HOME}/vexil")];
+                image.environment.clear();
+                image.working_directory = HOME.to_owned();
+            }
+            image.arguments.clear();
             image.entrypoint.push("loadtester".into());
             image
         }
@@ -73,9 +87,8 @@ fn program(tool: Tool, name: &str) -> Image {
     Image {
         entrypoint: vec![format!("{HOME}/{name}")],
         files: vec![(tool.path(), format!("{HOME}/{name}"))],
-        environment: Vec::new(),
-        drops: None,
-        user: None,
+        working_directory: HOME.to_owned(),
+        ..Image::default()
     }
 }
 
@@ -84,6 +97,9 @@ fn controller(place: &Place) -> Result<Image> {
     let note = place.controller();
     let text = std::fs::read_to_string(&note).context("the controller has not been installed yet")?;
     let path = PathBuf::from(text.trim());
+    if path.is_dir() {
+        return unpacked(&path);
+    }
     let name = path.file_name().map_or_else(|| "vexil".into(), |name| name.to_string_lossy().into_owned());
     let mut files = vec![(path.clone(), format!("{HOME}/{name}"))];
     if name != "vexil" {
@@ -92,11 +108,41 @@ fn controller(place: &Place) -> Result<Image> {
     Ok(Image {
         entrypoint: vec![format!("{HOME}/{name}")],
         files,
-        environment: Vec::new(),
+        working_directory: HOME.to_owned(),
         // Our chart names the subcommand; a peer has none.
         drops: (!install::is_ours(place)).then(|| "controller".into()),
         // As deploy/Dockerfile has it.
         user: Some(10001),
+        ..Image::default()
+    })
+}
+
+/// An image as `deploy/image/build` leaves it: its root file system, and its configuration as it is in the archive.
+fn unpacked(folder: &Path) -> Result<Image> {
+    let file = folder.join("config.json");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let image: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
+    let config = &image["config"];
+    let texts = |name: &str| -> Vec<String> {
+        config[name]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|text| text.as_str().map(str::to_owned))
+            .collect()
+    };
+    let variable =
+        |text: String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let user = config["User"].as_str().and_then(|text| text.split(':').next()?.parse().ok());
+    Ok(Image {
+        entrypoint: texts("Entrypoint"),
+        arguments: texts("Cmd"),
+        root: Some(folder.join("root")),
+        working_directory: config["WorkingDir"].as_str().unwrap_or("/").to_owned(),
+        environment: texts("Env").into_iter().filter_map(variable).collect(),
+        user,
+        ..Image::default()
     })
 }
 

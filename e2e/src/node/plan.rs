@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt;
 
 use super::container::{Mount, Plan};
-use super::images::{self, Image};
+use super::images::Image;
 use super::{environment, volumes};
 use crate::cluster::network;
 
@@ -38,9 +38,13 @@ impl Given<'_> {
         let name = self.pod.name_any();
         Ok(Plan {
             root: self.folder.join(format!("{}.root", spec.name)),
+            image: self.image.root.clone(),
             command: self.command(),
             environment: self.environment.clone(),
-            working_directory: spec.working_dir.clone().unwrap_or_else(|| images::HOME.to_owned()),
+            working_directory: spec
+                .working_dir
+                .clone()
+                .unwrap_or_else(|| self.image.working_directory.clone()),
             user: id(security.run_as_user, pod_security.run_as_user).or(self.image.user),
             group: id(security.run_as_group, pod_security.run_as_group),
             read_only_root: security.read_only_root_filesystem.unwrap_or(false),
@@ -59,8 +63,13 @@ impl Given<'_> {
             let texts = texts.as_ref().filter(|texts| !texts.is_empty())?;
             Some(texts.iter().map(|text| environment::expand(text, self.environment)).collect())
         };
-        let mut command = expand(&self.container.command).unwrap_or_else(|| self.image.entrypoint.clone());
-        command.extend(expand(&self.container.args).unwrap_or_default());
+        let (command, arguments) = (expand(&self.container.command), expand(&self.container.args));
+        let arguments = arguments.unwrap_or_else(|| match command {
+            Some(_) => Vec::new(),
+            None => self.image.arguments.clone(),
+        });
+        let mut command = command.unwrap_or_else(|| self.image.entrypoint.clone());
+        command.extend(arguments);
         if self.image.drops.is_some() && command.get(1) == self.image.drops.as_ref() {
             command.remove(1);
         }
@@ -102,10 +111,9 @@ mod tests {
         let container: Container = serde_json::from_value(container).expect("a container");
         let image = Image {
             entrypoint: vec!["/app/peer".into()],
-            files: Vec::new(),
-            environment: Vec::new(),
+            arguments: vec!["serve".into()],
             drops: drops.map(str::to_owned),
-            user: None,
+            ..Image::default()
         };
         let given = Given {
             pod: &Pod::default(),
@@ -130,6 +138,12 @@ mod tests {
     #[test]
     fn a_command_of_the_manifest_replaces_the_images() {
         assert_eq!(command(json!({"name": "a", "command": ["sh"], "args": ["-c"]}), None), ["sh", "-c"]);
+    }
+
+    #[test]
+    fn the_images_own_arguments_count_only_without_any_of_the_manifest() {
+        assert_eq!(command(json!({"name": "a"}), None), ["/app/peer", "serve"]);
+        assert_eq!(command(json!({"name": "a", "command": ["sh"]}), None), ["sh"]);
     }
 
     #[test]

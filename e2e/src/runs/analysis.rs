@@ -30,6 +30,7 @@ pub async fn no_traffic(world: Arc<World>) -> Figures {
     Ok(vec!["not promoted".into(), event])
 }
 
+// spec: 04/OB-19
 /// Prometheus goes away in the middle and comes back. It is the shop's own, so that other runs keep theirs.
 pub async fn prometheus_stops(world: Arc<World>) -> Figures {
     let namespace = "shop-blind";

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -78,7 +80,7 @@ async fn kill_in(shop: &Shop, phase: &str, kills: &mut Vec<String>) -> Result<()
     Ok(())
 }
 
-/// Two replicas; the one that leads is killed, the other takes over.
+/// Two replicas: the one that leads is killed, and the other takes over; then that one is told to end, and hands over.
 pub async fn leader(world: Arc<World>) -> Figures {
     scale(&world, 2).await?;
     let figures = taken_over(&world).await;
@@ -104,25 +106,44 @@ async fn taken_over(world: &Arc<World>) -> Figures {
     let users = shop.users(60)?;
     shop.deploy(&Version::good("1.1.0")).await?;
     shop.wait_weight(25, Duration::from_secs(180)).await?;
-    let first = holder(world).await?.context("nobody leads")?;
-    let pods = world.controllers().await?;
-    let leader = pods.iter().find(|pod| first.contains(&pod.name_any())).with_context(|| {
-        format!(
-            "the leader {first} is none of {:?}",
-            pods.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
-        )
-    })?;
+    let (first, leader) = leading(world).await?;
     let killed = tokio::time::Instant::now();
-    world.crash(leader).await?;
-    wait::until("another one leads", Duration::from_secs(180), async || {
-        Ok(holder(world).await?.is_some_and(|now| now != first))
-    })
-    .await?;
+    world.kill(&leader)?;
+    let second = followed(world, &first).await?;
     let takeover = killed.elapsed();
+
+    let (_, leader) = leading(world).await?;
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), SYSTEM);
+    let told = tokio::time::Instant::now();
+    pods.delete(&leader.name_any(), &DeleteParams::default()).await?;
+    followed(world, &second).await?;
+    let handover = told.elapsed();
+
     shop.wait_phase("Succeeded", RELEASE).await?;
     shop.expect_at_rest("1.1.0").await?;
     let none_lost = Summary::of(&users.stop().await).none_lost()?;
-    Ok(vec![format!("taken over after {:.0} s; promoted with {none_lost}", takeover.as_secs_f64())])
+    Ok(vec![format!(
+        "killed, it was followed after {:.1} s; told to end, after {:.1} s; promoted with {none_lost}",
+        takeover.as_secs_f64(),
+        handover.as_secs_f64()
+    )])
+}
+
+/// Who holds the lease, and the pod that it runs in.
+async fn leading(world: &World) -> Result<(String, Pod)> {
+    let holder = holder(world).await?.context("nobody leads")?;
+    let pods = world.controllers().await?;
+    let names: Vec<String> = pods.iter().map(ResourceExt::name_any).collect();
+    let pod = pods.into_iter().find(|pod| holder.contains(&pod.name_any()));
+    Ok((holder.clone(), pod.with_context(|| format!("the leader {holder} is none of {names:?}"))?))
+}
+
+/// Waits until another one than `first` holds the lease.
+async fn followed(world: &World, first: &str) -> Result<String> {
+    wait::some("another one leads", Duration::from_secs(180), async || {
+        Ok(holder(world).await?.filter(|now| !now.is_empty() && now != first))
+    })
+    .await
 }
 
 async fn holder(world: &World) -> Result<Option<String>> {

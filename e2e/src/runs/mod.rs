@@ -11,9 +11,11 @@ pub mod deletion;
 pub mod gates;
 pub mod gitops;
 pub mod good_version;
+pub mod kinds;
 pub mod never_ready;
 pub mod outage;
 pub mod safety;
+pub mod tutorial;
 
 mod queue;
 
@@ -197,6 +199,14 @@ pub const ALL: &[Run] = &[
         go: |world| Box::pin(gates::rolled_back(world)),
     },
     Run {
+        name: "tutorial",
+        about: "all traffic is the load tester's; it tries the new version first and keeps the gate that a person opens",
+        alone: false,
+        needs: Some(Need::Requests),
+        seconds: 220,
+        go: |world| Box::pin(tutorial::run(world)),
+    },
+    Run {
         name: "by-hand",
         about: "people pause, abort, retry and approve with kubectl while GitOps goes on; a late request hits nothing",
         alone: false,
@@ -259,6 +269,22 @@ pub const ALL: &[Run] = &[
         needs: Some(Need::Node),
         seconds: 180,
         go: |world| Box::pin(safety::capacity(world)),
+    },
+    Run {
+        name: "daemonset",
+        about: "a DaemonSet with a Secret and a ConfigMap: released by the Secret alone, then without both",
+        alone: false,
+        needs: None,
+        seconds: 160,
+        go: |world| Box::pin(kinds::daemon_set(world)),
+    },
+    Run {
+        name: "autoscaler",
+        about: "the primary's autoscaler gets its new limits with the promotion",
+        alone: false,
+        needs: None,
+        seconds: 110,
+        go: |world| Box::pin(kinds::autoscaler(world)),
     },
     Run {
         name: "crash",

@@ -60,6 +60,14 @@ impl Shop {
 
     /// The same with a Deployment of one's own.
     pub async fn open_as(world: &Arc<World>, namespace: &str, deployment: &Value) -> Result<Shop> {
+        let shop = Shop::open_empty(world, namespace).await?;
+        shop.apply(deployment).await?;
+        shop.wait_rolled_out(NAME).await?;
+        Ok(shop)
+    }
+
+    /// A fresh namespace with nothing in it.
+    pub async fn open_empty(world: &Arc<World>, namespace: &str) -> Result<Shop> {
         let namespaces: Api<Namespace> = Api::all(world.client.clone());
         // What an earlier run left here would be in the way.
         if wait::calmly(async || Ok(namespaces.get_opt(namespace).await?)).await?.is_some() {
@@ -79,8 +87,6 @@ impl Shop {
         let parameters = PatchParams::apply(OWNER);
         wait::calmly(async || Ok(namespaces.patch(namespace, &parameters, &Patch::Apply(&object)).await?))
             .await?;
-        shop.apply(deployment).await?;
-        shop.wait_rolled_out(NAME).await?;
         Ok(shop)
     }
 

@@ -1,16 +1,20 @@
-//! The demo that stays up: the shop on a loopback address, for people with kubectl.
+//! The demo that stays up: the shop on a loopback address, for people with kubectl, and for their controllers.
 
-use std::fs;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context;
+use chrono::{DateTime, Utc};
 
+use super::gates::{self, Gates};
+use super::kubeconfig::Kubeconfig;
+use super::shop::{self, APP, GOOD, Mesh};
+use super::socket;
+use super::{occupied, tags};
 use crate::cli::print::{Line, Tone};
+use crate::sim::World;
 use kubesim::Listening;
-
-use super::shop::{APP, BROKEN, GOOD, NAMESPACE, SLOW, STUCK, image};
 
 /// Reads `127.0.0.1:8001`, and what people write for it: `localhost:8001`, `:8001`, `8001`.
 ///
@@ -32,66 +36,116 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, NotAnAddress> {
 #[error("write an address and a port, as in 127.0.0.1:8001 (port 0 picks a free one)")]
 pub(super) struct NotAnAddress;
 
-/// A kubeconfig in a folder of its own, until this is dropped.
-pub(super) struct Kubeconfig {
-    folder: PathBuf,
-    path: PathBuf,
+/// The shop, and where it listens. Nothing of it is left once this is dropped.
+pub(super) struct Open {
+    pub world: World,
+    pub kubeconfig: Kubeconfig,
+    listening: Listening,
 }
 
-impl Kubeconfig {
-    /// Writes one for what listens, with the shop's namespace as the default.
+impl Open {
+    /// Opens the shop behind `mesh` at `address`. It begins at `start`.
     ///
     /// # Errors
-    /// If the file cannot be written.
-    pub(super) fn write(listening: &Listening) -> anyhow::Result<Self> {
-        let text = listening.kubeconfig().replace("namespace: default", &format!("namespace: {NAMESPACE}"));
-        let folder = own_folder(&std::env::temp_dir()).context("no folder for the kubeconfig")?;
-        let path = folder.join("kubeconfig");
-        let written = fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()));
-        let kubeconfig = Self { folder, path };
-        written.map(|()| kubeconfig)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Kubeconfig {
-    fn drop(&mut self) {
-        // What cannot be removed is small and tells nothing.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// A folder that was not there before, so that nobody else can have prepared it.
-fn own_folder(parent: &Path) -> io::Result<PathBuf> {
-    let mut number = 0;
-    loop {
-        let folder = parent.join(format!("vexil-demo-{}-{number}", std::process::id()));
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => number += 1,
-            created => return created.map(|()| folder),
+    /// If the address is taken or not of this machine, or the kubeconfig cannot be written.
+    pub(super) async fn at(address: SocketAddr, mesh: &Mesh, start: DateTime<Utc>) -> anyhow::Result<Self> {
+        let world = shop::open(mesh, Some(start), STARTUP)?;
+        shop::set_interval(&world, INTERVAL)?;
+        let gates = Gates(world.kube.clone());
+        let routes = socket::routes(world.backend.clone(), gates.clone());
+        let listening = world.kube.listen_beside(address, routes).await;
+        let listening = listening.map_err(|why| occupied::explain(address, &why))?;
+        // The controller inside knows both addresses of a gate.
+        for address in [gates::ADDRESS.to_owned(), format!("{}{}", listening.url(), socket::GATES)] {
+            world.backend.serve(&address, Arc::new(gates.clone()));
         }
+        let kubeconfig = Kubeconfig::write(&listening)?;
+        Ok(Self { world, kubeconfig, listening })
+    }
+
+    /// What a newcomer is told.
+    pub(super) fn help(&self, mesh: &Mesh, controller: bool) -> Vec<Line> {
+        help(self.kubeconfig.path(), &self.listening.url(), mesh, controller)
     }
 }
 
-/// What a newcomer is told; short, so that a small terminal has room for the picture below.
-pub(super) fn help(kubeconfig: &Path) -> Vec<Line> {
-    let command = |text: String| Line::from("  ").with(Tone::Accent, text);
-    let tag =
-        |line: Line, name: &str, what: &str| line.with(Tone::Strong, format!("  {name:<12}")).plain(what);
-    vec![
-        "A shop on a Kubernetes cluster in memory; Ctrl-C ends it. In another terminal:".into(),
-        command(format!("export KUBECONFIG={}", kubeconfig.display())),
-        command("kubectl get canaries -w".to_owned()),
-        command(format!("kubectl set image deployment/{APP} {APP}={}", image(GOOD))),
-        "The tag of the image says how it behaves:".into(),
-        tag(tag(Line::new(), GOOD, "good, as all others    "), SLOW, "some requests take 1.4 s"),
-        tag(tag(Line::new(), BROKEN, "7 % of requests fail   "), STUCK, "pods never become ready"),
-        Line::new(),
-    ]
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.listening.stop();
+    }
 }
+
+/// Short, so that a small terminal has room for the picture below.
+fn help(kubeconfig: &Path, url: &str, mesh: &Mesh, controller: bool) -> Vec<Line> {
+    let command = |text: &str, what: &str| {
+        let line = Line::from("  ").with(Tone::Accent, text);
+        match what {
+            "" => line,
+            what => line.padded(COLUMN).with(Tone::Faint, format!("  # {what}")),
+        }
+    };
+    let without = if controller { "" } else { ", without a controller" };
+    let title = format!("A shop on a Kubernetes cluster in memory{without}, behind {}.", mesh.title());
+    let kubeconfig = kubeconfig.to_string_lossy();
+    let kubeconfig = shlex::try_quote(&kubeconfig).unwrap_or(kubeconfig.as_ref().into());
+    let mut lines = vec![
+        format!("{title} Ctrl-C ends it.").as_str().into(),
+        "In another terminal:".into(),
+        command(&format!("export KUBECONFIG={kubeconfig}"), ""),
+    ];
+    if !controller {
+        let flags = format!(
+            "-kubeconfig \"$KUBECONFIG\" -mesh-provider {} -metrics-server {url}{}",
+            mesh.name,
+            socket::PROMETHEUS
+        );
+        lines.push(command(&format!("vexil controller {flags}"), ""));
+        lines.push("  (or Flagger with these flags), and in a third, with the same KUBECONFIG:".into());
+    }
+    lines.extend([
+        command("vexil get", "which releases there are"),
+        command(&mesh.set_image(GOOD), "a new version"),
+        command(&format!("vexil status {APP}"), "what happens to it, and why"),
+        command(&format!("vexil watch {APP}"), "the same, live"),
+    ]);
+    let tags = ["3.0-broken", "4.0-slow", "5.0-crash", "6.0-missing", "7.0-errors-2.5"];
+    lines.push(
+        Line::from("The tag says how a version behaves: ").with(Tone::Strong, tags.join(", ")).plain("."),
+    );
+    let gates = if controller { gates::ADDRESS.to_owned() } else { format!("{url}{}", socket::GATES) };
+    lines.push(Line::from(
+        format!("Applications of yours, gates ({gates}NAME), other meshes: vexil demo --help").as_str(),
+    ));
+    lines.push(Line::new());
+    lines
+}
+
+/// What `vexil demo --help` says below the flags.
+pub(super) fn more_help() -> String {
+    let tags: String = tags::MEANINGS.iter().map(|(tag, what)| format!("    {tag:<18} {what}\n")).collect();
+    format!(
+        "With --listen the cluster is yours. Apply whatever you like: each Deployment or DaemonSet gets pods, each Canary\n\
+         gets traffic and metrics, and the tag of the image of the first container says how a version behaves:\n\n\
+         {tags}\n\
+         Hooks: every address says yes, but for {gates}NAME, a gate that is closed until you open it:\n\n    \
+             kubectl patch canary {APP} --type merge -p \\\n      \
+               '{{\"spec\":{{\"analysis\":{{\"webhooks\":[{{\"name\":\"promote\",\"type\":\"confirm-promotion\",\"url\":\"{gates}promote\"}}]}}}}}}'\n    \
+             vexil approve {APP}                                   # this once\n    \
+             kubectl annotate canary {APP} gates.demo/promote=open # until the annotation goes\n\n\
+         A Prometheus at http://ADDRESS{prometheus} answers the built-in checks of all Canaries, also for other controllers,\n\
+         and vector(N); the gates are at http://ADDRESS{paths}NAME as well.",
+        gates = gates::ADDRESS,
+        prometheus = socket::PROMETHEUS,
+        paths = socket::GATES,
+    )
+}
+
+/// Where it is said what a command does.
+const COLUMN: usize = 66;
+/// Of the cluster's time, from the creation of a pod until it is ready.
+const STARTUP: Duration = Duration::from_secs(4);
+/// Short enough that a person stays to watch.
+const INTERVAL: &str = "10s";
 
 #[cfg(test)]
 mod tests {
@@ -116,5 +170,25 @@ mod tests {
     #[case("70000")]
     fn what_is_no_address_is_refused_with_an_example(#[case] text: &str) {
         assert!(address(text).is_err_and(|why| why.to_string().contains("127.0.0.1:8001")));
+    }
+
+    #[test]
+    fn a_newcomer_is_told_five_commands() {
+        let lines = help(Path::new("/tmp/a b/kubeconfig"), "http://127.0.0.1:8001", &Mesh::default(), true);
+        let text: Vec<String> = lines.iter().map(Line::text).collect();
+        let commands: Vec<&str> = text
+            .iter()
+            .filter_map(|line| line.strip_prefix("  "))
+            .map(|line| line.split("  #").next().unwrap_or_default().trim_end())
+            .collect();
+        let expected = [
+            "export KUBECONFIG='/tmp/a b/kubeconfig'",
+            "vexil get",
+            "kubectl set image deployment/frontend frontend=shop/frontend:2.0",
+            "vexil status frontend",
+            "vexil watch frontend",
+        ];
+        assert_eq!(expected.to_vec(), commands);
+        assert!(text.iter().all(|line| line.chars().count() <= 100), "{text:#?}");
     }
 }

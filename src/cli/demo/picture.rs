@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::cli::print::{Line, Tone, bar, wrap};
+use crate::cli::picture::told::events;
+use crate::cli::picture::{Check, check, phase_tone, words, workload};
+use crate::cli::print::{Line, Tone};
 
-use super::view::{Check, Event, Pods, View};
-use super::words;
+use super::view::View;
 
 /// What stands above a picture.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +33,10 @@ pub(super) fn draw(
         view.weights.map_or((None, None), |(primary, canary)| (Some(primary), Some(canary)));
     let versions = [&view.primary, &view.canary].map(|pods| pods.version().chars().count());
     let label = versions.into_iter().max().unwrap_or(0).clamp(4, 16);
-    lines.push(workload("primary", &view.primary, primary, label, Tone::Accent, columns));
-    lines.push(workload("canary", &view.canary, canary, label, canary_tone(view), columns));
+    lines.push(workload("  primary  ", &view.primary, primary, label, Tone::Accent, columns, true));
+    lines.push(workload("  canary   ", &view.canary, canary, label, canary_tone(view), columns, true));
     lines.push(Line::new());
-    lines.extend(view.checks.iter().map(|check| self::check(check, &view.checks)));
+    lines.extend(view.checks.iter().map(|one| Line::from("  ").and(check(one, &view.checks))));
     lines.push(standing(view, now));
     lines.push(Line::new());
     let room = rows.map_or(usize::MAX, |rows| rows.saturating_sub(lines.len()));
@@ -54,54 +55,10 @@ fn heading(view: &View, title: &str, now: DateTime<Utc>, columns: usize) -> Line
     title.cut(columns.saturating_sub(end.width() + 1)).with_end(end, columns)
 }
 
-fn phase_tone(phase: &str) -> Tone {
-    match phase {
-        "Initialized" | "Succeeded" => Tone::Good,
-        "Failed" => Tone::Bad,
-        "" => Tone::Faint,
-        _ => Tone::Warning,
-    }
-}
-
 /// What the traffic of the canary says: it goes well, or not.
 fn canary_tone(view: &View) -> Tone {
-    let failing = view.checks.iter().any(|check| check.measured.is_some_and(|measured| !measured.passed));
+    let failing = view.checks.iter().any(Check::is_failing);
     if failing { Tone::Bad } else { Tone::Good }
-}
-
-fn workload(name: &str, pods: &Pods, weight: Option<i64>, label: usize, tone: Tone, columns: usize) -> Line {
-    let version: String = pods.version().chars().take(label).collect();
-    let line = Line::new().plain(format!("  {name:<9}")).with(tone, format!("{version:<label$}  "));
-    let share = match weight {
-        Some(weight) => format!("{weight:>4} %"),
-        None => format!("{:>6}", "–"),
-    };
-    let pods = format!("{:>9}", words::pods(pods));
-    // On a narrow terminal the number of pods goes first, then the bar.
-    let room = columns.saturating_sub(line.width() + share.len() + 2);
-    let (with_pods, room) = match room.checked_sub(pods.len() + 2) {
-        Some(rest) if rest >= SHORTEST_BAR => (true, rest),
-        _ => (false, room),
-    };
-    let width = if room < SHORTEST_BAR { 0 } else { room.min(LONGEST_BAR) };
-    let (full, empty) = bar(words::share(weight.unwrap_or(0)), width, '█', '░');
-    let line = line.with(tone, full).with(Tone::Faint, empty).with(Tone::Strong, share);
-    if with_pods { line.with(Tone::Faint, format!("  {pods}")) } else { line }
-}
-
-fn check(check: &Check, all: &[Check]) -> Line {
-    let widest = |text: fn(&Check) -> String| all.iter().map(|c| text(c).chars().count()).max().unwrap_or(0);
-    let (name, value) = (widest(|check| check.name.clone()), widest(words::measured).max(7));
-    let (mark, tone) = match check.measured {
-        None => ("·", Tone::Faint),
-        Some(measured) if measured.passed => ("✓", Tone::Good),
-        Some(_) => ("✗", Tone::Bad),
-    };
-    Line::new()
-        .with(tone, format!("  {mark} "))
-        .plain(format!("{:<name$}  ", check.name))
-        .with(tone, format!("{:>value$}  ", words::measured(check)))
-        .with(Tone::Faint, words::bounds(check))
 }
 
 /// How many checks failed, and when the next is due.
@@ -121,44 +78,11 @@ fn standing(view: &View, now: DateTime<Utc>) -> Line {
     }
 }
 
-/// The last of the events, as many as `room` lines can show.
-fn events(events: &[Event], columns: usize, room: usize) -> Vec<Line> {
-    let mut left = room;
-    let mut shown: Vec<Vec<Line>> = Vec::new();
-    for event in events.iter().rev() {
-        let lines = self::event(event, columns);
-        let Some(rest) = left.checked_sub(lines.len()) else { break };
-        left = rest;
-        shown.push(lines);
-    }
-    shown.into_iter().rev().flatten().collect()
-}
-
-fn event(event: &Event, columns: usize) -> Vec<Line> {
-    let time = words::clock(event.at);
-    let tone = if event.warning { Tone::Warning } else { Tone::Plain };
-    let indent = time.len() + 4;
-    let message = match event.times {
-        1 => event.message.clone(),
-        times => format!("{} ({times} times)", event.message),
-    };
-    wrap(&message, columns.saturating_sub(indent))
-        .into_iter()
-        .enumerate()
-        .map(|(index, text)| {
-            let time = if index == 0 { time.as_str() } else { "" };
-            Line::new().with(Tone::Faint, format!("  {time:<8}  ")).with(tone, text)
-        })
-        .collect()
-}
-
-const SHORTEST_BAR: usize = 8;
-const LONGEST_BAR: usize = 50;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::view::{Check, Measured};
+    use crate::cli::picture::told::Event;
+    use crate::cli::picture::{Check, Measured, Pods, Verdict};
 
     fn noon() -> DateTime<Utc> {
         "2026-01-01T12:00:00Z".parse().expect("a time")
@@ -169,7 +93,8 @@ mod tests {
             name: name.to_owned(),
             min,
             max,
-            measured: Some(Measured { value: Some(value), passed }),
+            measured: Some(Measured { value: Some(value), verdict: Verdict::of(passed) }),
+            ..Check::default()
         };
         let event =
             |warning, message: &str, times| Event { at: noon(), warning, message: message.to_owned(), times };

@@ -4,16 +4,17 @@ use std::io::{self, Stdout, Write};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use anyhow::bail;
 
+use crate::cli::picture::lines;
 use crate::cli::print::Line;
 use crate::sim::World;
 
 use super::picture::{self, Title};
 use super::screen::Screen;
+use super::shop::{self, APP, NAMESPACE};
+use super::stop::Stop;
 use super::view::{Seen, View, watch};
-use super::{lines, shop};
 
 /// How fast the cluster's time passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,27 +42,14 @@ pub(super) struct Stage {
     show: Show,
     pace: Pace,
     seen: Receiver<Seen>,
-    interrupted: Signal,
-    terminated: Signal,
+    stop: Stop,
 }
 
 impl Stage {
-    /// Everything that happens in `world` from now on is shown.
-    ///
-    /// # Errors
-    /// If signals cannot be heard.
-    pub(super) fn new(world: World, show: Show, pace: Pace) -> anyhow::Result<Self> {
+    /// Everything that happens in `world` from now on is shown, until `stop` is heard.
+    pub(super) fn new(world: World, show: Show, pace: Pace, stop: Stop) -> Self {
         let (view, seen) = watch(&world);
-        Ok(Self {
-            view,
-            title: None,
-            seen,
-            world,
-            show,
-            pace,
-            interrupted: signal(SignalKind::interrupt()).context("Ctrl-C cannot be heard")?,
-            terminated: signal(SignalKind::terminate()).context("SIGTERM cannot be heard")?,
-        })
+        Self { view, title: None, seen, world, show, pace, stop }
     }
 
     /// Whether it is shown as a picture.
@@ -137,23 +125,36 @@ impl Stage {
 
     /// Takes note of what happened, and prints it if that is how it is shown.
     fn look(&mut self) -> anyhow::Result<()> {
+        let mut changed = false;
         while let Ok(seen) = self.seen.try_recv() {
-            let (at, steps) = (seen.at, self.view.steps);
-            let news = self.view.take(seen);
-            if self.view.steps != steps {
-                shop::weather(&self.world, self.view.steps);
-            }
-            let Some(news) = news else { continue };
-            if let Show::Lines(out) = &mut self.show {
-                write(out, &format!("{}\n", lines::line(at, &news)))?;
-            }
+            changed = true;
+            self.take(seen)?;
         }
-        Ok(())
+        // What several objects together say of the traffic can be read only now.
+        let weights =
+            (changed && self.pace == Pace::Clock).then(|| self.world.weights(NAMESPACE, APP)).flatten();
+        match weights {
+            Some(weights) if self.view.weights != Some(weights) => {
+                self.take(Seen::weights(self.world.now(), weights))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take(&mut self, seen: Seen) -> anyhow::Result<()> {
+        let (at, steps) = (seen.at, self.view.steps);
+        let news = self.view.take(seen);
+        if self.view.steps != steps {
+            shop::weather(&self.world, self.view.steps);
+        }
+        match (&mut self.show, news) {
+            (Show::Lines(out), Some(news)) => write(out, &format!("{}\n", lines::line(at, &news))),
+            _ => Ok(()),
+        }
     }
 
     fn title(&self) -> Title {
-        let follows =
-            || Title { main: format!("{} {}", shop::APP, self.view.versions()), more: String::new() };
+        let follows = || Title { main: format!("{} {}", APP, self.view.versions()), more: String::new() };
         self.title.clone().unwrap_or_else(follows)
     }
 
@@ -188,8 +189,7 @@ impl Stage {
     async fn pass(&mut self, time: Duration) -> anyhow::Result<()> {
         tokio::select! {
             biased;
-            _ = self.interrupted.recv() => bail!(Interrupted),
-            _ = self.terminated.recv() => bail!(Interrupted),
+            () = self.stop.heard() => bail!(Interrupted),
             () = tokio::time::sleep(time) => Ok(()),
         }
     }

@@ -8,12 +8,18 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::api::duration;
+use crate::cli::picture::lines::News;
+use crate::cli::picture::told::Event;
+use crate::cli::picture::{Check, Measured, Pods, Verdict, history};
 use crate::controller::clock::Clock;
 use crate::model::release::Release;
 use crate::sim::{Routes, Sample, World};
 use kubesim::ChangeKind;
 
 use super::shop::{APP, NAMESPACE};
+
+/// The kind of a Knative Service.
+const KNATIVE_SERVICE: &str = "serving.knative.dev/v1/Service";
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -47,6 +53,13 @@ pub(super) enum Side {
     Canary,
 }
 
+impl Seen {
+    /// The traffic is shared so.
+    pub(super) fn weights(at: DateTime<Utc>, (primary, canary): (i64, i64)) -> Self {
+        Self { at, what: What::Weights(primary, canary) }
+    }
+}
+
 /// The shop's frontend as it is, and everything that happens to it from now on.
 pub(super) fn watch(world: &World) -> (View, Receiver<Seen>) {
     let (sender, receiver) = channel();
@@ -54,7 +67,7 @@ pub(super) fn watch(world: &World) -> (View, Receiver<Seen>) {
     let mut view = View::default();
     let routes = world.routes();
     let release = routes.releases().into_iter().find(|release| release.name == APP);
-    for (kind, name) in [("canaries.flagger.app", APP), ("deployments.apps", APP)] {
+    for (kind, name) in [("canaries.flagger.app", APP), ("deployments.apps", APP), (KNATIVE_SERVICE, APP)] {
         let object = world.kube.get(kind, NAMESPACE, name).unwrap_or_default();
         if let Some(what) = read(&object, &routes, release.as_ref()) {
             view.take(Seen { at: clock.now(), what });
@@ -106,6 +119,17 @@ fn read(object: &Value, routes: &Routes, release: Option<&Release>) -> Option<Wh
         {
             Some(What::Event { warning: object["type"] == "Warning", message: text(&object["message"]) })
         }
+        "Service" if name == APP && object["spec"]["template"].is_object() => {
+            let conditions = object["status"]["conditions"].as_array();
+            let mut conditions = conditions.into_iter().flatten();
+            let is_ready = conditions.any(|one| one["type"] == "Ready" && one["status"] == "True");
+            Some(What::Workload {
+                side: Side::Canary,
+                image: text(&object["spec"]["template"]["spec"]["containers"][0]["image"]),
+                ready: is_ready.into(),
+                wanted: 1,
+            })
+        }
         _ => {
             let split = routes.in_object(release?, object)?.split;
             Some(What::Weights(i64::from(split.primary()), i64::from(split.canary())))
@@ -136,56 +160,6 @@ pub(super) struct View {
     from: Option<String>,
 }
 
-/// One of the two workloads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pods {
-    pub image: String,
-    pub ready: i64,
-    pub wanted: i64,
-}
-
-impl Pods {
-    /// The tag of the image.
-    pub(super) fn version(&self) -> &str {
-        self.image.rsplit_once(':').map_or(self.image.as_str(), |(_, tag)| tag)
-    }
-}
-
-/// A metric of the analysis.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Check {
-    pub name: String,
-    pub min: Option<f64>,
-    pub max: Option<f64>,
-    pub measured: Option<Measured>,
-}
-
-/// What was measured last.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Measured {
-    /// Percent or milliseconds; nothing if there is no traffic to measure.
-    pub value: Option<f64>,
-    pub passed: bool,
-}
-
-impl Check {
-    fn judge(&self, value: Option<f64>) -> Measured {
-        let passed = value.is_some_and(|value| {
-            self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
-        });
-        Measured { value, passed }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Event {
-    pub at: DateTime<Utc>,
-    pub warning: bool,
-    pub message: String,
-    /// How often it was said in a row.
-    pub times: u32,
-}
-
 /// Counted since this release began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
@@ -195,26 +169,6 @@ pub(super) struct Tally {
     pub failed: u32,
     /// The canary's largest share.
     pub highest: i64,
-}
-
-/// What is new, for those who print line by line.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum News {
-    Phase(String),
-    Image(String),
-    /// The canary's pods can take traffic.
-    Ready(i64),
-    Weights {
-        primary: i64,
-        canary: i64,
-    },
-    Check(Check),
-    Event {
-        warning: bool,
-        message: String,
-    },
-    /// The Canary was deleted.
-    Gone,
 }
 
 impl View {
@@ -318,10 +272,14 @@ impl View {
         let metrics = analysis["metrics"].as_array().map(Vec::as_slice).unwrap_or_default();
         let checks = metrics.iter().map(|metric| {
             let name = metric["name"].as_str().unwrap_or_default().to_owned();
-            let measured =
-                self.checks.iter().find(|check| check.name == name).and_then(|check| check.measured);
+            let known = self.checks.iter().find(|check| check.name == name).cloned();
             let range = &metric["thresholdRange"];
-            Check { name, min: range["min"].as_f64(), max: range["max"].as_f64(), measured }
+            Check {
+                name,
+                min: range["min"].as_f64(),
+                max: range["max"].as_f64(),
+                ..known.unwrap_or_default()
+            }
         });
         self.checks = checks.collect();
     }
@@ -348,9 +306,11 @@ impl View {
             return None;
         }
         let check = self.checks.iter_mut().find(|check| check.name == sample.metric)?;
-        let measured = check.judge(sample.value);
-        check.measured = Some(measured);
-        let counter = if measured.passed { &mut self.tally.passed } else { &mut self.tally.failed };
+        let verdict = Verdict::of(check.allows(sample.value));
+        check.measured = Some(Measured { value: sample.value, verdict });
+        check.history = history(&check.history, sample.value);
+        let counter =
+            if verdict == Verdict::Passed { &mut self.tally.passed } else { &mut self.tally.failed };
         *counter += 1;
         Some(News::Check(check.clone()))
     }
@@ -358,6 +318,7 @@ impl View {
     fn forget_measurements(&mut self) {
         for check in &mut self.checks {
             check.measured = None;
+            check.history.clear();
         }
     }
 }
@@ -413,7 +374,8 @@ mod tests {
         let mut view = View::default();
         see(&mut view, 0, canary("Progressing", 0));
         let Some(News::Check(check)) = see(&mut view, 1, sample(metric, value)) else { panic!("no check") };
-        assert_eq!((metric, Some(Measured { value, passed })), (check.name.as_str(), check.measured));
+        let verdict = Verdict::of(passed);
+        assert_eq!((metric, Some(Measured { value, verdict })), (check.name.as_str(), check.measured));
         assert_eq!((u32::from(passed), u32::from(!passed)), (view.tally.passed, view.tally.failed));
     }
 

@@ -106,6 +106,8 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("leader-election-namespace", "kube-system", "Namespace of the lease, unless -namespace is set", Kind::Text(|f| &mut f.leader_election_namespace)),
     flag("log-level", "debug", "Log level: debug, info, warn or error", Kind::Own("string", put_log_level)),
     flag("master", "", "Address of the API server; wins over the kubeconfig", Kind::Text(|f| &mut f.master)),
+    flag("max-concurrent-rollouts", "0", "Releases that may go on at once; the others wait in line. 0 for any number", Kind::Number(|f| &mut f.max_concurrent_rollouts)),
+    flag("max-concurrent-rollouts-per-namespace", "0", "The same for the releases of one namespace", Kind::Number(|f| &mut f.max_concurrent_rollouts_per_namespace)),
     flag("max-webhook-timeout", "10m", "Longest time that a hook may take to answer; longer ones are cut, with a warning", Kind::Own("duration", put_longest_hook)),
     flag("mesh-provider", "istio", "Mesh or ingress of the Canaries that name none", Kind::Text(|f| &mut f.mesh_provider)),
     flag("metrics-server", "http://prometheus:9090", "Address of the Prometheus for built-in checks", Kind::Text(|f| &mut f.metrics_server)),
@@ -117,6 +119,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("port", "8080", "Port for health checks and metrics", Kind::Own("string", put_port)),
     flag("require-secret-labels", "false", "Use only those Secrets for MetricTemplates and AlertProviders whose label flagger.app/use-in says so", Kind::Switch(|f| &mut f.require_secret_labels)),
     flag("selector-labels", "app,name,app.kubernetes.io/name", "Labels that may select a target's pods, separated by commas, the preferred one first", Kind::Own("string", put_selector_labels)),
+    flag("shadow", "false", "Decide beside another controller and write nothing: log, metrics and /shadow tell what would be done", Kind::Switch(|f| &mut f.shadow)),
     flag("shared-gateway-namespaces", "istio-system", "Namespaces whose gateways any Canary may name although -no-cross-namespace-refs is set, separated by commas", Kind::List(|f| &mut f.shared_gateway_namespaces)),
     flag("slack-channel", "", "Slack channel; general when unset", Kind::Text(|f| &mut f.slack_channel)),
     secret("slack-proxy-url", "SLACK_PROXY_URL", "Proxy for Slack", |f| &mut f.slack_proxy_url),
@@ -127,6 +130,16 @@ pub(super) const FLAGS: &[Flag] = &[
     flag("version", "false", "Print the version and exit", Kind::Switch(|f| &mut f.version)),
     flag("zap-encoding", "json", "Form of the log: json or console", Kind::Own("string", put_encoding)),
     flag("zap-replace-globals", "false", "Has no effect; accepted for compatibility", Kind::Switch(|f| &mut f.zap_replace_globals)),
+];
+
+/// Flags of Flagger that mean something else here, and what.
+pub(super) const DIFFERENT: &[(&str, &str)] = &[
+    (
+        "control-loop-interval",
+        "is the longest time before a new Canary is looked at; releases do not wait for it",
+    ),
+    ("threadiness", "is how many Canaries are prepared at the same time; a slow one holds up no other"),
+    ("zap-replace-globals", "has no effect"),
 ];
 
 /// Flags of the Kubernetes logging library that are accepted and have no effect; `true` for those that need no value.

@@ -38,6 +38,8 @@ fn defaults_are_those_of_the_reference() {
         leader_election_namespace: "kube-system".into(),
         enable_config_tracking: true,
         min_serving_capacity: 50,
+        max_concurrent_rollouts: 0,
+        max_concurrent_rollouts_per_namespace: 0,
         max_webhook_timeout: Duration::from_secs(600),
         shared_gateway_namespaces: vec!["istio-system".into()],
         ..ControllerFlags::blank()
@@ -48,6 +50,8 @@ fn defaults_are_those_of_the_reference() {
 }
 
 #[rstest]
+#[case("max-concurrent-rollouts", "20", |f: &ControllerFlags| f.settings().max_rollouts == 20)]
+#[case("max-concurrent-rollouts-per-namespace", "2", |f: &ControllerFlags| f.settings().max_rollouts_per_namespace == 2)]
 #[case("min-serving-capacity", "80", |f: &ControllerFlags| f.settings().serving_capacity == 80)]
 #[case("min-serving-capacity", "900", |f: &ControllerFlags| f.settings().serving_capacity == 100)]
 #[case("kubeconfig", "k", |f: &ControllerFlags| f.kubeconfig == "k")]

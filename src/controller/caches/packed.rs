@@ -14,9 +14,15 @@ pub struct Packed {
     sample: Arc<[u8]>,
     /// Bytes of the text.
     size: u32,
+    version: u64,
 }
 
 impl Packed {
+    /// The resource version of the object; 0 if it has none.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The object.
     pub fn open(&self) -> Value {
         // Nobody else makes such bytes, so that both steps succeed; an object that could not be read would be one
@@ -44,8 +50,13 @@ impl Packer {
             sample: Arc::clone(sample),
             // No object of a cluster is that large: etcd takes some MiB at most.
             size: u32::try_from(text.len()).unwrap_or(u32::MAX),
+            version: version(object).unwrap_or(0),
         }
     }
+}
+
+fn version(object: &Value) -> Option<u64> {
+    object.get("metadata")?.get("resourceVersion")?.as_str()?.parse().ok()
 }
 
 /// Bytes of an object that others are compressed against. Each compression looks at all of them.

@@ -16,8 +16,11 @@ struct Setup {
 }
 
 fn setup(limit: Option<Limit>) -> Setup {
+    behind(Fence::new(Claim::Always), limit)
+}
+
+fn behind(fence: Fence, limit: Option<Limit>) -> Setup {
     let api = FakeApi::default();
-    let fence = Fence::new(Claim::Always);
     let telemetry = Arc::new(Telemetry::new("0.1.0", "istio", fence.clone()));
     let layers = Layers { fence: fence.clone(), telemetry: Arc::clone(&telemetry), limit };
     let client = layered(api.service(), "default", layers);
@@ -65,6 +68,28 @@ async fn events_are_written_by_followers_too() {
     };
     let events: Api<Event> = Api::namespaced(setup.client.clone(), "shop");
     events.create(&PostParams::default(), &event).await.expect("allowed");
+}
+
+/// A request of every kind that a controller makes, and some that none does.
+#[rstest]
+#[case::event("POST", "/api/v1/namespaces/shop/events")]
+#[case::lease("PUT", "/apis/coordination.k8s.io/v1/namespaces/x/leases/flagger-leader-election")]
+#[case::status("PATCH", "/apis/flagger.app/v1beta1/namespaces/shop/canaries/c/status")]
+#[case::route("PATCH", "/apis/networking.istio.io/v1beta1/namespaces/shop/virtualservices/v")]
+#[case::delete("DELETE", "/api/v1/namespaces/shop/configmaps/c")]
+#[case::analysis("POST", "/apis/metrics.keptn.sh/v1beta1/namespaces/shop/analyses")]
+#[case::review("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")]
+#[case::odd("OPTIONS", "/api/v1/pods")]
+#[tokio::test(start_paused = true)]
+async fn no_write_of_a_shadow_reaches_the_api_whatever_the_claim(#[case] method: &str, #[case] path: &str) {
+    let setup = behind(Fence::shadow(), None);
+    setup.fence.publish(Claim::Always);
+    let request = Request::builder().method(method).uri(path).body(Vec::new()).expect("a request");
+    let refused = setup.client.request_text(request).await.expect_err("it is a shadow");
+    assert_eq!(Some(&CallError::Shadowed(Shadowed)), CallError::find(&refused));
+    assert_eq!(Vec::<String>::new(), setup.api.lines());
+    read(&setup).await.expect_err("there is no such service");
+    assert_eq!(1, setup.api.lines().len(), "it may look");
 }
 
 #[tokio::test(start_paused = true)]

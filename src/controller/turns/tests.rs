@@ -42,7 +42,7 @@ fn run(
             let _ = told.send(Heard::Looked(version, next));
         }
     });
-    let mut turns = Turns::new(Duration::from_secs(1), Duration::from_secs(1));
+    let mut turns = Turns::new(Duration::from_secs(1), Duration::from_secs(1), Duration::ZERO);
     turns.wake(KEY, noon());
     let (mut seen, mut told, mut looking) = (usize::MAX, 0, false);
     loop {
@@ -109,7 +109,7 @@ fn a_wish_that_is_taken_back_with_what_is_gone_would_be_lost() {
     created_again(|turns, next| {
         by_the_rules(turns, next);
         if next == Next::Gone {
-            *turns = Turns::new(Duration::from_secs(1), Duration::from_secs(1));
+            *turns = Turns::new(Duration::from_secs(1), Duration::from_secs(1), Duration::ZERO);
         }
     });
 }
@@ -129,4 +129,36 @@ fn a_claim_that_lapses_for_a_moment_loses_no_timer() {
         let (_, turns) = run(1, by_the_rules, move || leads.load(SeqCst), look, watch);
         assert!(turns.next_due().is_some(), "nobody would ever look again");
     });
+}
+
+#[test]
+fn a_burst_of_changes_costs_two_looks() {
+    let mut turns = Turns::new(Duration::from_secs(1), Duration::from_secs(1), Duration::from_millis(50));
+    let at = |millis| noon() + Duration::from_millis(millis);
+    turns.wake(KEY, at(0));
+    assert_eq!(Some(KEY), turns.start(at(0)), "the first change is looked at at once");
+    for millis in 1..40 {
+        turns.wake(KEY, at(millis));
+        if millis == 5 {
+            turns.finished(&KEY, Next::Change, at(5));
+        }
+        assert_eq!(None, turns.start(at(millis)));
+    }
+    assert_eq!(Some(at(50)), turns.next_due());
+    assert_eq!(Some(KEY), turns.start(at(50)));
+    turns.finished(&KEY, Next::Change, at(52));
+    assert_eq!(None, turns.next_due());
+    turns.wake(KEY, at(200));
+    assert_eq!(Some(KEY), turns.start(at(200)), "what comes later is looked at at once again");
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nobody_waiting() {
+    let mut turns = Turns::new(Duration::from_secs(1), Duration::from_secs(1), Duration::from_millis(50));
+    turns.wake(KEY, noon());
+    turns.start(noon());
+    turns.finished(&KEY, Next::Change, noon());
+    let earlier = noon() - Duration::from_secs(3600);
+    turns.wake(KEY, earlier);
+    assert_eq!(Some(KEY), turns.start(earlier));
 }

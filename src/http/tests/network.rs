@@ -265,16 +265,45 @@ async fn an_unknown_certificate_is_refused_unless_the_caller_accepts_any() {
     assert_eq!((200, &b"ok"[..]), (answer.status, &answer.body[..]));
 }
 
+#[tokio::test]
+async fn a_ca_of_ones_own_is_trusted_and_a_certificate_of_ones_own_is_shown() {
+    install_tls_provider();
+    let ours = rcgen::generate_simple_self_signed(["vexil".to_owned()]).unwrap();
+    let mut known = rustls::RootCertStore::empty();
+    known.add(ours.cert.der().clone()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder(Arc::new(known)).build().unwrap();
+    let address = tls_server_with(rustls::ServerConfig::builder().with_client_cert_verifier(verifier));
+    let pem = |kind: &str, base64: &str| format!("-----BEGIN {kind}-----\n{base64}\n-----END {kind}-----\n");
+    let identity = format!("{}\n{}", ours.cert.pem(), ours.signing_key.serialize_pem());
+    let request = Request {
+        ca: Some(pem("CERTIFICATE", CERTIFICATE)),
+        identity: Some(identity),
+        ..Request::get(format!("https://localhost:{}/", address.port()))
+    };
+    let answer = Client::default().send(request.clone()).await.unwrap();
+    assert_eq!((200, &b"ok"[..]), (answer.status, &answer.body[..]));
+    assert!(!format!("{request:?}").contains("BEGIN"), "{request:?}");
+
+    let nobody = Request { identity: None, ..request.clone() };
+    Client::default().send(nobody).await.expect_err("the server asks who is there");
+    let another = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let distrusting = Request { ca: Some(another.cert.pem()), ..request };
+    let error = Client::default().send(distrusting).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Tls(_)), "{error}");
+}
+
 /// An HTTPS server with a certificate that nobody signed; answers every connection once.
 fn tls_server() -> SocketAddr {
     install_tls_provider();
+    tls_server_with(rustls::ServerConfig::builder().with_no_client_auth())
+}
+
+fn tls_server_with(
+    builder: rustls::ConfigBuilder<rustls::ServerConfig, rustls::server::WantsServerCert>,
+) -> SocketAddr {
     let certificate = CertificateDer::from(BASE64.decode(CERTIFICATE).unwrap());
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(BASE64.decode(KEY).unwrap()));
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    let config = Arc::new(config);
+    let config = Arc::new(builder.with_single_cert(vec![certificate], key).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

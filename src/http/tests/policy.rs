@@ -217,6 +217,19 @@ async fn a_call_that_was_never_sent_says_so_and_blames_nobody() {
     assert_eq!(Duration::from_mins(15), client.waited());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_asks_calls_no_hook_and_delivers_nothing() {
+    let script = Script::of([status(200)]);
+    let client = Client::over(script.clone(), Limits::default()).only_asking();
+    for sort in [Sort::Hook, Sort::Delivery] {
+        let refused = client.on_behalf_of(Party::new(sort, "shop", "a")).send(call(3)).await.unwrap_err();
+        assert_eq!((0, Cause::Shadowed), (refused.attempts, refused.cause));
+    }
+    assert_eq!(0, script.attempts());
+    asking(&client, "a").counting_anew().send(call(0)).await.unwrap();
+    assert_eq!(1, script.attempts());
+}
+
 /// A client of `name` for questions, over two connections to a host.
 fn asking(client: &Client, name: &str) -> Client {
     client.on_behalf_of(Party::new(Sort::Query, "shop", name))

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::{Host, Url};
 
 use super::super::payload::{Metadata, shortened};
+use super::grpc::{self, Grpc};
 use crate::api::duration;
 use crate::model::answer::excerpt;
 
@@ -25,6 +26,8 @@ pub struct Limits {
 pub struct Plan {
     /// Where requests go.
     pub url: Url,
+    /// What is called over gRPC; none for requests over HTTP.
+    pub grpc: Option<Grpc>,
     /// Their method.
     pub method: Method,
     /// Their headers.
@@ -55,8 +58,9 @@ pub struct Wanted {
 }
 
 /// Keys that a hook may have.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "body",
+    "bodyBase64",
     "connections",
     "duration",
     "insecure",
@@ -68,6 +72,7 @@ const KEYS: [&str; 18] = [
     "minSuccessRate",
     "qps",
     "report",
+    "service",
     "task",
     "timeout",
     "type",
@@ -93,9 +98,22 @@ impl Plan {
         }
         let bad = |key: &str, value: &str, why: &str| format!("metadata {key}={:?}: {why}", shortened(value));
         let text = metadata.get("url").ok_or("metadata url is required with type load")?;
-        let url = Url::parse(text).map_err(|error| bad("url", text, &error.to_string()))?;
+        let over_grpc = grpc::address(text);
+        let mut url = Url::parse(over_grpc.as_deref().unwrap_or(text))
+            .map_err(|error| bad("url", text, &error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(bad("url", text, "it is neither http nor https"));
+            return Err(bad("url", text, "it is none of http, https, grpc and grpcs"));
+        }
+        let grpc = match over_grpc {
+            Some(_) => Some(Grpc::read(metadata, &mut url)?),
+            None => None,
+        };
+        if let Some(key) =
+            ["bodyBase64", "service"].iter().find(|key| grpc.is_none() && metadata.contains_key(**key))
+        {
+            return Err(format!(
+                "metadata {key} is for gRPC: write a url that begins with grpc:// or grpcs://"
+            ));
         }
         may_be_loaded(&url, namespace, &limits.hosts).map_err(|why| bad("url", text, &why))?;
         let time = |key: &str, default: Duration| match metadata.get(key) {
@@ -141,7 +159,14 @@ impl Plan {
                     .collect::<Result<_, String>>()?,
             },
             url,
+            grpc,
         })
+    }
+
+    /// Where it goes, for answers and the log.
+    pub fn shown(&self) -> String {
+        let shown = crate::http::shown_url(self.url.as_str());
+        if self.grpc.is_some() { shown.replacen("http", "grpc", 1) } else { shown }
     }
 }
 
@@ -222,6 +247,10 @@ mod tests {
     #[case::written_otherwise("http://2130706433/", &["127.0.0.1"], true)]
     #[case::six("http://[::1]:99/", &["[::1]"], true)]
     #[case::any("http://bank.bank/", &["*"], true)]
+    #[case::grpc("grpc://frontend-canary.shop:9090", &[], true)]
+    #[case::grpc_of_another("grpc://frontend.bank:9090", &[], false)]
+    #[case::grpc_to_an_address("grpc://10.0.0.1:9090", &[], false)]
+    #[case::grpc_written_otherwise("grpcs://0x7f.1:9090", &["127.0.0.1"], true)]
     #[case::file("file:///etc/passwd", &["*"], false)]
     fn a_load_goes_to_the_own_namespace_unless_a_flag_says_more(
         #[case] url: &str,
@@ -246,6 +275,8 @@ mod tests {
     #[case("method", "GE T", "no such method")]
     #[case("header.a b", "x", "names no header")]
     #[case("header.X-A", "x\ny", "not the text of a header")]
+    #[case("service", "shop.Cart", "is for gRPC")]
+    #[case("bodyBase64", "CAE=", "is for gRPC")]
     #[case("rate", "5", "is unknown with type load")]
     fn what_cannot_be_followed_is_named(#[case] key: &str, #[case] value: &str, #[case] expected: &str) {
         let why = read(&[("url", "http://frontend.shop/"), (key, value)], &[]).expect_err("refused");

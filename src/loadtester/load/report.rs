@@ -9,12 +9,45 @@ use hdrhistogram::Histogram;
 use super::plan::Wanted;
 use crate::api::duration;
 
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The status, or the code of gRPC: one of a few words.
+    pub name: String,
+    /// Whether the request has succeeded.
+    pub good: bool,
+    /// What there is to say of it.
+    pub why: Option<String>,
+}
+
+impl Code {
+    /// The answer with this status of HTTP.
+    pub fn http(status: u16) -> Self {
+        Self { name: status.to_string(), good: status < 400, why: None }
+    }
+
+    /// An answer as it should be.
+    pub fn good(name: &str) -> Self {
+        Self { name: name.to_owned(), good: true, why: None }
+    }
+
+    /// An answer that is a failure.
+    pub fn bad(name: &str) -> Self {
+        Self { good: false, ..Self::good(name) }
+    }
+
+    /// The failure for this reason.
+    pub fn with(self, why: &str) -> Self {
+        Self { good: false, why: (!why.is_empty()).then(|| why.to_owned()), ..self }
+    }
+}
+
 /// The figures of a load.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Requests that were sent.
     sent: u64,
-    /// Requests whose answer had a status below 400.
+    /// Requests whose answer had a status below 400, or the code OK.
     succeeded: u64,
     /// Requests that had any answer.
     answered: u64,
@@ -47,13 +80,14 @@ impl Default for Report {
 
 impl Report {
     /// Counts a request that was answered.
-    pub fn answered(&mut self, status: u16, took: Duration) {
+    pub fn answered(&mut self, code: Code, took: Duration) {
         self.sent += 1;
         self.answered += 1;
-        self.succeeded += u64::from(status < 400);
+        self.succeeded += u64::from(code.good);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.latencies.saturating_record(micros.clamp(1, LONGEST));
-        *self.codes.entry(status.to_string()).or_default() += 1;
+        *self.codes.entry(code.name).or_default() += 1;
+        self.trouble = code.why.or(self.trouble.take());
     }
 
     /// Counts a request that was not answered. `kind` is one of a few words.
@@ -142,7 +176,7 @@ mod tests {
     fn report() -> Report {
         let mut report = Report::default();
         for millis in 1..=100 {
-            report.answered(if millis > 98 { 503 } else { 200 }, Duration::from_millis(millis));
+            report.answered(Code::http(if millis > 98 { 503 } else { 200 }), Duration::from_millis(millis));
         }
         report.took(Duration::from_secs(10));
         report

@@ -74,15 +74,18 @@ fn take_out_unsupported(release: &mut Release, path: &str, capabilities: Capabil
         Strategy::BlueGreen { .. } => capabilities.mirror_blue_green,
         Strategy::AbTesting { .. } => false,
     };
-    if plan.mirror && !can_mirror {
+    let is_refused = |notes: &Notes, field: &str| notes.problems.iter().any(|problem| problem.field == field);
+    if plan.mirror && !can_mirror && !is_refused(notes, &format!("{path}.mirror")) {
         let strategy = plan.strategy.label();
         let message = format!("is ignored: provider {provider} cannot copy requests in a {strategy} release");
         notes.warn(&format!("{path}.mirror"), message);
         plan.mirror = false;
     }
     if plan.session_affinity.is_some() && !capabilities.session_affinity {
-        let message = format!("is ignored: provider {provider} cannot keep clients on a side");
-        notes.warn(&format!("{path}.sessionAffinity"), message);
+        let field = format!("{path}.sessionAffinity");
+        if !is_refused(notes, &field) {
+            notes.warn(&field, format!("is ignored: provider {provider} cannot keep clients on a side"));
+        }
         plan.session_affinity = None;
     }
 }

@@ -300,3 +300,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn calls_of_amazons_prometheus_are_signed_and_say_in_the_body_what_they_ask() {
+    let spec = MetricProvider {
+        region: Some("eu-west-1".into()),
+        ..spec("https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1")
+    };
+    let secret = secret(&[("aws_access_key_id", "AKIDEXAMPLE"), ("aws_secret_access_key", "s3cret-key")]);
+    for (secret, has_keys) in [(Some(&secret), true), (None, false)] {
+        let call = ask(&Prometheus::new(&spec, secret).expect("valid"), "up");
+        assert_eq!(
+            ("https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/query", Method::Post),
+            (call.url(), call.method)
+        );
+        assert_eq!(("up", true), (param(&call), call.query.is_empty()));
+        let Auth::Aws(identity) = &call.auth else { panic!("{:?}", call.auth) };
+        assert_eq!(("aps", "eu-west-1"), (identity.service.as_str(), identity.region.as_str()));
+        assert_eq!(has_keys, identity.keys.is_some());
+    }
+    let half = self::secret(&[("aws_access_key_id", "AKIDEXAMPLE")]);
+    let why = Prometheus::new(&spec, Some(&half)).expect_err("half a pair").to_string();
+    assert!(why.starts_with("prometheus") && why.contains("aws_secret_access_key"), "{why}");
+}
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
+
+#[rstest]
+#[case::ca_alone(&[("ca.crt", CERTIFICATE)], Auth::None, false)]
+#[case::with_a_token(&[("ca.crt", CERTIFICATE), ("token", "t0ken")], Auth::Bearer("t0ken".into()), false)]
+#[case::own_certificate(&[("tls.crt", CERTIFICATE), ("tls.key", KEY)], Auth::None, true)]
+#[case::blank(&[("ca.crt", CERTIFICATE), ("tls.crt", ""), ("tls.key", "\n")], Auth::None, false)]
+fn the_secret_says_whom_to_trust_and_who_is_asking(
+    #[case] pairs: &[(&str, &str)],
+    #[case] auth: Auth,
+    #[case] identified: bool,
+) {
+    let provider = Prometheus::new(&spec("https://prometheus:9090"), Some(&secret(pairs))).expect("valid");
+    let call = ask(&provider, "up");
+    assert_eq!(auth, call.auth);
+    assert_eq!(pairs[0].0 == "ca.crt", call.ca.is_some_and(|ca| ca.starts_with("-----BEGIN CERTIFICATE")));
+    assert_eq!(identified, call.identity.is_some_and(|identity| identity.reveal().contains("PRIVATE KEY")));
+}
+
+#[rstest]
+#[case::no_pem(&[("ca.crt", "MIIB")], "a ca.crt that is no certificate in PEM")]
+#[case::a_key_as_certificate(&[("tls.crt", KEY), ("tls.key", KEY)], "a tls.crt that is no certificate in PEM")]
+#[case::a_certificate_as_key(&[("tls.crt", CERTIFICATE), ("tls.key", CERTIFICATE)], "a tls.key that is no key in PEM")]
+#[case::half(&[("tls.crt", CERTIFICATE)], "one of tls.crt and tls.key")]
+fn certificates_that_are_none_are_refused(#[case] pairs: &[(&str, &str)], #[case] expected: &str) {
+    let secret = secret(pairs);
+    let why =
+        Prometheus::new(&spec("https://prometheus:9090"), Some(&secret)).expect_err("refused").to_string();
+    assert!(why.contains(expected) && !why.contains("MIIB"), "{why}");
+}

@@ -70,6 +70,31 @@ fn a_failed_check_stands_in_the_way_with_its_numbers_until_it_passes() {
 }
 
 #[test]
+fn the_last_twelve_values_of_a_metric_are_kept_over_failed_hooks_until_the_next_run() {
+    let mut hooked = release();
+    hooked.analysis.threshold = 100;
+    hooked.analysis.hooks = vec![hook(HookType::Rollout, "load")];
+    let mut stage = Stage::detected(hooked, MESH);
+    stage.tick();
+    for value in 1..=15 {
+        stage.metric = Measured::Value(f64::from(value));
+        stage.tick();
+    }
+    let history = |stage: &Stage| stage.world.status.measurements[0].history.clone();
+    assert_eq!(history(&stage), (4..=15).map(f64::from).collect::<Vec<_>>());
+    stage.metric = Measured::NoData("no values found".into());
+    stage.tick();
+    assert_eq!(history(&stage).len(), 12, "no value is not a value");
+    stage.closed = vec!["load".into()];
+    stage.tick();
+    assert_eq!(history(&stage).last(), Some(&15.0));
+    stage.closed.clear();
+    stage.push("vx1-c-rev");
+    stage.settle();
+    assert!(stage.world.status.measurements.is_empty());
+}
+
+#[test]
 fn a_metric_without_a_value_says_why() {
     let mut stage = Stage::detected(release(), MESH);
     stage.tick();

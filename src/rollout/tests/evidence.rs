@@ -96,6 +96,7 @@ fn a_metric_that_only_warns_says_so_and_the_release_goes_on() {
     );
 }
 
+// spec: 04/FA-08
 #[test]
 fn a_dry_run_is_seen_in_the_status_and_nowhere_else() {
     let rules = MetricRules { dry_run: true, severity: MetricSeverity::Critical, ..MetricRules::default() };

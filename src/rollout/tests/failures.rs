@@ -21,7 +21,7 @@ fn running_at_20() -> Stage {
     stage
 }
 
-// spec: 01/API-128 02/C30
+// spec: 01/API-128 02/C30 04/AL-22
 #[test]
 fn a_canary_that_misses_its_deadline_is_rolled_back_with_an_alert() {
     let mut stage = running_at_20();

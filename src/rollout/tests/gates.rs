@@ -17,7 +17,7 @@ fn with(kind: HookType) -> Release {
 
 #[test]
 fn a_muted_gate_sends_no_alert() {
-    // spec: 02/C94
+    // spec: 02/C94 04/AL-17
     let mut release = with(HookType::ConfirmRollout);
     release.analysis.hooks[0].mute_alert = true;
     let mut stage = Stage::initialized(release, MESH);
@@ -53,7 +53,7 @@ fn a_closed_promotion_gate_holds_a_weighted_run_and_the_analysis_goes_on() {
     assert_eq!(stage.row().0, Promoting);
 }
 
-// spec: 02/C91
+// spec: 02/C91 04/WH-08
 #[test]
 fn post_rollout_hooks_come_once_after_the_phase_and_before_the_last_word() {
     let mut release = with(HookType::PostRollout);

@@ -1,7 +1,10 @@
 //! No share goes to a side without ready pods.
 
+use chrono::TimeDelta;
+
 use crate::api::status::Phase;
 
+use super::super::snapshot::Endpoints;
 use super::super::testing::{MESH, Stage, release};
 
 #[test]
@@ -63,4 +66,49 @@ fn the_traffic_of_a_new_canary_waits_for_a_ready_primary() {
     stage.settle();
     assert_eq!(stage.world.routes.split(), None);
     assert_eq!(stage.target().replicas, 2);
+}
+
+#[test]
+fn a_canary_gets_no_traffic_before_the_proxies_have_heard_of_its_pods() {
+    let mut stage = Stage::detected(release(), MESH);
+    stage.advance(TimeDelta::seconds(60));
+    stage.forget();
+    stage.world.endpoints = Endpoints { canary_since: Some(stage.now()), ..Endpoints::default() };
+    let waits = stage.settle().to_string();
+    assert!(waits.contains("the proxies have until"), "{waits}");
+    assert_eq!(stage.row(), (Phase::Progressing, 0, 0, 0, 0));
+    assert_eq!(stage.said(), [""; 0], "it is a matter of seconds");
+    stage.advance(TimeDelta::seconds(5));
+    stage.settle();
+    assert_eq!(stage.row(), (Phase::Progressing, 20, 20, 0, 0));
+}
+
+#[test]
+fn a_primary_whose_pods_were_replaced_at_once_gets_its_traffic_back_when_the_proxies_know_the_new_ones() {
+    let mut stage = Stage::detected(release(), MESH);
+    stage.world.primary.as_mut().expect("a primary").replaced_at_once = true;
+    while stage.world.status.phase != Phase::Promoting || stage.row().1 < 100 {
+        stage.tick();
+    }
+    stage.advance(TimeDelta::seconds(5));
+    stage.settle();
+    assert_eq!(stage.world.status.last_promoted_spec, stage.world.status.last_applied_spec);
+    stage.advance(TimeDelta::seconds(60));
+    stage.world.endpoints = Endpoints { primary_since: Some(stage.now()), ..Endpoints::default() };
+    stage.settle();
+    assert_eq!((stage.row().0, stage.row().1), (Phase::Promoting, 100), "nobody knows its pods yet");
+    stage.advance(TimeDelta::seconds(5));
+    stage.settle();
+    assert_eq!((stage.row().0, stage.row().1), (Phase::Finalising, 0));
+}
+
+#[test]
+fn a_primary_that_just_came_back_takes_over_at_once_from_a_canary_without_pods() {
+    let mut stage = Stage::detected(release(), MESH);
+    stage.tick();
+    let back = Some(stage.now());
+    stage.world.endpoints =
+        Endpoints { primary: Some(1), canary: Some(0), primary_since: back, ..Endpoints::default() };
+    stage.settle();
+    assert_eq!(stage.row().1, 0);
 }

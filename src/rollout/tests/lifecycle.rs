@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::api::analysis::{OnMetricError, OnNoData};
-use crate::api::status::{CanaryStatus, Phase};
+use crate::api::status::{BlockerKind, CanaryStatus, Phase};
 use crate::model::answer::Measured;
 
 use super::super::analysis::{Judgement, judge_one};
@@ -108,6 +108,9 @@ fn deletion_with_revert_gives_the_target_its_pods_back_before_the_finalizer_goes
     stage.settle();
     assert_eq!(stage.row().0, Phase::Terminating);
     assert_eq!(stage.target().replicas, 2);
+    assert!(stage.world.lifecycle.has_finalizer, "the Service is given back, proxies are still hearing of it");
+    stage.advance(TimeDelta::seconds(5));
+    stage.settle();
     assert!(stage.world.lifecycle.has_finalizer, "routes are reverted, proxies are still hearing of it");
     stage.advance(TimeDelta::seconds(5));
     stage.settle();
@@ -123,10 +126,45 @@ fn deletion_does_not_hang_on_a_target_that_is_gone() {
     let mut stage = Stage::initialized(release, MESH);
     stage.world.lifecycle.deleting = true;
     stage.world.target = Err("deployment podinfo.test get query error: not found".into());
-    stage.settle();
-    stage.advance(TimeDelta::seconds(5));
+    for _ in 0..2 {
+        stage.settle();
+        stage.advance(TimeDelta::seconds(5));
+    }
     stage.settle();
     assert!(!stage.world.lifecycle.has_finalizer);
+}
+
+// Found by the end-to-end run: the Service changed hands while the routes already led to it, and for a second the proxy
+// knew none of its pods.
+// spec: 02/E9.5
+#[test]
+fn a_deletion_gives_back_the_service_before_the_routes_and_only_to_pods_that_proxies_know() {
+    let mut release = release();
+    release.revert_on_deletion = true;
+    let mut stage = Stage::initialized(release, MESH);
+    stage.world.lifecycle.deleting = true;
+    let given_back = |stage: &Stage| {
+        let written = |effect: &&Effect| matches!(effect, Effect::RevertService | Effect::RevertRoutes);
+        match next(&stage.world) {
+            Step::Act(plan) => plan.effects.iter().find(written).cloned(),
+            Step::Wait(_) => None,
+        }
+    };
+    stage.tick();
+    stage.tick();
+    stage.world.endpoints.canary = Some(2);
+    stage.world.endpoints.canary_since = Some(stage.world.now);
+    assert_eq!(given_back(&stage), None, "the pods have only just become ready");
+    let waits = |stage: &Stage| stage.world.status.blockers.iter().any(|it| it.kind == BlockerKind::Settling);
+    stage.settle();
+    assert!(waits(&stage), "the status says what the deletion waits for: {:?}", stage.world.status.blockers);
+    stage.advance(TimeDelta::seconds(5));
+    assert_eq!(given_back(&stage), Some(Effect::RevertService));
+    stage.settle();
+    assert_eq!(given_back(&stage), None, "proxies have not heard of the Service's new pods");
+    assert!(waits(&stage));
+    stage.advance(TimeDelta::seconds(5));
+    assert_eq!(given_back(&stage), Some(Effect::RevertRoutes));
 }
 
 // spec: 02/C107

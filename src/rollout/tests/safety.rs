@@ -22,7 +22,7 @@ fn running() -> Stage {
 }
 
 fn endpoints(primary: Option<i32>, canary: Option<i32>) -> Endpoints {
-    Endpoints { primary, canary, behind_since: None }
+    Endpoints { primary, canary, ..Endpoints::default() }
 }
 
 #[rstest]

@@ -269,7 +269,8 @@ fn in_another_cluster_the_copy_is_deleted_and_the_users_route_is_not() {
     let made = look(&before, &|view| planner::routes(&Apisix, view, &wish(0)).expect("planned"));
     let objects = applied(&before, &made);
     assert!(planner::needs_cleanup(&Apisix, &release, &settings));
-    let left = applied(&objects, &look(&objects, &|view| planner::removal(&Apisix, view)));
+    let left =
+        applied(&objects, &look(&objects, &|view| planner::removal(&Apisix, view).expect("a removal")));
     assert_eq!(left, before);
 }
 

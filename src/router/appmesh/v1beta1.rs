@@ -29,7 +29,7 @@ pub static MESH: Mesh = Mesh {
         ServiceField::MeshName,
         ServiceField::Backends,
     ],
-    rights: &[right(VIRTUAL_NODE, Access::Own), right(VIRTUAL_SERVICE, Access::Own)],
+    rights: &[right(VIRTUAL_NODE, Access::Make), right(VIRTUAL_SERVICE, Access::Make)],
 };
 
 const VIRTUAL_NODE: Kind = kind("v1beta1", "VirtualNode", "virtualnodes");

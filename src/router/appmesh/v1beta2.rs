@@ -31,9 +31,9 @@ pub static MESH: Mesh = Mesh {
         ServiceField::Backends,
     ],
     rights: &[
-        right(VIRTUAL_NODE, Access::Own),
-        right(VIRTUAL_ROUTER, Access::Own),
-        right(VIRTUAL_SERVICE, Access::Own),
+        right(VIRTUAL_NODE, Access::Make),
+        right(VIRTUAL_ROUTER, Access::Make),
+        right(VIRTUAL_SERVICE, Access::Make),
     ],
 };
 

@@ -7,7 +7,8 @@ use crate::model::release::Reference;
 use crate::router::promql::{literal, pattern};
 use crate::router::testing;
 use crate::router::{
-    apisix, appmesh, gateway, gloo, istio, knative, kubernetes, kuma, nginx, registry, skipper, smi, traefik,
+    apisix, appmesh, contour, gateway, gloo, istio, knative, kubernetes, kuma, nginx, registry, skipper, smi,
+    traefik,
 };
 
 fn podinfo() -> Release {
@@ -250,6 +251,21 @@ fn kuma_names_the_canary_after_the_service() {
         let query = kuma::MESH.checks.query(check, &release, "1m");
         assert!(query.contains(r#"service=~"web-canary_test_svc_[0-9a-zA-Z-]+""#), "{query}");
         assert!(!query.contains("podinfo"), "{query}");
+    }
+}
+
+#[rstest]
+#[case::contour(contour::MESH.checks)]
+#[case::gloo(gloo::MESH.checks)]
+#[case::traefik(traefik::MESH.checks)]
+#[case::apisix(apisix::MESH.checks)]
+fn an_ingress_knows_the_canary_by_its_service_whatever_the_target_is_called(#[case] checks: &Checks) {
+    // spec: 04/OB-10 04/OB-11
+    let mut release = podinfo();
+    release.apex = "web".into();
+    for check in [Builtin::SuccessRate, Builtin::Duration] {
+        let query = checks.query(check, &release, "1m");
+        assert!(query.contains("web-canary") && !query.contains("podinfo-canary"), "{query}");
     }
 }
 

@@ -15,13 +15,18 @@ use crate::model::traffic::Acceptance;
 /// at their word. Where several controllers speak for one parent, one that works by the route is enough: another one
 /// may have left its words behind.
 pub(super) fn of(release: &Release, id: &ObjectId, live: &Value) -> Acceptance {
-    let generation = live["metadata"]["generation"].as_i64().unwrap_or_default();
     // A manifest without parents is refused elsewhere.
-    for parent in parents::of(release).unwrap_or_default() {
-        let title = parents::title(&parent, &release.namespace);
-        let is_gateway = parents::is_gateway(&parent);
+    by(&parents::of(release).unwrap_or_default(), id, live)
+}
+
+/// What these parents say of the live route.
+pub(super) fn by(parents: &[Value], id: &ObjectId, live: &Value) -> Acceptance {
+    let generation = live["metadata"]["generation"].as_i64().unwrap_or_default();
+    for parent in parents {
+        let title = parents::title(parent, &id.namespace);
+        let is_gateway = parents::is_gateway(parent);
         let entries = list(&live["status"]["parents"]).iter();
-        let said = entries.filter(|entry| parents::same(&entry["parentRef"], &parent, &release.namespace));
+        let said = entries.filter(|entry| parents::same(&entry["parentRef"], parent, &id.namespace));
         let objections: Vec<Option<String>> =
             said.map(|entry| objection(entry, generation, is_gateway)).collect();
         if objections.contains(&None) {

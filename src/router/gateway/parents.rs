@@ -43,6 +43,12 @@ pub(super) fn of(release: &Release) -> Result<Vec<Value>, Problem> {
     Ok(parents)
 }
 
+/// The parents of a live route, with all that the API would fill in.
+pub(super) fn of_live(route: &Value) -> Vec<Value> {
+    let refs = route["spec"]["parentRefs"].as_array().map_or(&[][..], Vec::as_slice);
+    refs.iter().map(|reference| Value::Object(complete(reference))).collect()
+}
+
 const FIELDS: [&str; 6] = ["group", "kind", "namespace", "name", "sectionName", "port"];
 
 /// The fields of a reference to a parent, with the API's defaults.

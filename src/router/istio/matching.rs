@@ -14,12 +14,18 @@ use crate::router::{Error, problem};
 /// # Errors
 /// If an entry has no condition that Istio can check, so that it would take every request.
 pub(super) fn of_canary(release: &Release) -> Result<Vec<Value>, Error> {
-    let mut conditions = Vec::new();
-    for (index, entry) in release.analysis.matches.iter().enumerate() {
-        conditions.push(translated(entry, &format!("spec.analysis.match[{index}]"))?);
-    }
+    let conditions = conditions(release)?;
     let service = release.service.matches.as_deref().unwrap_or_default();
     Ok(conditions.iter().flat_map(|condition| within(service, condition)).collect())
+}
+
+/// The conditions of the entries of the analysis.
+///
+/// # Errors
+/// As [`of_canary`].
+pub(super) fn conditions(release: &Release) -> Result<Vec<Value>, Error> {
+    let entries = release.analysis.matches.iter().enumerate();
+    entries.map(|(index, entry)| translated(entry, &format!("spec.analysis.match[{index}]"))).collect()
 }
 
 /// The matches of requests that hold a cookie.
@@ -29,7 +35,7 @@ pub(super) fn of_cookie(service: &[Value], expression: &str) -> Vec<Value> {
 
 /// A condition within what the service takes. Both have to hold; of two conditions on one header it is the
 /// narrower one's.
-fn within(service: &[Value], condition: &Value) -> Vec<Value> {
+pub(super) fn within(service: &[Value], condition: &Value) -> Vec<Value> {
     if service.is_empty() {
         return vec![condition.clone()];
     }

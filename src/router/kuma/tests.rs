@@ -116,7 +116,7 @@ fn releases_of_one_name_in_two_namespaces_have_a_route_each() {
     }
 
     // The first goes; the other keeps the route that it has.
-    let removal = looking(&shop, &objects, |view| planning::removal(&Kuma, view));
+    let removal = looking(&shop, &objects, |view| planning::removal(&Kuma, view)).expect("a removal");
     objects = applied(&objects, &removal);
     assert_eq!(names(&objects), ["frontend.stage"]);
     assert_eq!(state(&Kuma, &stage, &objects), seen_split(40));

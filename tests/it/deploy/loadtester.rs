@@ -223,3 +223,23 @@ fn the_overlay_has_the_names_of_flaggers() {
     assert_eq!(object(&objects, "RoleBinding flagger-loadtester-gates")["subjects"][0]["namespace"], "test");
     assert_eq!(rights(&objects).len(), 2);
 }
+
+#[test]
+fn the_image_has_the_programs_that_hooks_call() {
+    // spec: 04/LT-20
+    let recipe = std::fs::read_to_string(root().join("deploy/Dockerfile.loadtester"))
+        .expect("the recipe of the image");
+    let (tools, image) = recipe.rsplit_once("FROM debian:stable-slim").expect("the last stage");
+    let packages = image.split("--no-install-recommends ").nth(1).and_then(|rest| rest.lines().next());
+    let packages: Vec<&str> = packages.expect("packages").trim_end_matches(" \\").split(' ').collect();
+    // dash, the shell `sh`, is in every Debian; kubectl is in kubernetes-client.
+    for package in ["bash", "bats", "curl", "git", "hey", "jq", "kubernetes-client", "wrk"] {
+        assert!(packages.contains(&package), "{package}: {packages:?}");
+    }
+    for tool in ["/cmd/ghz@", "/grpc-health-probe@", "/cmd/helm@", "/tools/grpc_health_probe"] {
+        assert!(tools.contains(tool), "{tool}: {tools}");
+    }
+    assert!(image.contains("COPY --from=tools /tools/ /usr/local/bin/"), "{image}");
+    assert!(image.contains("COPY deploy/health.proto /tmp/ghz/health.proto"), "{image}");
+    assert!(root().join("deploy/health.proto").is_file());
+}

@@ -12,8 +12,7 @@ use super::{chart, helm_template, holds_between, names, object, root};
 fn chart_and_overlays_give_the_rights_that_the_routers_need() {
     // spec: 01/API-109
     let template = "deploy/charts/vexil/templates/rbac.yaml";
-    let blocks =
-        |scope: Scope| registry::MESHES.iter().map(|mesh| mesh_block(mesh, scope)).collect::<String>();
+    let blocks = |scope: Scope| registry::all().map(|mesh| mesh_block(mesh, scope)).collect::<String>();
     holds_between(template, "  # meshes: begin", "  # meshes: end", &blocks(Scope::Namespaced));
     holds_between(template, "  # cluster meshes: begin", "  # cluster meshes: end", &blocks(Scope::Cluster));
     let metrics = METRICS.iter().filter(|(name, _)| vexil::metrics::known().contains(name));
@@ -23,6 +22,10 @@ fn chart_and_overlays_give_the_rights_that_the_routers_need() {
     let metrics: String = metrics.map(block).collect();
     holds_between(template, "  # metrics: begin", "  # metrics: end", &metrics);
     the_overlays_give_the_rights_of_a_chart_with_everything_on();
+    for right in registry::MESHES.iter().flat_map(|mesh| mesh.rights) {
+        let collected = scope_of(right.kind.group, right.kind.plural) == Scope::Namespaced;
+        assert!(right.access != Access::Make || collected, "nobody deletes {}", right.kind.plural);
+    }
 }
 
 /// The rights of metric providers that ask the cluster's API.
@@ -51,6 +54,7 @@ fn mesh_block(mesh: &Mesh, scope: Scope) -> String {
     let mut rules = String::new();
     for (access, verbs) in [
         (Access::Own, "list, watch, create, patch, delete"),
+        (Access::Make, "list, watch, create, patch"),
         (Access::Change, "list, watch, patch"),
         (Access::Read, "list, watch"),
     ] {
@@ -70,11 +74,9 @@ fn mesh_block(mesh: &Mesh, scope: Scope) -> String {
         return rules;
     }
     let names: Vec<String> = mesh.providers.iter().map(|provider| format!("\"{provider}\"")).collect();
-    format!(
-        "  {{{{- if include \"vexil.uses\" (list . (list {})) }}}}\n  # {}\n{rules}  {{{{- end }}}}\n",
-        names.join(" "),
-        mesh.title
-    )
+    let uses = format!("include \"vexil.uses\" (list . (list {}))", names.join(" "));
+    let condition = if names.is_empty() { format!("or .Values.rbac.routeRefs ({uses})") } else { uses };
+    format!("  {{{{- if {condition} }}}}\n  # {}\n{rules}  {{{{- end }}}}\n", mesh.title)
 }
 
 /// As the CRD of the kind says. Kinds without one are Kubernetes' own, and those that meshes use are in namespaces.
@@ -150,6 +152,7 @@ pub(crate) fn rights(objects: &[Value]) -> BTreeSet<(String, String, String, boo
 #[case::one(&["meshProvider=istio"], &["destinationrules", "virtualservices"])]
 #[case::another(&["meshProvider=contour"], &["httpproxies"])]
 #[case::none_needed(&["meshProvider=kubernetes"], &[])]
+#[case::adopted_routes(&["meshProvider=kubernetes", "rbac.routeRefs=true"], &["httpproxies", "virtualservices"])]
 #[case::several(&["meshProvider=kubernetes", "rbac.meshes={contour,istio}"], &["destinationrules", "httpproxies", "virtualservices"])]
 #[case::in_one_text(&["meshProvider=kubernetes", "rbac.meshes=contour"], &["httpproxies"])]
 #[case::all(&["meshProvider=kubernetes", "rbac.meshes={all}"], &["destinationrules", "httpproxies", "virtualservices"])]
@@ -201,6 +204,22 @@ fn without_config_tracking_no_secret_can_be_listed_or_written(
     assert_eq!(found, expected);
 }
 
+#[rstest]
+#[case::everywhere(&["shadow=true"])]
+#[case::in_one_namespace(&["shadow=true", "namespace=shop", "leaderElection.enabled=true"])]
+fn a_shadow_may_look_at_all_that_a_controller_looks_at_and_do_nothing(#[case] values: &[&str]) {
+    let looks = |values: &[&str]| -> BTreeSet<_> {
+        let rights = rights(&chart(&[values, &["rbac.meshes={all}"]].concat()));
+        rights.into_iter().filter(|(verb, ..)| ["get", "list", "watch"].contains(&verb.as_str())).collect()
+    };
+    let all = rights(&chart(&[values, &["rbac.meshes={all}"]].concat()));
+    assert_eq!(all, looks(values), "a shadow has no other right");
+    let working: Vec<&str> = values.iter().copied().filter(|value| *value != "shadow=true").collect();
+    let leases: BTreeSet<_> = looks(&working).into_iter().filter(|right| right.2 != "leases").collect();
+    assert_eq!(all, leases, "nor does it look at less");
+    assert!(all.len() > 20, "{all:?}");
+}
+
 #[test]
 fn kinds_that_are_not_released_need_no_rights() {
     let rights =
@@ -244,7 +263,7 @@ fn the_lease_is_the_only_one_that_can_be_written(#[case] values: &[&str], #[case
         let rules = role["rules"].as_array().into_iter().flatten();
         rules.filter(|rule| rule["verbs"] == serde_json::json!(verbs)).cloned().collect::<Vec<_>>()
     };
-    let named = rule(&["get", "update"]);
+    let named = rule(&["get", "update", "watch"]);
     assert_eq!(named[0]["resourceNames"], serde_json::json!([vexil::controller::lease::NAME]));
     assert_eq!((named.len(), rule(&["create"]).len()), (1, 1));
     assert!(!names(&chart(&[])).iter().any(|name| name.contains("leader-election")));

@@ -77,6 +77,8 @@ pub fn with_crds(wanted: impl Fn(&str) -> bool) -> KubeSim {
             kube.put(crd);
         }
     }
-    kube.put(serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}));
+    for name in ["shop", "edge"] {
+        kube.put(serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    }
     kube
 }

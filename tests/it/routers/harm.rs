@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::case::{Case, applied, title};
 use super::holds;
+use vexil::router::Error;
 
 #[test]
 fn what_is_taken_out_of_an_object_comes_back() {
@@ -29,7 +30,7 @@ fn nonsense_in_an_object_is_put_right() {
     for nonsense in [json!("x"), json!(-7), json!({}), json!([1, null, {"a": []}])] {
         holds(|case| {
             // The API server holds the objects of the Gateway API to the types of their fields.
-            let typed = case.release.provider.as_str().starts_with("gatewayapi:");
+            let typed = case.release.provider.as_str().starts_with("gatewayapi:") || is_adopted(case);
             each_part(case, |object, path| {
                 if let Some(part) = object.pointer_mut(path)
                     && (!typed
@@ -59,11 +60,19 @@ fn each_part(case: &Case, harm: impl Fn(&mut Value, &str)) -> Result<(), String>
             let at = format!("{} {path}", wanted.id);
             // A mesh is told something in any case, be it that this is no route of ours.
             let _ = case.looking(&objects, |view| case.mesh.router.state(view));
-            let writes = case.plan(&case.wish, &objects).map_err(|error| format!("{at}: {error}"))?;
+            let writes = match case.plan(&case.wish, &objects) {
+                // A user may take their own route to pieces: that is said, and nothing of it made anew.
+                Err(Error::Object(why)) if is_adopted(case) && why.starts_with("spec.routeRefs[") => continue,
+                // Or one of several, and the others go on.
+                Ok(_) if is_adopted(case) && !leads_here(case, &objects[index]) => continue,
+                planned => planned.map_err(|error| format!("{at}: {error}"))?,
+            };
             let mended = applied(&objects, &writes);
             let state = case.looking(&mended, |view| case.mesh.router.state(view));
             match state {
                 Ok(Some(state)) if state.split == case.wish.split => {}
+                // What is left of the user's route has no place for the release any more, which is said.
+                Err(Error::Object(why)) if is_adopted(case) && why.starts_with("spec.routeRefs[") => continue,
                 other => return Err(format!("{at}: {other:?} is read of\n{}", super::case::yaml(&mended))),
             }
             let again = case.plan(&case.wish, &mended).map_err(|error| format!("{at}: {error}"))?;
@@ -73,6 +82,18 @@ fn each_part(case: &Case, harm: impl Fn(&mut Value, &str)) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+fn is_adopted(case: &Case) -> bool {
+    !case.release.adopted.is_empty()
+}
+
+/// Whether a Service of the release is named in a route.
+fn leads_here(case: &Case, object: &Value) -> bool {
+    let text = object["spec"].to_string();
+    [case.release.primary_service(), case.release.apex.clone()]
+        .iter()
+        .any(|name| text.contains(&format!("\"{name}")))
 }
 
 /// The paths of everything in `ours` that stands in `live`: fields, items, and what is in them.

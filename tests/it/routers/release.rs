@@ -128,7 +128,8 @@ pub fn manifest(provider: Provider, analysis: Value) -> (Value, Value, Vec<Value
     let mut canary = canary(analysis);
     let mut brought: Vec<Value> = surroundings(provider).into_iter().collect();
     let case = cases().into_iter().find(|case| {
-        case.release.provider == provider && case.title.ends_with("weighted") && brought.is_empty()
+        let own = case.canary["spec"]["routeRefs"].is_null();
+        own && case.release.provider == provider && case.title.ends_with("weighted") && brought.is_empty()
     });
     if let Some(case) = case.filter(needs_more) {
         let mut spec = case.canary["spec"].clone();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::schema::{Additional, Schema};
 
 /// What `metadata` may have, here and in embedded objects.
-const METADATA: &[&str] = &[
+pub const METADATA: &[&str] = &[
     "annotations",
     "creationTimestamp",
     "deletionGracePeriodSeconds",

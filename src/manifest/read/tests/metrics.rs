@@ -29,7 +29,7 @@ fn built_ins_and_queries_come_before_templates() {
     assert_eq!(checks[4].source, MetricSource::Unusable);
 }
 
-// spec: 01/API-059 02/C99
+// spec: 01/API-059 02/C99 04/TH-09
 #[test]
 fn every_kind_of_metric_has_the_same_default_window_and_namespace() {
     let checks = checks(json!([
@@ -43,7 +43,7 @@ fn every_kind_of_metric_has_the_same_default_window_and_namespace() {
     assert_eq!(checks[3].source, MetricSource::Template { name: "far".into(), namespace: "ops".into() });
 }
 
-// spec: 01/API-081 02/C96
+// spec: 01/API-081 02/C96 04/TH-01 04/TH-02 04/TH-03 04/TH-04
 #[rstest]
 #[case(json!({"name": "request-success-rate", "threshold": 99}), Some(99.0), None)]
 #[case(json!({"name": "request-duration", "threshold": 500}), None, Some(500.0))]

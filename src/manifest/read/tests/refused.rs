@@ -81,6 +81,7 @@ fn references_into_other_namespaces_can_be_forbidden() {
     manifest["spec"]["analysis"]["alerts"] =
         json!([{"name": "a", "providerRef": {"name": "chat", "namespace": "ops"}}]);
     assert!(read(&manifest).release.is_ok());
+    // spec: 04/AL-24
     let settings = Settings { no_cross_namespace_refs: true, ..Settings::default() };
     assert_eq!(
         refusals(read_with(&manifest, &settings)),

@@ -285,7 +285,7 @@ fn a_rollback_hook_that_says_yes_ends_the_run() {
         );
 }
 
-// spec: 01/API-131 02/C29
+// spec: 01/API-131 02/C29 04/WH-09
 #[rstest]
 #[case::before_its_start(HookType::ConfirmRollout, Strategy::Weighted(Steps::By { step: 50, max: 50 }), MESH, Phase::Waiting)]
 #[case::before_its_first_weight(HookType::ConfirmTrafficIncrease, Strategy::Weighted(Steps::By { step: 50, max: 50 }), MESH, Phase::Progressing)]

@@ -65,6 +65,7 @@ fn a_failing_metric_ends_the_run_one_interval_after_the_threshold() {
     assert_eq!(stage.world.status.last_promoted_spec, "vx1-a");
 }
 
+// spec: 04/FA-04
 #[test]
 fn a_recovered_check_does_not_take_back_a_failed_one() {
     Timeline::of(by(10, 50), MESH)
@@ -199,7 +200,7 @@ fn a_stepped_promotion_that_finds_no_traffic_left_ends() {
     ");
 }
 
-// spec: 01/API-133 02/C24
+// spec: 01/API-133 02/C24 04/FA-05
 #[test]
 fn another_revision_restarts_the_analysis_at_once() {
     Timeline::of(by(10, 50), MESH)
