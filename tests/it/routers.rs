@@ -25,6 +25,7 @@ mod marks;
 mod neighbours;
 mod references;
 mod release;
+mod shared_rule;
 mod unsupported;
 
 /// Runs `law` over all cases, and reports all that break it.

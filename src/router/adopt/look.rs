@@ -79,8 +79,23 @@ impl<'a> Look<'a> {
         if self.record().is_some() && self.route.selected(&plain.spec).is_err() {
             return Ok(self.given_back(view));
         }
+        for (other, record) in self.records.of_others(self.route.release) {
+            if let Some(rule) = self.route.shared_with(&plain, record) {
+                return Err(self.is_anothers(&rule, other));
+            }
+        }
         let (spec, record) = self.route.with(&plain, wish, answered)?;
         Ok(Some(self.desired(view, &spec, Some(record))))
+    }
+
+    /// What is said while another release weighs a rule of ours: of two divisions of one rule each would change what the
+    /// other has divided.
+    fn is_anothers(&self, rule: &str, canary: &str) -> String {
+        format!(
+            "{}: Canary {canary} has a release under way in rule {rule} of {}, and this one begins when that one has ended: \
+             give each its own rule if they shall not wait for each other",
+            self.route.field, self.route.id
+        )
     }
 
     /// The route as its user wrote it; `None` if it is that already.

@@ -77,6 +77,12 @@ impl Records {
         self.releases.get(&key(release))
     }
 
+    /// What other releases have made of the route, by namespace and name of the Canary.
+    pub(super) fn of_others(&self, release: &Release) -> impl Iterator<Item = (&str, &Record)> {
+        let own = key(release);
+        self.releases.iter().filter(move |(key, _)| **key != own).map(|(key, record)| (&**key, record))
+    }
+
     /// The annotations of a route with this record of the release; `None` takes it away.
     pub(super) fn annotations(
         mut self,

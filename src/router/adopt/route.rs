@@ -249,6 +249,24 @@ impl<'a> Route<'a> {
         Told { canary: canary.unwrap_or(0), mirrored }
     }
 
+    /// The title of a rule that is meant and that another release has changed, by the record of that one.
+    pub(super) fn shared_with(&self, plain: &Plain, other: &Record) -> Option<String> {
+        let spec = &plain.spec;
+        let meant = self.selected(spec).ok()?;
+        let weighed = meant.iter().find(|at| changed(other, rule(spec, **at), **at).is_some());
+        // What the other has added leads to the backends of the rule that it is like, so to ours as well.
+        let copied = || {
+            self.rules(spec).into_iter().find(|at| {
+                let one = rule(spec, *at);
+                let is_like = |added: &Added| {
+                    added.list == at.list && same(&added.matches, &one[self.form.dialect.matches()])
+                };
+                self.backends().lead_here(self.list(one)) && other.added.iter().any(is_like)
+            })
+        };
+        weighed.copied().or_else(copied).map(|at| title(spec, at))
+    }
+
     /// The spec with the wish in it, and what is to be remembered; `answered` goes into the latter.
     ///
     /// # Errors

@@ -257,7 +257,7 @@ fn connections(kind: &str) -> Value {
     })
 }
 
-fn canary(analysis: &Value, route: &Value) -> Value {
+pub(super) fn canary(analysis: &Value, route: &Value) -> Value {
     let mut analysis = analysis.clone();
     json_patch::merge(&mut analysis, &json!({"interval": "30s", "threshold": 3}));
     json!({
@@ -273,15 +273,15 @@ fn canary(analysis: &Value, route: &Value) -> Value {
 }
 
 /// A world with a route as its user applies it, a Canary that adopts it, and a controller.
-struct Shop {
-    world: World,
+pub(super) struct Shop {
+    pub world: World,
     controller: Option<Running>,
     route: Value,
     resource: String,
 }
 
 impl Shop {
-    async fn opened(provider: Provider, route: Value, analysis: Value) -> Self {
+    pub async fn opened(provider: Provider, route: Value, analysis: Value) -> Self {
         let settings =
             vexil::model::release::Settings { mesh_provider: provider.to_string(), ..Default::default() };
         let world = World::builder().mesh(provider).settings(settings).build();
@@ -313,12 +313,12 @@ impl Shop {
         self.world.kube.apply(manager, self.route.clone()).expect("applied");
     }
 
-    fn live(&self) -> Value {
+    pub fn live(&self) -> Value {
         self.world.kube.get(&self.resource, "shop", "shop").expect("the route")
     }
 
     /// What of the manifest the live route does not have, and what it has beside it in annotations.
-    fn out_of_sync(&self) -> Vec<String> {
+    pub fn out_of_sync(&self) -> Vec<String> {
         let live = self.live();
         let mut lost = crate::examples::lost(&self.route, &live, "");
         let count = |value: &Value| value.to_string().matches("\"name\"").count();
@@ -334,17 +334,17 @@ impl Shop {
         self.world.weights("shop", "frontend").map_or(0, |(_, canary)| canary)
     }
 
-    async fn until(&self, what: &str, met: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, what: &str, met: impl Fn(&Self) -> bool) {
         let reached = self.world.until(HOUR, |_| met(self)).await;
         let (status, events) = (self.world.status("shop", "frontend"), self.world.events("shop", "frontend"));
         assert!(reached, "{what} never came: {status:#}\n{events:#?}\n{:#}", self.live());
     }
 
-    async fn reaches(&self, phase: &str) {
+    pub async fn reaches(&self, phase: &str) {
         self.until(phase, |shop| shop.world.phase("shop", "frontend") == phase).await;
     }
 
-    async fn closed(mut self) {
+    pub async fn closed(mut self) {
         if let Some(controller) = self.controller.take() {
             controller.stop().await;
         }
@@ -366,7 +366,7 @@ fn published(name: &str) -> Option<Value> {
     })
 }
 
-const STEPS: fn() -> Value = || json!({"stepWeight": 20, "maxWeight": 40});
+pub(super) const STEPS: fn() -> Value = || json!({"stepWeight": 20, "maxWeight": 40});
 const AB: fn() -> Value =
     || json!({"iterations": 2, "match": [{"headers": {"x-canary": {"exact": "insider"}}}]});
 
