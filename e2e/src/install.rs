@@ -12,7 +12,12 @@ use crate::tools::{self, Tool};
 use crate::{pace, process};
 
 const GATEWAY: &str = include_str!("../manifests/gateway.yaml");
+const GATEWAY_API: &str = include_str!("../manifests/gateway-api.yaml");
 const PROMETHEUS: &str = include_str!("../manifests/prometheus.yaml");
+
+/// The meshes, beside Istio, whose kinds the cluster serves: their CRDs as their projects publish them, from
+/// `tests/data/crds`. The Gateway API is served by istiod as well.
+const MESHES: [&str; 8] = ["apisix", "appmesh", "contour", "gateway-api", "gloo", "kuma", "smi", "traefik"];
 
 /// The namespace of the mesh, of Prometheus and of the controller.
 pub const SYSTEM: &str = "istio-system";
@@ -28,6 +33,10 @@ pub fn mesh(place: &Place) -> Result<()> {
     let charts = tools::istio_charts();
     let crds = charts.join("base/files/crd-all.gen.yaml");
     kubectl(place, &["apply", "--server-side", "-f", path(&crds)?])?;
+    for mesh in MESHES {
+        let crds = root().join("tests/data/crds").join(format!("{mesh}.yaml"));
+        kubectl(place, &["apply", "--server-side", "-f", path(&crds)?])?;
+    }
     kubectl_apply(place, &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {SYSTEM}}}\n"))?;
     let chart = charts.join("istiod");
     helm(
@@ -53,6 +62,7 @@ pub fn mesh(place: &Place) -> Result<()> {
     kubectl(place, &["-n", SYSTEM, "rollout", "status", "deployment/istiod", &patience])?;
     // The Gateway object is checked by istiod's webhook, so istiod comes first.
     kubectl_apply(place, GATEWAY)?;
+    kubectl_apply(place, GATEWAY_API)?;
     for name in ["istio-ingressgateway", "prometheus"] {
         kubectl(place, &["-n", SYSTEM, "rollout", "status", &format!("deployment/{name}"), &patience])?;
     }
@@ -134,6 +144,9 @@ fn install_chart(place: &Place, controller: &Controller, replicas: u32) -> Resul
         // No right that no run needs: this cluster has neither KEDA nor Keptn nor an adapter of external metrics.
         "rbac.autoscalers={HorizontalPodAutoscaler}".to_owned(),
         "rbac.metricProviders=null".to_owned(),
+        // Those that a run is about: all but Knative.
+        "rbac.meshes={apisix,appmesh:v1beta2,contour,gatewayapi:v1,gloo,linkerd,kuma,nginx,osm,skipper,smi:v1alpha2,traefik}"
+            .to_owned(),
     ];
     values.extend(controller.values.iter().cloned());
     let mut arguments = vec!["upgrade", "--install", CONTROLLER, path(&chart)?, "--namespace", SYSTEM];

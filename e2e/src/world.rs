@@ -22,9 +22,10 @@ use crate::place::Place;
 use crate::{pace, process, wait};
 
 /// The kinds whose every version is remembered.
-const REMEMBERED: [(&str, &str); 3] = [
+const REMEMBERED: [(&str, &str); 4] = [
     ("flagger.app/v1beta1", "Canary"),
     ("networking.istio.io/v1beta1", "VirtualService"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
 ];
 
@@ -71,6 +72,13 @@ impl World {
     /// An untyped API of a kind.
     pub fn api(&self, api_version: &str, kind: &str, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &resource(api_version, kind))
+    }
+
+    /// Remembers every version of the objects of further kinds from now on. Each kind is to be named once.
+    pub fn remember(&self, kinds: impl IntoIterator<Item = (&'static str, &'static str)>) {
+        for (api_version, kind) in kinds {
+            tokio::spawn(remember(self.client.clone(), api_version, kind, self.memory.clone()));
+        }
     }
 
     /// Everything seen of an object, oldest first.
@@ -196,6 +204,7 @@ pub fn resource(api_version: &str, kind: &str) -> ApiResource {
     let lower = kind.to_lowercase();
     let plural = match lower.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),
+        None if lower.ends_with('s') => format!("{lower}es"),
         None => format!("{lower}s"),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), &plural)

@@ -9,11 +9,13 @@ pub mod by_hand;
 pub mod crash;
 pub mod deletion;
 pub mod gates;
+pub mod gateway_api;
 pub mod gitops;
 pub mod good_version;
 pub mod kinds;
 pub mod never_ready;
 pub mod outage;
+pub mod routers;
 pub mod safety;
 pub mod tutorial;
 
@@ -285,6 +287,30 @@ pub const ALL: &[Run] = &[
         needs: None,
         seconds: 110,
         go: |world| Box::pin(kinds::autoscaler(world)),
+    },
+    Run {
+        name: "gateway-api",
+        about: "an HTTPRoute through istiod: take-over, a good version, a bad one, deletion",
+        alone: false,
+        needs: None,
+        seconds: 230,
+        go: |world| Box::pin(gateway_api::written(world)),
+    },
+    Run {
+        name: "adopted",
+        about: "the same by the weights of one rule in the user's own HTTPRoute",
+        alone: false,
+        needs: None,
+        seconds: 230,
+        go: |world| Box::pin(gateway_api::adopted(world)),
+    },
+    Run {
+        name: "routers",
+        about: "the objects of every other router on the real API server, under its project's CRDs",
+        alone: false,
+        needs: None,
+        seconds: 500,
+        go: |world| Box::pin(routers::run(world)),
     },
     Run {
         name: "crash",

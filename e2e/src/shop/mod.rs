@@ -11,7 +11,7 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::apps::load::{Load, Running};
+use crate::apps::load::{Load, Running, Summary};
 use crate::wait;
 use crate::world::World;
 
@@ -23,6 +23,8 @@ pub use self::release::{phase_of, weight_of};
 
 /// The name of the workload, its apex Service and its Canary.
 pub const NAME: &str = "frontend";
+/// The route of the mesh that the chart is installed for.
+const VIRTUAL_SERVICE: &str = "VirtualService";
 /// The field manager of the shop's own people.
 const OWNER: &str = "shop-team";
 
@@ -30,6 +32,8 @@ const OWNER: &str = "shop-team";
 pub struct Shop {
     pub world: Arc<World>,
     pub namespace: String,
+    /// Kind and name of the route that carries the weights.
+    route: (&'static str, &'static str),
     /// How far in what was seen of the Canary waits have come.
     come: AtomicUsize,
 }
@@ -82,12 +86,34 @@ impl Shop {
             .await?;
         }
         let come = AtomicUsize::new(world.history("Canary", namespace, NAME).len());
-        let shop = Shop { world: world.clone(), namespace: namespace.to_owned(), come };
+        let shop = Shop {
+            world: world.clone(),
+            namespace: namespace.to_owned(),
+            route: (VIRTUAL_SERVICE, NAME),
+            come,
+        };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let parameters = PatchParams::apply(OWNER);
         wait::calmly(async || Ok(namespaces.patch(namespace, &parameters, &Patch::Apply(&object)).await?))
             .await?;
         Ok(shop)
+    }
+
+    /// The same shop, whose weights are in another route.
+    pub fn routed_by(self, kind: &'static str, name: &'static str) -> Shop {
+        Shop { route: (kind, name), ..self }
+    }
+
+    /// Waits until the gateway serves the shop.
+    pub async fn wait_served(&self) -> Result<()> {
+        wait::until("the gateway serves the shop", Duration::from_secs(60), async || {
+            let users = self.users(20)?;
+            let samples = users.samples();
+            wait::until("some answers", Duration::from_secs(10), async || Ok(samples.count(|_| true) >= 5))
+                .await?;
+            Ok(Summary::of(&users.stop().await).statuses.keys().eq([&200]))
+        })
+        .await
     }
 
     /// The host name at which users know it.
@@ -258,9 +284,10 @@ impl Shop {
         Ok(all)
     }
 
-    /// The shares in the VirtualService: primary and canary.
+    /// The shares in the route: primary and canary.
     pub fn shares(&self) -> Option<(i64, i64)> {
-        shares(&self.world.latest("VirtualService", &self.namespace, NAME)?)
+        let (kind, name) = self.route;
+        shares(&self.world.latest(kind, &self.namespace, name)?)
     }
 
     /// The shares of every rule as the API server has them now, in order: those for requests that match come before the one
@@ -294,20 +321,29 @@ async fn tell(pod: &Pod, ready: bool) -> Result<()> {
     .await
 }
 
-/// The shares of primary and canary in a VirtualService, for requests that match no rule of their own.
-pub fn shares(service: &Value) -> Option<(i64, i64)> {
-    of_rule(service["spec"]["http"].as_array()?.last()?)
+/// The shares of primary and canary in a VirtualService or HTTPRoute, for requests that match no rule of their own.
+pub fn shares(route: &Value) -> Option<(i64, i64)> {
+    let spec = &route["spec"];
+    match spec["http"].as_array().or(spec["rules"].as_array())?.last()? {
+        rule if rule["backendRefs"].is_array() => {
+            of(&rule["backendRefs"], |backend| backend["name"].as_str())
+        }
+        rule => of_rule(rule),
+    }
 }
 
 fn of_rule(rule: &Value) -> Option<(i64, i64)> {
-    let of = |suffix: &str| {
-        let route = rule["route"].as_array()?;
-        let to =
-            route.iter().find(|r| r["destination"]["host"].as_str().is_some_and(|h| h.ends_with(suffix)))?;
+    of(&rule["route"], |route| route["destination"]["host"].as_str())
+}
+
+fn of<'a>(list: &'a Value, name: impl Fn(&'a Value) -> Option<&'a str>) -> Option<(i64, i64)> {
+    let list = list.as_array()?;
+    let weight = |suffix: &str| {
+        let to = list.iter().find(|to| name(to).is_some_and(|name| name.ends_with(suffix)))?;
         // A single destination gets everything, whatever its weight says.
-        Some(if route.len() == 1 { 100 } else { to["weight"].as_i64().unwrap_or(0) })
+        Some(if list.len() == 1 { 100 } else { to["weight"].as_i64().unwrap_or(0) })
     };
-    match (of("-primary"), of("-canary")) {
+    match (weight("-primary"), weight("-canary")) {
         (None, None) => None,
         (primary, canary) => Some((primary.unwrap_or(0), canary.unwrap_or(0))),
     }

@@ -82,9 +82,10 @@ impl Shop {
     pub fn hold_steps(&self, judge: Judge) -> Value {
         let path = format!("/{}/enough", self.namespace);
         let (world, namespace) = (self.world.clone(), self.namespace.clone());
+        let (kind, name) = self.route;
         self.world.inbox.decide(&path, move || {
-            let service = world.latest("VirtualService", &namespace, NAME);
-            let weight = service.and_then(|service| shares(&service)).map_or(0, |(_, canary)| canary);
+            let route = world.latest(kind, &namespace, name);
+            let weight = route.and_then(|route| shares(&route)).map_or(0, |(_, canary)| canary);
             if judge.has_enough(weight) { 200 } else { 403 }
         });
         let hook = |kind: &str| json!({"name": format!("enough-{kind}"), "type": kind, "url": self.world.inbox.url(&path), "timeout": "30s"});
@@ -115,8 +116,9 @@ impl Shop {
     pub async fn expect_share_falls_to(&self, weight: i64) -> Result<()> {
         let since = self.reached().context("no phase was waited for")?;
         let what = format!("the share of {}/{NAME} falls to {weight}", self.namespace);
+        let (kind, name) = self.route;
         wait::until(&what, Duration::from_secs(20), async || {
-            let history = self.world.history("VirtualService", &self.namespace, NAME);
+            let history = self.world.history(kind, &self.namespace, name);
             // The version that was in force at that time counts too.
             let from = history.iter().rposition(|seen| seen.at <= since).unwrap_or(0);
             let shares = history.iter().skip(from).filter_map(|seen| shares(seen.object.as_ref()?));
