@@ -31,6 +31,7 @@ use super::turns::Next;
 pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, woken: &Notify) -> Next {
     let mut asked: Vec<(Question, BoxFuture<'static, Answer>)> = Vec::new();
     loop {
+        let desk = shared.desks.acquire().await;
         if !shared.fence.claim().is_valid(Instant::now()) {
             return Next::Led;
         }
@@ -75,6 +76,9 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
                         asked.push((question.clone(), shared.inquirer.ask(&world.snapshot, &question)));
                     }
                 }
+                // Answers may take minutes. The objects are not needed for them, and make way for the next look.
+                let Observed { snapshot, .. } = world;
+                drop(desk);
                 let answered = async {
                     let (answer, index, _) = select_all(asked.iter_mut().map(|(_, answer)| answer)).await;
                     (answer, index)
@@ -87,7 +91,7 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
                     _ = stopping.wait_for(|stopping| *stopping) => return Next::Change,
                     (answer, index) = answered => {
                         let (question, _) = asked.swap_remove(index);
-                        shared.note_answer(&world.snapshot, &question, &answer);
+                        shared.note_answer(&snapshot, &question, &answer);
                         memory.heard(question, answer, shared.clock.now());
                     }
                 }

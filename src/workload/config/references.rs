@@ -18,35 +18,41 @@ pub(in crate::workload) struct Place {
 /// All such places, in the order in which they are scanned: volumes, containers, init containers.
 pub(in crate::workload) fn places(template: &Value) -> Vec<Place> {
     let mut found = Vec::new();
-    let mut look = |item: &str, sources: &[Source]| {
-        for (source, field, kind) in sources {
-            let Some(reference) = template.pointer(&format!("{item}{source}")) else { continue };
-            let Some(name) = reference[*field].as_str().filter(|name| !name.is_empty()) else { continue };
-            found.push(Place {
-                kind: *kind,
-                name: name.to_owned(),
-                optional: reference["optional"] == true,
-                pointer: format!("{item}{source}/{field}"),
-            });
-        }
-    };
-    for volume in items(template, "/spec/volumes") {
-        look(&volume, VOLUME);
-        for source in items(template, &format!("{volume}/projected/sources")) {
-            look(&source, PROJECTED);
+    let spec = &template["spec"];
+    for (at, volume) in items(&spec["volumes"]) {
+        let path = || format!("/spec/volumes/{at}");
+        look(&mut found, volume, VOLUME, &path);
+        for (source_at, source) in items(&volume["projected"]["sources"]) {
+            look(&mut found, source, PROJECTED, &|| format!("{}/projected/sources/{source_at}", path()));
         }
     }
-    for list in ["/spec/containers", "/spec/initContainers"] {
-        for container in items(template, list) {
-            for variable in items(template, &format!("{container}/env")) {
-                look(&variable, VARIABLE);
+    for list in ["containers", "initContainers"] {
+        for (at, container) in items(&spec[list]) {
+            let path = || format!("/spec/{list}/{at}");
+            for (variable_at, variable) in items(&container["env"]) {
+                look(&mut found, variable, VARIABLE, &|| format!("{}/env/{variable_at}", path()));
             }
-            for source in items(template, &format!("{container}/envFrom")) {
-                look(&source, VARIABLES);
+            for (source_at, source) in items(&container["envFrom"]) {
+                look(&mut found, source, VARIABLES, &|| format!("{}/envFrom/{source_at}", path()));
             }
         }
     }
     found
+}
+
+/// Takes in what `item` names. Its path is only made where it names something: templates have many items that do not, and
+/// each look goes through all of them.
+fn look(found: &mut Vec<Place>, item: &Value, sources: &[Source], path: &dyn Fn() -> String) {
+    for (source, field, kind) in sources {
+        let Some(reference) = source.iter().try_fold(item, |value, step| value.get(step)) else { continue };
+        let Some(name) = reference[*field].as_str().filter(|name| !name.is_empty()) else { continue };
+        found.push(Place {
+            kind: *kind,
+            name: name.to_owned(),
+            optional: reference["optional"] == true,
+            pointer: format!("{}/{}/{field}", path(), source.join("/")),
+        });
+    }
 }
 
 /// Changes the name at every place of `template` to the one that `rename` returns; where it returns none the name
@@ -59,22 +65,21 @@ pub(in crate::workload) fn rename(template: &mut Value, rename: impl Fn(usize, &
     }
 }
 
-/// Pointers to the items of a list.
-fn items(template: &Value, list: &str) -> impl Iterator<Item = String> + use<> {
-    let length = template.pointer(list).and_then(Value::as_array).map_or(0, Vec::len);
-    let list = list.to_owned();
-    (0..length).map(move |index| format!("{list}/{index}"))
+/// The items of a list with their places.
+fn items(list: &Value) -> impl Iterator<Item = (usize, &Value)> {
+    list.as_array().into_iter().flatten().enumerate()
 }
 
 /// A kind of reference: its path in the item, the field that holds the name, and the kind of the object named.
-type Source = (&'static str, &'static str, Kind);
+type Source = (&'static [&'static str], &'static str, Kind);
 
 const VOLUME: &[Source] =
-    &[("/configMap", "name", Kind::CONFIG_MAP), ("/secret", "secretName", Kind::SECRET)];
-const PROJECTED: &[Source] = &[("/configMap", "name", Kind::CONFIG_MAP), ("/secret", "name", Kind::SECRET)];
+    &[(&["configMap"], "name", Kind::CONFIG_MAP), (&["secret"], "secretName", Kind::SECRET)];
+const PROJECTED: &[Source] =
+    &[(&["configMap"], "name", Kind::CONFIG_MAP), (&["secret"], "name", Kind::SECRET)];
 const VARIABLE: &[Source] = &[
-    ("/valueFrom/configMapKeyRef", "name", Kind::CONFIG_MAP),
-    ("/valueFrom/secretKeyRef", "name", Kind::SECRET),
+    (&["valueFrom", "configMapKeyRef"], "name", Kind::CONFIG_MAP),
+    (&["valueFrom", "secretKeyRef"], "name", Kind::SECRET),
 ];
 const VARIABLES: &[Source] =
-    &[("/configMapRef", "name", Kind::CONFIG_MAP), ("/secretRef", "name", Kind::SECRET)];
+    &[(&["configMapRef"], "name", Kind::CONFIG_MAP), (&["secretRef"], "name", Kind::SECRET)];
