@@ -141,9 +141,9 @@ fn install_chart(place: &Place, controller: &Controller, replicas: u32) -> Resul
         "metricsServer=http://prometheus.istio-system:9090".to_owned(),
         format!("leaderElection.enabled={},leaderElection.replicaCount={replicas}", replicas > 1),
         "logLevel=debug".to_owned(),
-        // No right that no run needs: this cluster has neither KEDA nor Keptn nor an adapter of external metrics.
+        // No right that no run needs: this cluster has neither KEDA nor Keptn.
         "rbac.autoscalers={HorizontalPodAutoscaler}".to_owned(),
-        "rbac.metricProviders=null".to_owned(),
+        "rbac.metricProviders={externalmetrics}".to_owned(),
         // Those that a run is about: all but Knative.
         "rbac.meshes={apisix,appmesh:v1beta2,contour,gatewayapi:v1,gloo,linkerd,kuma,nginx,osm,skipper,smi:v1alpha2,traefik}"
             .to_owned(),

@@ -8,6 +8,7 @@
 //!
 //! `e2e/README.md` explains it in a page.
 
+pub mod adapter;
 pub mod apps;
 pub mod audit;
 pub mod busy;

@@ -8,6 +8,7 @@ pub mod blue_green;
 pub mod by_hand;
 pub mod crash;
 pub mod deletion;
+pub mod external_metrics;
 pub mod gates;
 pub mod gateway_api;
 pub mod gitops;
@@ -287,6 +288,14 @@ pub const ALL: &[Run] = &[
         needs: None,
         seconds: 110,
         go: |world| Box::pin(kinds::autoscaler(world)),
+    },
+    Run {
+        name: "external-metrics",
+        about: "a check through the API server's aggregation lets a good version through and stops a bad one",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 200,
+        go: |world| Box::pin(external_metrics::run(world)),
     },
     Run {
         name: "gateway-api",
