@@ -1,0 +1,287 @@
+//! The applications under release: one in each namespace, called frontend, with the routes that its people brought before Vexil came.
+
+use serde_json::{Value, json};
+
+use crate::cluster::APP_PORT;
+
+/// What routes the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// HTTPRoutes.
+    GatewayApi,
+    /// TraefikServices, under the names that Traefik gives them by itself.
+    Crd,
+    /// TraefikServices under the names of `--providers.kubernetescrd.safenaming`.
+    CrdSafe,
+    /// Ingresses of the class nginx, with the annotations of its canaries, which Traefik follows as well.
+    Ingress,
+}
+
+/// How the new version comes to the users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Two steps, and then it is promoted; afterwards the Canary is deleted.
+    Weights,
+    /// The same in a route that the Canary adopts.
+    Adopted,
+    /// One step, at which the metrics say no.
+    Rollback,
+    BlueGreen,
+    /// For those alone that have a header.
+    Ab,
+    /// Two steps; who has met the new version stays with it.
+    Affinity,
+}
+
+/// The Gateway of the cluster.
+pub const GATEWAY: (&str, &str) = ("gateways", "public");
+/// Where the MetricTemplates are.
+const METRICS: &str = "metrics";
+pub const NAME: &str = "frontend";
+pub const INSIDERS: (&str, &str) = ("x-canary", "insider");
+pub const COOKIE: &str = "frontend-canary";
+
+impl Provider {
+    pub fn title(self) -> &'static str {
+        match self {
+            Provider::GatewayApi => "Gateway API",
+            Provider::Crd => "TraefikService",
+            Provider::CrdSafe => "TraefikService, safenaming",
+            Provider::Ingress => "Ingress (nginx)",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Provider::GatewayApi => "gateway",
+            Provider::Crd => "crd",
+            Provider::CrdSafe => "safe",
+            Provider::Ingress => "ingress",
+        }
+    }
+
+    /// As in `spec.provider`.
+    fn name(self) -> &'static str {
+        match self {
+            Provider::GatewayApi => "gatewayapi:v1",
+            Provider::Crd | Provider::CrdSafe => "traefik",
+            Provider::Ingress => "nginx",
+        }
+    }
+}
+
+impl Plan {
+    pub fn title(self) -> &'static str {
+        match self {
+            Plan::Weights => "weighted",
+            Plan::Adopted => "weighted, adopted route",
+            Plan::Rollback => "bad version",
+            Plan::BlueGreen => "blue/green",
+            Plan::Ab => "A/B",
+            Plan::Affinity => "session affinity",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Plan::Weights => "weights",
+            Plan::Adopted => "adopted",
+            Plan::Rollback => "rollback",
+            Plan::BlueGreen => "blue-green",
+            Plan::Ab => "ab",
+            Plan::Affinity => "affinity",
+        }
+    }
+}
+
+/// The namespace of an application.
+pub fn namespace(provider: Provider, plan: Plan) -> String {
+    format!("{}-{}", provider.word(), plan.word())
+}
+
+/// Whom its users ask for.
+pub fn host(namespace: &str) -> String {
+    format!("{namespace}.example.com")
+}
+
+/// What everybody needs: classes, the Gateway, and queries over Traefik's own metrics where Vexil's built-in checks ask for
+/// others.
+pub fn common(web: u16, prometheus: &str) -> Vec<Value> {
+    let (namespace, name) = GATEWAY;
+    let template = |name: &str, canary: &str| {
+        let rate = |codes: &str| {
+            format!(r#"sum(rate(traefik_service_requests_total{{service=~"{canary}"{codes}}}[{{{{ interval }}}}]))"#)
+        };
+        json!({
+            "apiVersion": "flagger.app/v1beta1", "kind": "MetricTemplate",
+            "metadata": {"name": name, "namespace": METRICS},
+            "spec": {
+                "provider": {"type": "prometheus", "address": prometheus},
+                "query": format!("{} / {} * 100", rate(r#",code!~"5..""#), rate("")),
+            },
+        })
+    };
+    vec![
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": {"name": "nginx"}, "spec": {"controller": "k8s.io/ingress-nginx"},
+        }),
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+            "metadata": {"name": "traefik"}, "spec": {"controllerName": "traefik.io/gateway-controller"},
+        }),
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "gatewayClassName": "traefik",
+                "listeners": [{"name": "web", "port": web, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}],
+            },
+        }),
+        template(Provider::GatewayApi.word(), "{{ namespace }}-{{ service }}-canary-.*@kubernetesgateway"),
+        template(Provider::Ingress.word(), "{{ namespace }}-{{ ingress }}-{{ service }}-.*-canary@kubernetesingressnginx"),
+    ]
+}
+
+/// An application that runs and is served without Vexil.
+pub fn before(provider: Provider, plan: Plan, tag: &str) -> Vec<Value> {
+    let namespace = namespace(provider, plan);
+    let host = host(&namespace);
+    let at = |name: &str| json!({"name": name, "namespace": namespace});
+    let mut objects = vec![
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": at(NAME),
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": {"app": NAME}},
+                "template": {
+                    "metadata": {"labels": {"app": NAME}},
+                    "spec": {"terminationGracePeriodSeconds": 120, "containers": [container(tag)]},
+                },
+            },
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": at(NAME),
+            "spec": {"selector": {"app": NAME}, "ports": [{"name": "http", "port": 80, "targetPort": APP_PORT}]},
+        }),
+    ];
+    match provider {
+        Provider::GatewayApi => objects.push(json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": at(route(plan)),
+            "spec": {
+                "parentRefs": [{"name": GATEWAY.1, "namespace": GATEWAY.0}],
+                "hostnames": [host],
+                "rules": [{"backendRefs": [{"name": NAME, "port": 80}]}],
+            },
+        })),
+        Provider::Crd | Provider::CrdSafe => objects.extend([
+            json!({
+                "apiVersion": "traefik.io/v1alpha1", "kind": "TraefikService", "metadata": at(route(plan)),
+                "spec": {"weighted": {"services": [{"name": NAME, "port": 80, "weight": 1}]}},
+            }),
+            json!({
+                "apiVersion": "traefik.io/v1alpha1", "kind": "IngressRoute", "metadata": at(NAME),
+                "spec": {
+                    "entryPoints": ["web"],
+                    "routes": [{
+                        "kind": "Rule", "match": format!("Host(`{host}`)"),
+                        "services": [{"name": route(plan), "kind": "TraefikService"}],
+                    }],
+                },
+            }),
+        ]),
+        Provider::Ingress => objects.push(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": at(NAME),
+            "spec": {
+                "ingressClassName": "nginx",
+                "rules": [{"host": host, "http": {"paths": [{
+                    "path": "/", "pathType": "Prefix",
+                    "backend": {"service": {"name": NAME, "port": {"number": 80}}},
+                }]}}],
+            },
+        })),
+    }
+    objects
+}
+
+/// A route that is adopted has a name of its own, so that nothing depends on its being that of the Service.
+fn route(plan: Plan) -> &'static str {
+    if plan == Plan::Adopted { "shop" } else { NAME }
+}
+
+/// The application's container in a version.
+pub fn container(tag: &str) -> Value {
+    json!({
+        "name": NAME,
+        "image": format!("registry.example.com/shop/{NAME}:{tag}"),
+        "ports": [{"name": "http", "containerPort": APP_PORT}],
+    })
+}
+
+/// The Canary that takes the application over.
+pub fn canary(provider: Provider, plan: Plan) -> Value {
+    let namespace = namespace(provider, plan);
+    let mut service = json!({"port": 80, "targetPort": APP_PORT});
+    if provider == Provider::GatewayApi && plan != Plan::Adopted {
+        service["gatewayRefs"] = json!([{"name": GATEWAY.1, "namespace": GATEWAY.0}]);
+        service["hosts"] = json!([host(&namespace)]);
+    }
+    let mut spec = json!({
+        "provider": provider.name(),
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+        "progressDeadlineSeconds": 120,
+        "revertOnDeletion": true,
+        "service": service,
+        "analysis": analysis(provider, plan),
+    });
+    if provider == Provider::Ingress {
+        spec["ingressRef"] = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": NAME});
+    }
+    if plan == Plan::Adopted {
+        let (version, kind) = match provider {
+            Provider::GatewayApi => ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+            _ => ("traefik.io/v1alpha1", "TraefikService"),
+        };
+        spec["routeRefs"] = json!([{"apiVersion": version, "kind": kind, "name": route(plan)}]);
+    }
+    json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "spec": spec,
+    })
+}
+
+fn analysis(provider: Provider, plan: Plan) -> Value {
+    let mut analysis = json!({"interval": "10s", "threshold": 5});
+    // Without requests to the canary nothing can be measured: blue/green is judged by its pods alone.
+    if plan != Plan::BlueGreen {
+        analysis["metrics"] = json!([success_rate(provider)]);
+    }
+    match plan {
+        Plan::Weights | Plan::Adopted | Plan::Affinity => analysis["stepWeights"] = json!([20, 50]),
+        Plan::Rollback => {
+            analysis["stepWeights"] = json!([30, 60]);
+            analysis["threshold"] = json!(1);
+        }
+        Plan::BlueGreen => analysis["iterations"] = json!(1),
+        Plan::Ab => {
+            analysis["iterations"] = json!(2);
+            analysis["match"] = json!([{"headers": {INSIDERS.0: {"exact": INSIDERS.1}}}]);
+        }
+    }
+    if plan == Plan::Affinity {
+        analysis["sessionAffinity"] = json!({"cookieName": COOKIE, "maxAge": 3600});
+    }
+    analysis
+}
+
+/// Traefik's TraefikServices are what the built-in check asks for.
+fn success_rate(provider: Provider) -> Value {
+    let mut metric = json!({"name": "request-success-rate", "thresholdRange": {"min": 95}, "interval": "10s"});
+    if matches!(provider, Provider::GatewayApi | Provider::Ingress) {
+        metric["name"] = json!("success-rate-at-traefik");
+        metric["templateRef"] = json!({"name": provider.word(), "namespace": METRICS});
+    }
+    metric
+}
