@@ -138,7 +138,7 @@ pub fn common(web: u16, prometheus: &str) -> Vec<Value> {
                 "listeners": [{"name": "web", "port": web, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}],
             },
         }),
-        template(Provider::GatewayApi.word(), "{{ namespace }}-{{ service }}-canary-.*@kubernetesgateway"),
+        template(Provider::GatewayApi.word(), ".+-svc-{{ namespace }}-{{ service }}-canary-[0-9]+@kubernetesgateway"),
         template(Provider::Ingress.word(), "{{ namespace }}-{{ ingress }}-{{ service }}-.*-canary@kubernetesingressnginx"),
     ]
 }

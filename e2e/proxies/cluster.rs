@@ -22,7 +22,7 @@ pub const BROKEN: &str = "broken";
 const ERROR_PERCENT: u64 = 30;
 /// How long a pod that is told to leave goes on serving, on a machine with nothing else to do. Traefik looks at most every two
 /// seconds at what has changed, so that a pod has to serve longer than that.
-const LAST_CALL: Duration = Duration::from_secs(5);
+const LAST_CALL: Duration = Duration::from_secs(4);
 /// All of 127.0.0.0/8 is this machine.
 const PODS: Ipv4Addr = Ipv4Addr::new(127, 10, 0, 0);
 
@@ -40,7 +40,7 @@ impl Cluster {
     /// It cannot listen, or refuses a kind.
     pub async fn start(folder: &Path) -> Result<Cluster> {
         // A pod is ready once its server listens, and not before.
-        let stop = pace::stretched(LAST_CALL) * 2;
+        let stop = pace::stretched(LAST_CALL) + Duration::from_secs(2);
         let rules = PodRules::default().otherwise(PodBehaviour::never_ready().stops_in(stop));
         let sim = KubeSim::builder().start_time(Utc::now()).pod_network(PODS).pod_rules(rules).build();
         for object in kinds()? {

@@ -21,7 +21,7 @@ const TAKEN_OVER: Duration = Duration::from_secs(120);
 /// A release of two steps of ten seconds takes about a minute.
 const RELEASED: Duration = Duration::from_secs(240);
 /// Longer than Traefik waits until it looks at what has changed.
-const SETTLED: Duration = Duration::from_secs(4);
+const SETTLED: Duration = Duration::from_secs(2);
 /// No load is longer, whatever becomes of its release.
 const LONGEST: Duration = Duration::from_secs(900);
 const CANARIES: &str = "canaries.flagger.app";
