@@ -110,7 +110,9 @@ pub fn common(web: u16, prometheus: &str) -> Vec<Value> {
     let (namespace, name) = GATEWAY;
     let template = |name: &str, canary: &str| {
         let rate = |codes: &str| {
-            format!(r#"sum(rate(traefik_service_requests_total{{service=~"{canary}"{codes}}}[{{{{ interval }}}}]))"#)
+            format!(
+                r#"sum(rate(traefik_service_requests_total{{service=~"{canary}"{codes}}}[{{{{ interval }}}}]))"#
+            )
         };
         json!({
             "apiVersion": "flagger.app/v1beta1", "kind": "MetricTemplate",
@@ -138,8 +140,14 @@ pub fn common(web: u16, prometheus: &str) -> Vec<Value> {
                 "listeners": [{"name": "web", "port": web, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}],
             },
         }),
-        template(Provider::GatewayApi.word(), ".+-svc-{{ namespace }}-{{ service }}-canary-[0-9]+@kubernetesgateway"),
-        template(Provider::Ingress.word(), "{{ namespace }}-{{ ingress }}-{{ service }}-.*-canary@kubernetesingressnginx"),
+        template(
+            Provider::GatewayApi.word(),
+            ".+-svc-{{ namespace }}-{{ service }}-canary-[0-9]+@kubernetesgateway",
+        ),
+        template(
+            Provider::Ingress.word(),
+            "{{ namespace }}-{{ ingress }}-{{ service }}-.*-canary@kubernetesingressnginx",
+        ),
     ]
 }
 
@@ -256,7 +264,7 @@ fn analysis(provider: Provider, plan: Plan) -> Value {
     let mut analysis = json!({"interval": "10s", "threshold": 5});
     // Without requests to the canary nothing can be measured: blue/green is judged by its pods alone.
     if plan != Plan::BlueGreen {
-        analysis["metrics"] = json!([success_rate(provider)]);
+        analysis["metrics"] = checks(provider);
     }
     match plan {
         Plan::Weights | Plan::Adopted | Plan::Affinity => analysis["stepWeights"] = json!([20, 50]),
@@ -276,12 +284,18 @@ fn analysis(provider: Provider, plan: Plan) -> Value {
     analysis
 }
 
-/// Traefik's TraefikServices are what the built-in check asks for.
-fn success_rate(provider: Provider) -> Value {
-    let mut metric = json!({"name": "request-success-rate", "thresholdRange": {"min": 95}, "interval": "10s"});
-    if matches!(provider, Provider::GatewayApi | Provider::Ingress) {
-        metric["name"] = json!("success-rate-at-traefik");
-        metric["templateRef"] = json!({"name": provider.word(), "namespace": METRICS});
+/// TraefikServices are what the built-in checks for Traefik ask for; for the others its users write a query.
+fn checks(provider: Provider) -> Value {
+    let metric = |name: &str, range: Value| json!({"name": name, "thresholdRange": range, "interval": "10s"});
+    match provider {
+        Provider::Crd | Provider::CrdSafe => json!([
+            metric("request-success-rate", json!({"min": 95})),
+            metric("request-duration", json!({"max": 1000})),
+        ]),
+        Provider::GatewayApi | Provider::Ingress => {
+            let mut metric = metric("success-rate-at-traefik", json!({"min": 95}));
+            metric["templateRef"] = json!({"name": provider.word(), "namespace": METRICS});
+            json!([metric])
+        }
     }
-    metric
 }

@@ -77,9 +77,11 @@ fn kinds() -> Result<Vec<Value>> {
     for entry in std::fs::read_dir(root.join("crds"))? {
         files.push(entry?.path());
     }
-    let mut kinds = vec![bare_kind("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies")];
+    let mut kinds =
+        vec![bare_kind("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies")];
     for file in files {
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let documents: Vec<Value> =
             serde_saphyr::from_multiple(&text).with_context(|| format!("{} is no YAML", file.display()))?;
         kinds.extend(documents.into_iter().filter(|document| !document.is_null()));
@@ -179,7 +181,8 @@ async fn run_pod(sim: KubeSim, pod: Pod, ip: Ipv4Addr, left: oneshot::Receiver<(
     };
     sim.set_pod_ready(&pod.namespace, &pod.name, Some(true));
     let last_call = pace::stretched(LAST_CALL);
-    let served = demo::serve_at(listener, behaviour, pod.name.clone(), last_call, async move { _ = left.await });
+    let served =
+        demo::serve_at(listener, behaviour, pod.name.clone(), last_call, async move { _ = left.await });
     if let Err(why) = served.await {
         println!("pod {}: {why:#}", pod.name);
     }

@@ -96,7 +96,8 @@ impl Seen {
     /// When requests failed, for who looks for the cause.
     pub fn failures(&self) -> Vec<String> {
         let failed = self.samples().filter(|sample| Count::of([*sample]).failed > 0);
-        let told = failed.map(|s| format!("{:.2} s: {} {} {}", s.sent.as_secs_f64(), s.status, s.pod, s.note.trim()));
+        let told = failed
+            .map(|s| format!("{:.2} s: {} {} {}", s.sent.as_secs_f64(), s.status, s.pod, s.note.trim()));
         told.take(20).collect()
     }
 
@@ -107,7 +108,9 @@ impl Seen {
     pub fn shares(&self) -> Result<String> {
         match self.plan {
             Plan::Weights | Plan::Adopted | Plan::Rollback => self.weights(|_| true),
-            Plan::Affinity => Ok(format!("{}; {}", self.weights(|sample| sample.cookies.is_empty())?, self.loyalty()?)),
+            Plan::Affinity => {
+                Ok(format!("{}; {}", self.weights(|sample| sample.cookies.is_empty())?, self.loyalty()?))
+            }
             Plan::BlueGreen => self.all_at_once(),
             Plan::Ab => self.insiders(),
         }
@@ -147,7 +150,8 @@ impl Seen {
     /// While Traefik gives all to the canary nobody else answers.
     fn all_at_once(&self) -> Result<String> {
         let whole: Vec<&Held> = self.held.iter().filter(|held| held.weight() == 100).collect();
-        let inside = |s: &&Sample| whole.iter().any(|held| s.sent > held.first + TAKE_OVER && s.done < held.last);
+        let inside =
+            |s: &&Sample| whole.iter().any(|held| s.sent > held.first + TAKE_OVER && s.done < held.last);
         let samples: Vec<&Sample> = self.samples().filter(inside).collect();
         let other = samples.iter().find(|sample| !sample.by_canary() || sample.note != self.version);
         ensure!(other.is_none(), "all is the canary's, and another answered: {other:?}");
@@ -160,7 +164,9 @@ impl Seen {
         let (from, to) = self.release();
         let during = |insiders: bool| {
             let heard = self.heard.iter().filter(move |heard| heard.insiders == insiders);
-            heard.flat_map(|heard| &heard.samples).filter(move |sample| sample.sent > from && sample.sent < to)
+            heard
+                .flat_map(|heard| &heard.samples)
+                .filter(move |sample| sample.sent > from && sample.sent < to)
         };
         let stranger = during(false).find(|sample| sample.by_canary());
         ensure!(stranger.is_none(), "somebody without the header met the canary: {stranger:?}");
@@ -172,5 +178,105 @@ impl Seen {
         ensure!(other.is_none(), "an insider met another version: {other:?}");
         ensure!(insiders.len() >= ENOUGH, "only {} requests of insiders met the canary", insiders.len());
         Ok(format!("insiders {} of {0}, others 0 of {}", insiders.len(), during(false).count()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(at: u64, status: u16, version: &str, pod: &str) -> Sample {
+        let at = Duration::from_secs(at);
+        Sample { sent: at, done: at, status, note: version.into(), pod: pod.into(), ..Sample::default() }
+    }
+
+    /// Steps from second 10 to 20, promotion from there to 30.
+    fn seen(plan: Plan, heard: Vec<Heard>) -> Seen {
+        let span =
+            |what, from, to| Span { what, from: Duration::from_secs(from), to: Duration::from_secs(to) };
+        Seen {
+            provider: Provider::GatewayApi,
+            plan,
+            version: "2.0".into(),
+            spans: vec![span("take-over", 0, 10), span("steps", 10, 20), span("promotion", 20, 30)],
+            heard,
+            held: vec![Held {
+                weights: vec![100],
+                first: Duration::from_secs(11),
+                last: Duration::from_secs(19),
+            }],
+            events: Vec::new(),
+            trouble: None,
+        }
+    }
+
+    fn canary(at: u64) -> Sample {
+        sample(at, 200, "2.0", "frontend-abc-1")
+    }
+
+    fn primary(at: u64) -> Sample {
+        sample(at, 200, "1.0", "frontend-primary-abc-1")
+    }
+
+    #[test]
+    fn what_is_not_answered_by_the_application_is_lost_and_what_a_bad_version_answers_is_not() {
+        let count = Count::of(&[
+            canary(1),
+            sample(1, 500, "2.0-broken", "frontend-abc-1"),
+            sample(1, 500, "2.0", "frontend-abc-1"),
+            sample(1, 404, "404 page not found", ""),
+            sample(1, 200, "somebody else's page", ""),
+            sample(1, 0, "connection reset", ""),
+            Sample { retried: true, ..canary(1) },
+        ]);
+        assert_eq!((count.requests, count.failed, count.broken, count.again), (7, 4, 1, 1));
+        assert_eq!(count.reasons.len(), 4, "{:?}", count.reasons);
+    }
+
+    #[test]
+    fn a_request_belongs_to_the_span_in_which_it_was_sent() {
+        let seen = seen(
+            Plan::Weights,
+            vec![Heard { insiders: false, samples: [9, 10, 19, 20].map(primary).into() }],
+        );
+        let counts: Vec<usize> = seen.spans.iter().map(|span| seen.count(span).requests).collect();
+        assert_eq!(counts, [1, 2, 1]);
+    }
+
+    #[test]
+    fn insiders_have_to_meet_the_canary_and_nobody_else_may() {
+        let heard = |insiders: Vec<Sample>, others: Vec<Sample>| {
+            vec![Heard { insiders: true, samples: insiders }, Heard { insiders: false, samples: others }]
+        };
+        let many = |of: fn(u64) -> Sample| -> Vec<Sample> { (0..50).map(|n| of(12 + n / 10)).collect() };
+        assert!(seen(Plan::Ab, heard(many(canary), many(primary))).shares().is_ok());
+        let strayed = [many(canary), vec![primary(15)]].concat();
+        assert!(seen(Plan::Ab, heard(strayed, many(primary))).shares().is_err());
+        let leaked = [many(primary), vec![canary(15)]].concat();
+        assert!(seen(Plan::Ab, heard(many(canary), leaked)).shares().is_err());
+        assert!(seen(Plan::Ab, heard(many(primary), many(primary))).shares().is_err(), "no insider met it");
+    }
+
+    #[test]
+    fn all_at_once_is_all() {
+        let all =
+            |samples: Vec<Sample>| seen(Plan::BlueGreen, vec![Heard { insiders: false, samples }]).shares();
+        let many: Vec<Sample> = (0..50).map(|n| canary(12 + n / 10)).collect();
+        assert!(all(many.clone()).is_ok());
+        assert!(all([many, vec![primary(15)]].concat()).is_err());
+        assert!(all(vec![canary(15)]).is_err(), "one says nothing");
+    }
+
+    #[test]
+    fn who_holds_the_cookie_stays_with_the_new_version() {
+        let with_cookie = |mut sample: Sample| {
+            sample.cookies.insert(COOKIE.into(), "x".into());
+            sample
+        };
+        let loyal =
+            |samples: Vec<Sample>| seen(Plan::Affinity, vec![Heard { insiders: false, samples }]).loyalty();
+        let many: Vec<Sample> = (0..50).map(|n| with_cookie(canary(12 + n / 10))).collect();
+        assert!(loyal(many.clone()).is_ok());
+        assert!(loyal([many, vec![with_cookie(primary(15))]].concat()).is_err());
     }
 }

@@ -107,7 +107,8 @@ async fn play(arguments: &Arguments) -> Result<bool> {
         option("kubernetescrd", &format!(".endpoint={url}")),
         option("kubernetescrd", ".safenaming=true"),
     ];
-    let safe = Traefik::start("traefik-safenaming", &arguments.traefik, folder, parts::free_port()?, &safe).await?;
+    let safe =
+        Traefik::start("traefik-safenaming", &arguments.traefik, folder, parts::free_port()?, &safe).await?;
     let prometheus = Prometheus::start(&arguments.prometheus, folder, &[traefik.admin, safe.admin]).await?;
     for object in apps::common(web, &prometheus.url()) {
         cluster.apply(&object)?;
@@ -132,10 +133,8 @@ async fn play(arguments: &Arguments) -> Result<bool> {
         .filter(|(_, plan)| *plan == Plan::Weights)
         .map(|(provider, plan)| (at(*provider), apps::namespace(*provider, *plan)))
         .collect();
-    let (seen, away) = tokio::join!(
-        futures::future::join_all(runs),
-        interrupt(&controller, &weighted, start)
-    );
+    let (seen, away) =
+        tokio::join!(futures::future::join_all(runs), interrupt(&controller, &weighted, start));
     let mut all = Vec::new();
     for ((provider, plan), seen) in wanted.iter().zip(seen) {
         all.push(seen.with_context(|| apps::namespace(*provider, *plan))?);
@@ -146,11 +145,16 @@ async fn play(arguments: &Arguments) -> Result<bool> {
 
 fn wanted(only: Option<&str>) -> Vec<(Provider, Plan)> {
     let all = RUNS.iter().flat_map(|(provider, plans)| plans.iter().map(|plan| (*provider, *plan)));
-    all.filter(|(provider, plan)| only.is_none_or(|only| apps::namespace(*provider, *plan).contains(only))).collect()
+    all.filter(|(provider, plan)| only.is_none_or(|only| apps::namespace(*provider, *plan).contains(only)))
+        .collect()
 }
 
 /// Kills the controller once all of these releases have begun, and starts it again; tells when.
-async fn interrupt(controller: &Controller, releases: &[(&Traefik, String)], start: Instant) -> Result<Option<Span>> {
+async fn interrupt(
+    controller: &Controller,
+    releases: &[(&Traefik, String)],
+    start: Instant,
+) -> Result<Option<Span>> {
     if releases.is_empty() {
         return Ok(None);
     }

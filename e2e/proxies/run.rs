@@ -105,9 +105,13 @@ impl Run<'_> {
         let strangers = Clients::Strangers;
         match self.plan {
             Plan::Ab => [load(15, strangers, false), load(15, strangers, true)].into_iter().collect(),
-            Plan::Affinity => [load(60, Clients::Visitors { seats: 30, stay: 2 }, false)].into_iter().collect(),
+            Plan::Affinity => {
+                [load(60, Clients::Visitors { seats: 30, stay: 2 }, false)].into_iter().collect()
+            }
             Plan::BlueGreen => [load(20, strangers, false)].into_iter().collect(),
-            Plan::Weights | Plan::Adopted | Plan::Rollback => [load(30, strangers, false)].into_iter().collect(),
+            Plan::Weights | Plan::Adopted | Plan::Rollback => {
+                [load(30, strangers, false)].into_iter().collect()
+            }
         }
     }
 
@@ -128,7 +132,10 @@ impl Run<'_> {
         settle().await;
         if matches!(self.plan, Plan::Weights | Plan::Adopted) {
             self.begin(spans, "deletion");
-            ensure!(self.cluster.sim.delete(CANARIES, &self.namespace(), NAME), "there is no Canary to delete");
+            ensure!(
+                self.cluster.sim.delete(CANARIES, &self.namespace(), NAME),
+                "there is no Canary to delete"
+            );
             wait::until("the Canary and its primary are gone", RELEASED, async || {
                 let namespace = self.namespace();
                 let pods = self.cluster.sim.list("pods", Some(&namespace));
@@ -166,7 +173,9 @@ impl Run<'_> {
         wait::until(&what, deadline, async || {
             let canary = self.canary();
             let phase = canary["status"]["phase"].as_str().unwrap_or_default();
-            if !wanted.contains(&phase) && (phase == "Failed" || (phase == "Succeeded" && wanted == ["Failed"])) {
+            if !wanted.contains(&phase)
+                && (phase == "Failed" || (phase == "Succeeded" && wanted == ["Failed"]))
+            {
                 bail!("Canary {} became {phase} instead of {}", self.namespace(), wanted.join(" or "));
             }
             Ok(wanted.contains(&phase))
@@ -178,7 +187,9 @@ impl Run<'_> {
     fn events(&self) -> Vec<String> {
         let mut events = self.cluster.sim.list("events", Some(&self.namespace()));
         events.retain(|event| event["involvedObject"]["kind"] == "Canary");
-        events.sort_by_key(|event| event["metadata"]["resourceVersion"].as_str().and_then(|at| at.parse::<u64>().ok()));
+        events.sort_by_key(|event| {
+            event["metadata"]["resourceVersion"].as_str().and_then(|at| at.parse::<u64>().ok())
+        });
         events.iter().filter_map(|event| event["message"].as_str().map(str::to_owned)).collect()
     }
 }

@@ -106,7 +106,11 @@ fn client() -> reqwest::Client {
 
 async fn services(client: &reqwest::Client, admin: SocketAddr) -> Result<Vec<Value>> {
     let answer = client.get(format!("http://{admin}/api/http/services?per_page=10000")).send().await?;
-    answer.error_for_status()?.json().await.context("Traefik's API gave something else than a list of services")
+    answer
+        .error_for_status()?
+        .json()
+        .await
+        .context("Traefik's API gave something else than a list of services")
 }
 
 /// The canary's share, in percent, in each weighted service of a namespace, in the order of their names.
@@ -133,13 +137,15 @@ mod tests {
 
     #[test]
     fn the_weights_are_read_from_what_traefik_calls_its_services() {
-        let weighted = |name: &str, primary: &str, canary: &str| {
-            json!({"name": name, "weighted": {"services": [{"name": primary, "weight": 80}, {"name": canary, "weight": 20}]}})
-        };
+        let weighted = |name: &str, primary: &str, canary: &str| json!({"name": name, "weighted": {"services": [{"name": primary, "weight": 80}, {"name": canary, "weight": 20}]}});
         let services = [
             weighted("crd-frontend@kubernetescrd", "crd-frontend-primary-80", "crd-frontend-canary-80"),
             json!({"name": "crd-frontend-canary-80@kubernetescrd", "loadBalancer": {}}),
-            weighted("ingress-frontend-frontend-80-wrr@kubernetesingressnginx", "ingress-frontend-frontend-80", "ingress-frontend-frontend-80-canary"),
+            weighted(
+                "ingress-frontend-frontend-80-wrr@kubernetesingressnginx",
+                "ingress-frontend-frontend-80",
+                "ingress-frontend-frontend-80-canary",
+            ),
         ];
         assert_eq!(canary_weights(&services, "crd"), [20]);
         assert_eq!(canary_weights(&services, "ingress"), [20]);

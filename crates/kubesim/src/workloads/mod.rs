@@ -138,12 +138,7 @@ pub(super) struct Workloads {
 
 impl Workloads {
     /// Controllers that have seen nothing yet; `pods` are what the nodes run.
-    pub(super) fn new(
-        controllers: Controllers,
-        pods: Pods,
-        latency: Duration,
-        registry: &Registry,
-    ) -> Self {
+    pub(super) fn new(controllers: Controllers, pods: Pods, latency: Duration, registry: &Registry) -> Self {
         Self {
             latency,
             slots: Slots::of(registry),
