@@ -31,6 +31,8 @@ pub enum Plan {
     Ab,
     /// Two steps; who has met the new version stays with it.
     Affinity,
+    /// All pods of the canary fail at once at the first step. What is lost then is measured; nobody can promise nothing.
+    Outage,
 }
 
 /// The Gateway of the cluster.
@@ -79,6 +81,7 @@ impl Plan {
             Plan::BlueGreen => "blue/green",
             Plan::Ab => "A/B",
             Plan::Affinity => "session affinity",
+            Plan::Outage => "canary's pods fail",
         }
     }
 
@@ -90,6 +93,7 @@ impl Plan {
             Plan::BlueGreen => "blue-green",
             Plan::Ab => "ab",
             Plan::Affinity => "affinity",
+            Plan::Outage => "outage",
         }
     }
 }
@@ -267,7 +271,9 @@ fn analysis(provider: Provider, plan: Plan) -> Value {
         analysis["metrics"] = checks(provider);
     }
     match plan {
-        Plan::Weights | Plan::Adopted | Plan::Affinity => analysis["stepWeights"] = json!([20, 50]),
+        Plan::Weights | Plan::Adopted | Plan::Affinity | Plan::Outage => {
+            analysis["stepWeights"] = json!([20, 50])
+        }
         Plan::Rollback => {
             analysis["stepWeights"] = json!([30, 60]);
             analysis["threshold"] = json!(1);

@@ -10,6 +10,7 @@ use vexil_e2e::shares::{self, TAKE_OVER};
 
 use crate::apps::{COOKIE, Plan, Provider};
 use crate::cluster::BROKEN;
+use crate::run::OUTAGE;
 
 /// So many answers say something where there is no chance in it.
 const ENOUGH: usize = 30;
@@ -93,9 +94,15 @@ impl Seen {
         Count::of(self.samples().filter(|sample| span.holds(sample)))
     }
 
-    /// When requests failed, for who looks for the cause.
+    /// The spans in which nothing may be lost.
+    pub fn promised(&self) -> impl Iterator<Item = &Span> {
+        self.spans.iter().filter(|span| span.what != OUTAGE)
+    }
+
+    /// When requests failed that may not, for who looks for the cause.
     pub fn failures(&self) -> Vec<String> {
-        let failed = self.samples().filter(|sample| Count::of([*sample]).failed > 0);
+        let may_not = |sample: &&Sample| self.promised().any(|span| span.holds(sample));
+        let failed = self.samples().filter(may_not).filter(|sample| Count::of([*sample]).failed > 0);
         let told = failed
             .map(|s| format!("{:.2} s: {} {} {}", s.sent.as_secs_f64(), s.status, s.pod, s.note.trim()));
         told.take(20).collect()
@@ -108,6 +115,8 @@ impl Seen {
     pub fn shares(&self) -> Result<String> {
         match self.plan {
             Plan::Weights | Plan::Adopted | Plan::Rollback => self.weights(|_| true),
+            // It is about something else.
+            Plan::Outage => Ok(String::new()),
             Plan::Affinity => {
                 Ok(format!("{}; {}", self.weights(|sample| sample.cookies.is_empty())?, self.loyalty()?))
             }

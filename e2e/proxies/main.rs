@@ -40,11 +40,19 @@ use self::traefik::Traefik;
 const RUNS: &[(Provider, &[Plan])] = &[
     (
         Provider::GatewayApi,
-        &[Plan::Weights, Plan::Adopted, Plan::Rollback, Plan::BlueGreen, Plan::Ab, Plan::Affinity],
+        &[
+            Plan::Weights,
+            Plan::Adopted,
+            Plan::Rollback,
+            Plan::BlueGreen,
+            Plan::Ab,
+            Plan::Affinity,
+            Plan::Outage,
+        ],
     ),
-    (Provider::Crd, &[Plan::Weights, Plan::Adopted, Plan::Rollback, Plan::BlueGreen]),
-    (Provider::CrdSafe, &[Plan::Weights, Plan::Rollback]),
-    (Provider::Ingress, &[Plan::Weights, Plan::Rollback, Plan::BlueGreen, Plan::Ab]),
+    (Provider::Crd, &[Plan::Weights, Plan::Adopted, Plan::Rollback, Plan::BlueGreen, Plan::Outage]),
+    (Provider::CrdSafe, &[Plan::Weights, Plan::Rollback, Plan::Outage]),
+    (Provider::Ingress, &[Plan::Weights, Plan::Rollback, Plan::BlueGreen, Plan::Ab, Plan::Outage]),
 ];
 
 /// How long nobody decides, once the controller is killed.
@@ -106,6 +114,7 @@ async fn play(arguments: &Arguments) -> Result<bool> {
         option("kubernetescrd", "=true"),
         option("kubernetescrd", &format!(".endpoint={url}")),
         option("kubernetescrd", ".safenaming=true"),
+        option("kubernetescrd", ".allowemptyservices=true"),
     ];
     let safe =
         Traefik::start("traefik-safenaming", &arguments.traefik, folder, parts::free_port()?, &safe).await?;
@@ -116,6 +125,11 @@ async fn play(arguments: &Arguments) -> Result<bool> {
     let controller = Controller::new(&arguments.vexil, &cluster.kubeconfig, &prometheus.url(), folder)?;
     controller.start().await?;
 
+    println!(
+        "{} releases at the same time behind Traefik: about two minutes, logs in {}",
+        wanted.len(),
+        folder.display()
+    );
     let start = Instant::now();
     let at = |provider: Provider| if provider == Provider::CrdSafe { &safe } else { &traefik };
     let namespaces = |here: &Traefik| {

@@ -24,6 +24,8 @@ const RELEASED: Duration = Duration::from_secs(240);
 const SETTLED: Duration = Duration::from_secs(2);
 /// No load is longer, whatever becomes of its release.
 const LONGEST: Duration = Duration::from_secs(900);
+/// What is measured and not promised.
+pub const OUTAGE: &str = "outage";
 const CANARIES: &str = "canaries.flagger.app";
 
 /// An application under release.
@@ -109,7 +111,7 @@ impl Run<'_> {
                 [load(60, Clients::Visitors { seats: 30, stay: 2 }, false)].into_iter().collect()
             }
             Plan::BlueGreen => [load(20, strangers, false)].into_iter().collect(),
-            Plan::Weights | Plan::Adopted | Plan::Rollback => {
+            Plan::Weights | Plan::Adopted | Plan::Rollback | Plan::Outage => {
                 [load(30, strangers, false)].into_iter().collect()
             }
         }
@@ -122,12 +124,20 @@ impl Run<'_> {
         settle().await;
         self.begin(spans, if self.plan == Plan::Rollback { "rollback" } else { "steps" });
         self.push(&version(self.plan))?;
-        if self.plan == Plan::Rollback {
-            self.phase(&["Failed"], RELEASED).await?;
-        } else {
-            self.phase(&["Promoting", "Finalising", "Succeeded"], RELEASED).await?;
-            self.begin(spans, "promotion");
-            self.phase(&["Succeeded"], RELEASED).await?;
+        match self.plan {
+            Plan::Rollback => self.phase(&["Failed"], RELEASED).await?,
+            Plan::Outage => {
+                self.weight("has its first step", |weight| weight > 0).await?;
+                settle().await;
+                self.begin(spans, OUTAGE);
+                self.fail_canary();
+                self.weight("has no share any more", |weight| weight == 0).await?;
+            }
+            _ => {
+                self.phase(&["Promoting", "Finalising", "Succeeded"], RELEASED).await?;
+                self.begin(spans, "promotion");
+                self.phase(&["Succeeded"], RELEASED).await?;
+            }
         }
         settle().await;
         if matches!(self.plan, Plan::Weights | Plan::Adopted) {
@@ -181,6 +191,24 @@ impl Run<'_> {
             Ok(wanted.contains(&phase))
         })
         .await
+    }
+
+    /// Waits until the canary's weight is such a one.
+    async fn weight(&self, what: &str, wanted: impl Fn(i64) -> bool) -> Result<()> {
+        wait::until(&format!("Canary {} {what}", self.namespace()), RELEASED, async || {
+            Ok(self.canary()["status"]["canaryWeight"].as_i64().is_some_and(&wanted))
+        })
+        .await
+    }
+
+    /// Lets all pods of the canary say that they are not ready.
+    fn fail_canary(&self) {
+        for pod in self.cluster.sim.list("pods", Some(&self.namespace())) {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            if pod["metadata"]["labels"]["app"] == NAME {
+                self.cluster.sim.set_pod_ready(&self.namespace(), name, Some(false));
+            }
+        }
     }
 
     /// What the controller has told of it.

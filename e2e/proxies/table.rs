@@ -29,7 +29,7 @@ pub fn tell(all: &[Seen], away: Result<Option<Span>>, metrics: Result<Vec<String
         }
         broken.extend(seen.trouble.iter().map(|why| format!("{name}: {why}")));
         broken.extend(
-            seen.spans.iter().filter_map(|span| lost(&format!("{name}, {}", span.what), &seen.count(span))),
+            seen.promised().filter_map(|span| lost(&format!("{name}, {}", span.what), &seen.count(span))),
         );
         broken.extend(seen.failures().into_iter().map(|failure| format!("    {failure}")));
         if let Some(why) = unlike_a_verdict(seen) {
@@ -59,9 +59,7 @@ pub fn tell(all: &[Seen], away: Result<Option<Span>>, metrics: Result<Vec<String
         Err(why) => broken.push(format!("Prometheus cannot be asked: {why:#}")),
     }
     let mut sum = Count::default();
-    all.iter()
-        .flat_map(|seen| seen.spans.iter().map(|span| seen.count(span)))
-        .for_each(|count| sum.add(count));
+    all.iter().flat_map(|seen| seen.promised().map(|span| seen.count(span))).for_each(|count| sum.add(count));
     println!(
         "\n{} requests, {} failed, {} sent twice, {} errors of bad versions",
         sum.requests, sum.failed, sum.again, sum.broken
