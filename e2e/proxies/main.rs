@@ -119,7 +119,7 @@ async fn play(arguments: &Arguments) -> Result<bool> {
     let safe =
         Traefik::start("traefik-safenaming", &arguments.traefik, folder, parts::free_port()?, &safe).await?;
     let prometheus = Prometheus::start(&arguments.prometheus, folder, &[traefik.admin, safe.admin]).await?;
-    for object in apps::common(web, &prometheus.url()) {
+    for object in apps::common(web, &prometheus.url())? {
         cluster.apply(&object)?;
     }
     let controller = Controller::new(&arguments.vexil, &cluster.kubeconfig, &prometheus.url(), folder)?;

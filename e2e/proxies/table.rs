@@ -92,7 +92,7 @@ fn lost(what: &str, count: &Count) -> Option<String> {
 
 /// A bad version has to fail by a number, and not because there is none.
 fn unlike_a_verdict(seen: &Seen) -> Option<String> {
-    let told = seen.events.iter().any(|event| event.contains("< 95"));
+    let told = seen.events.iter().any(|event| event.contains("< 95") || event.contains("> 5"));
     (seen.plan == Plan::Rollback && !told)
         .then(|| format!("no number failed it: {}", seen.events.join(" | ")))
 }
