@@ -47,6 +47,10 @@ test: ## the tests that need no cluster
 test-providers: ## providers and mails against real parts: Graphite, CloudWatch of moto, a mail server (installs them into a cache once)
 	./tests/real/run
 
+.PHONY: test-proxies
+test-proxies: ## releases behind a real Traefik with real requests, on the embedded cluster (ARGS="--only gateway"; installs it once)
+	./tests/real/proxies $(ARGS)
+
 .PHONY: explore
 explore: ## every state of the decision core in small worlds (ONLY=name STATES=n SECONDS=n a case)
 	$(CARGO) test --config 'profile.dev.package.vexil.opt-level=2' --test explore -- --ignored --nocapture every_state

@@ -85,8 +85,8 @@ async fn follow(url: String, suffix: String, start: Instant, held: View) {
     }
 }
 
-/// What was asked for at one time and answered at another was true somewhere between.
-fn note(held: &mut Vec<Held>, weights: Vec<i64>, asked: Duration, answered: Duration) {
+/// Adds what a proxy answered: what was asked for at one time and answered at another was true somewhere between.
+pub fn note(held: &mut Vec<Held>, weights: Vec<i64>, asked: Duration, answered: Duration) {
     match held.last_mut() {
         Some(last) if last.weights == weights => last.last = asked,
         _ => held.push(Held { weights, first: answered, last: answered }),

@@ -55,12 +55,20 @@ pub fn show(steps: &[Step]) -> String {
 /// # Errors
 /// A share is further from its weight than chance allows, in one step or in all together; or the canary gave another version.
 pub fn by_step(samples: &[Sample], held: &[Held], version: &str) -> Result<Vec<Step>> {
+    by_step_of(samples, held, version, ENOUGH)
+}
+
+/// The same, if so many requests of a step are enough to say something.
+///
+/// # Errors
+/// As [`by_step`].
+pub fn by_step_of(samples: &[Sample], held: &[Held], version: &str, enough: usize) -> Result<Vec<Step>> {
     let steps: Vec<Step> =
         held.iter().filter(|held| held.weight() > 0).map(|held| step(samples, held)).collect();
     let strange = samples.iter().find(|sample| sample.by_canary() && sample.note != version);
     ensure!(strange.is_none(), "the canary gave another version than {version}: {strange:?}");
     for step in &steps {
-        ensure!(step.requests >= ENOUGH, "only {} requests at a weight of {}", step.requests, step.weight);
+        ensure!(step.requests >= enough, "only {} requests at a weight of {}", step.requests, step.weight);
         let off = (step.canary as f64 - step.expected()).abs();
         ensure!(
             off <= DEVIATIONS * step.variance().sqrt(),

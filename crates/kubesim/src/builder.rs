@@ -1,6 +1,7 @@
 //! How an embedded cluster is set up.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::log::Log;
 use super::registry::Registry;
 use super::store::Store;
 use super::watch::Watches;
-use super::workloads::{Control, Controllers, DEFAULT_LATENCY, PodRules, Workloads};
+use super::workloads::{Control, Controllers, DEFAULT_LATENCY, PodRules, Pods, Workloads};
 use super::write::names::Names;
 
 /// Settings of a cluster before it starts; see [`KubeSim::builder`].
@@ -28,6 +29,7 @@ pub struct Builder {
     namespaces: Namespaces,
     controllers: Controllers,
     rules: PodRules,
+    pod_network: Ipv4Addr,
     latency: Duration,
     history: usize,
     log: usize,
@@ -43,6 +45,7 @@ impl Default for Builder {
             namespaces: Namespaces::default(),
             controllers: Controllers::default(),
             rules: PodRules::default(),
+            pod_network: Ipv4Addr::new(10, 244, 0, 0),
             latency: DEFAULT_LATENCY,
             history: 4096,
             log: 100_000,
@@ -101,6 +104,15 @@ impl Builder {
         self
     }
 
+    /// Pods get their addresses from this network of 16 bits (10.244.0.0 unless said).
+    ///
+    /// With one of this machine's own, such as 127.10.0.0, whoever knows of a pod can listen at its address and port: then
+    /// its endpoints lead somewhere, and a real proxy that reads them has somebody to send requests to.
+    pub fn pod_network(mut self, network: Ipv4Addr) -> Self {
+        self.pod_network = network;
+        self
+    }
+
     /// How long the cluster's controllers take to react (10 ms unless said).
     pub fn controller_latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
@@ -128,7 +140,8 @@ impl Builder {
         let mut store = Store::new(self.history);
         let registry = Registry::builtin(&mut store);
         store.record_changes(bell.clone());
-        let workloads = Workloads::new(self.controllers, self.rules, self.latency, &registry);
+        let pods = Pods::new(self.rules, self.pod_network);
+        let workloads = Workloads::new(self.controllers, pods, self.latency, &registry);
         let cluster = Cluster {
             clock: Clock::starting_at(self.start),
             registry,

@@ -69,7 +69,7 @@ impl Behaviour {
 
 struct App {
     behaviour: Behaviour,
-    /// Its host name.
+    /// The name of its pod.
     pod: String,
     /// What it was told last.
     ready: AtomicBool,
@@ -94,9 +94,25 @@ pub async fn serve(behaviour: Behaviour) -> Result<()> {
         TcpListener::bind(("0.0.0.0", behaviour.grpc_port)).await.context("cannot listen for gRPC")?;
     tokio::spawn(health::serve(health, behaviour.ready));
     println!("version {} listens on {}", behaviour.version, behaviour.port);
+    let pod = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    serve_at(listener, behaviour, pod, LAST_CALL, async move { _ = terminate.recv().await }).await
+}
+
+/// Serves as this pod until it is told to leave. From then on each connection is told to end, and after the last call those
+/// that are left end with the requests that are under way.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve_at(
+    listener: TcpListener,
+    behaviour: Behaviour,
+    pod: String,
+    last_call: Duration,
+    leave: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
     let app = Arc::new(App {
         ready: AtomicBool::new(behaviour.ready),
-        pod: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        pod,
         behaviour,
         requests: AtomicU64::new(0),
         leaving: AtomicBool::new(false),
@@ -105,9 +121,9 @@ pub async fn serve(behaviour: Behaviour) -> Result<()> {
     let end = {
         let app = app.clone();
         async move {
-            _ = terminate.recv().await;
+            leave.await;
             app.leaving.store(true, Ordering::Relaxed);
-            sleep(LAST_CALL).await;
+            sleep(last_call).await;
         }
     };
     axum::serve(listener, router(app)).with_graceful_shutdown(end).await?;

@@ -312,6 +312,21 @@ async fn endpoints_tell_who_serves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn endpoints_lead_into_the_network_that_pods_were_given() {
+    let sim = KubeSim::builder().pod_network(std::net::Ipv4Addr::new(127, 10, 0, 0)).build();
+    let service: Service = typed(
+        json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}),
+    );
+    create(&sim, &service).await;
+    create(&sim, &deployment("web", 2, "web:1")).await;
+    pass(5).await;
+    let slice = &sim.list("endpointslices", Some("shop"))[0];
+    let addresses: Vec<_> =
+        slice["endpoints"].as_array().expect("a list").iter().map(|e| &e["addresses"][0]).collect();
+    assert_eq!(vec!["127.10.0.2", "127.10.0.3"], addresses);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_daemon_set_runs_on_the_nodes_that_fit() {
     let sim = KubeSim::builder().nodes(3).build();
     let daemons: DaemonSet = typed(json!({

@@ -37,7 +37,7 @@ pub use self::controller::Controller;
 use self::endpoints::Endpoints;
 use self::hpa::Autoscalers;
 use self::jobs::{Context, Job, Jobs};
-use self::pod::Pods;
+pub(super) use self::pod::Pods;
 pub use self::rules::{PodBehaviour, PodFacts, PodRules};
 use self::slots::Slots;
 use super::cluster::{Cluster, Shared, lock};
@@ -137,20 +137,15 @@ pub(super) struct Workloads {
 }
 
 impl Workloads {
-    /// Controllers that have seen nothing yet; pods behave by `rules`.
-    pub(super) fn new(
-        controllers: Controllers,
-        rules: PodRules,
-        latency: Duration,
-        registry: &Registry,
-    ) -> Self {
+    /// Controllers that have seen nothing yet; `pods` are what the nodes run.
+    pub(super) fn new(controllers: Controllers, pods: Pods, latency: Duration, registry: &Registry) -> Self {
         Self {
             latency,
             slots: Slots::of(registry),
             jobs: Jobs::default(),
             all: All {
                 controllers,
-                pods: Pods::new(rules),
+                pods,
                 autoscalers: Autoscalers::default(),
                 endpoints: Endpoints::default(),
                 added: Vec::new(),

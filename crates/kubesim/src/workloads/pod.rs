@@ -2,6 +2,7 @@
 //! clock.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -50,6 +51,8 @@ pub struct Pods {
     rules: PodRules,
     /// What the nodes know of their pods, by the pod's uid.
     runs: BTreeMap<String, PodRun>,
+    /// What the addresses of pods begin with.
+    network: [u8; 2],
     /// How many addresses were given out.
     addresses: u32,
     /// How many pods each node was given.
@@ -59,11 +62,14 @@ pub struct Pods {
 }
 
 impl Pods {
-    /// A scheduler that has placed nothing yet; containers behave by `rules`.
-    pub fn new(rules: PodRules) -> Self {
+    /// A scheduler that has placed nothing yet; containers behave by `rules`, and pods get addresses of
+    /// `network`.
+    pub fn new(rules: PodRules, network: Ipv4Addr) -> Self {
+        let [first, second, ..] = network.octets();
         Self {
             rules,
             runs: BTreeMap::new(),
+            network: [first, second],
             addresses: 0,
             node_load: BTreeMap::new(),
             readiness: BTreeMap::new(),
@@ -156,7 +162,7 @@ impl Pods {
             last: None,
         };
         PodRun {
-            ip: format!("10.244.{}.{}", (n / 250) % 256, n % 250 + 1),
+            ip: format!("{}.{}.{}.{}", self.network[0], self.network[1], (n / 250) % 256, n % 250 + 1),
             started: cx.api.stamp(),
             containers: vec![container; list(&pod.value()["spec"]["containers"]).len()],
             stopping: None,

@@ -1,0 +1,59 @@
+"""Parts that others have built, for tests against real ones: installed once, into a cache under the home directory."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+
+
+def installed(family, requirements, names):
+    """The programs of an environment of Python with what the file asks for, in a folder that is named after the versions."""
+    version = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = CACHE / family / version
+    if not (folder / "complete").exists():
+        print(f"installing {names} (once)", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        try:
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            subprocess.run([*pip, "--requirement", requirements], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(
+                f"{names} could not be installed ({error}). This needs Python 3 with venv and pip, and the network; "
+                f"the versions are in {requirements}"
+            ) from None
+        (folder / "complete").touch()
+    return folder / "bin"
+
+
+def prometheus_program():
+    """Debian's Prometheus, without installing it."""
+    of_the_harness = sorted(CACHE.glob("vexil-e2e/prometheus-*/prometheus"))
+    if of_the_harness:
+        return of_the_harness[-1]
+    program = CACHE / "vexil-providers" / "prometheus" / "usr/bin/prometheus"
+    if not program.exists():
+        print("fetching Debian's prometheus (once)", flush=True)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                subprocess.run(["apt-get", "download", "--quiet=2", "prometheus"], cwd=folder, check=True)
+                package = next(pathlib.Path(folder).glob("prometheus_*.deb"))
+                subprocess.run(["dpkg", "--extract", package, program.parents[2]], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(
+                f"Prometheus could not be had ({error}). This needs Debian's package of that name, by apt-get and dpkg; "
+                "try apt-get update"
+            ) from None
+    return program
+
+
+def end_of_logs(logs, lines=15):
+    """Prints how each of these ends."""
+    for log in sorted(logs):
+        text = log.read_text(errors="replace").splitlines()[-lines:]
+        print(f"--- {log.name}", *text, sep="\n", file=sys.stderr)
