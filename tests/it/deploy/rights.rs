@@ -33,7 +33,7 @@ const METRICS: [(&str, &str); 2] = [
     (
         "externalmetrics",
         "  # Read by the name of the metric, which the API counts as a list.\n  - apiGroups: [external.metrics.k8s.io]\n    \
-         resources: [\"*\"]\n    verbs: [get, list]\n",
+         resources: [\"*\"]\n    verbs: [list]\n",
     ),
     (
         "keptn",
