@@ -59,11 +59,16 @@ explore: ## every state of the decision core in small worlds (ONLY=name STATES=n
 simulate-test: ## as many histories with faults as fit in SOAK_SECONDS (240), after those that failed once
 	SECONDS_IN_ALL=$(or $(SOAK_SECONDS),240) $(CARGO) test --quiet --test soak -- --nocapture histories
 
+# What the time of a history goes into, optimised.
+export SOAK_PROFILE := $(foreach crate,vexil kubesim serde_json,--config profile.dev.package.$(crate).opt-level=2)
+
 .PHONY: soak
 soak: ## SEEDS=n histories with faults after FROM; SEED=n tells one of them
-	SEEDS=$(or $(SEEDS),1000) FROM=$(or $(FROM),1) SEED=$(SEED) $(CARGO) test \
-		--config 'profile.dev.package.vexil.opt-level=2' --config 'profile.dev.package.kubesim.opt-level=2' \
-		--config 'profile.dev.package.serde_json.opt-level=2' --test soak -- --nocapture histories
+	SEEDS=$(or $(SEEDS),1000) FROM=$(or $(FROM),2001) SEED=$(SEED) $(CARGO) test $(SOAK_PROFILE) --test soak -- --nocapture histories
+
+.PHONY: planted
+planted: ## how long histories take to find each of the deliberate bugs (ONLY=part of a name)
+	./tests/soak/planted.sh
 
 .PHONY: lint
 lint: ## formatting, lints, licences and banned crates

@@ -19,6 +19,7 @@ use crate::workload::config;
 
 use super::caches::{Caches, plain, resource};
 use super::client::CallError;
+use super::clock::Clock;
 use super::ids::Ids;
 use super::memory::{Memory, Refused};
 use super::observe::{FINALIZER, Scene};
@@ -48,6 +49,8 @@ pub struct Writer<'a> {
     pub settings: &'a Settings,
     /// The source of ids for promotions.
     pub ids: &'a Ids,
+    /// Tells when the writes of a plan were made.
+    pub clock: Clock,
 }
 
 impl Writer<'_> {
@@ -72,7 +75,8 @@ impl Writer<'_> {
                 writes += 1;
             }
         }
-        let recorded = self.status(&scene.canary, observed, &plan.status, memory, now).await?;
+        let wanted = status::as_of(&plan.status, now, self.clock.now());
+        let recorded = self.status(&scene.canary, observed, &wanted, memory, now).await?;
         Ok(writes + usize::from(recorded))
     }
 

@@ -129,7 +129,8 @@ pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, wok
 async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut Memory) -> Result<(), Next> {
     let Observed { snapshot, scene, .. } = world;
     let started = Instant::now();
-    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    let writer =
+        Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids, clock: shared.clock };
     let plan = &owed::recorded(shared, plan, world);
     if let Some(refused) = memory.status_refused.clone().filter(|refused| refused.times >= UNRECORDED)
         && raises(plan, snapshot)
@@ -147,7 +148,12 @@ async fn act(shared: &Arc<Runtime>, plan: &Plan, world: &Observed, memory: &mut 
             }
         };
     }
-    match writer.carry_out(plan, scene, &snapshot.status, memory, snapshot.now).await {
+    let carried_out = writer.carry_out(plan, scene, &snapshot.status, memory, snapshot.now).await;
+    if snapshot.is_exposed() && plan.effects.iter().any(|effect| matches!(effect, Effect::Route(_))) {
+        // Users met the canary until then, however late the route came.
+        memory.exposed_at = Some(shared.clock.now());
+    }
+    match carried_out {
         Ok(0) => {
             // Decided and yet nothing to write: looked at again, but not at once, or it would never end.
             debug!(canary = snapshot.release.title(), effects = ?plan.effects, "nothing to write");
@@ -245,7 +251,8 @@ async fn strike_out(
     written: &CanaryStatus,
     memory: &mut Memory,
 ) -> Result<(), Next> {
-    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    let writer =
+        Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids, clock: shared.clock };
     let (snapshot, canary) = (&world.snapshot, &world.scene.canary);
     match writer.status(canary, written, &snapshot.status, memory, snapshot.now).await {
         Ok(_) => Ok(()),
@@ -286,7 +293,8 @@ fn pause(shared: &Arc<Runtime>, wait: Wait, world: &Observed, memory: &mut Memor
 async fn refuse(shared: &Arc<Runtime>, unusable: Unusable, memory: &mut Memory) -> Next {
     let Unusable { object, status: observed, problems, .. } = unusable;
     let now = shared.clock.now();
-    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    let writer =
+        Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids, clock: shared.clock };
     if object["metadata"]["deletionTimestamp"].is_string() {
         return match writer.let_go(&object, memory, now).await {
             Ok(held) => {

@@ -53,6 +53,11 @@ fn ready(world: &Snapshot, primary: &PrimaryFacts) -> Flow<()> {
     match &world.within_deadline(&primary.readiness) {
         Readiness::Ready => Flow::Continue(()),
         waiting @ Readiness::Waiting { .. } => end(unready(world, waiting)),
+        // The target has been given another template since, which nobody has released.
+        Readiness::Stuck { why } if !primary.matches_target => {
+            let text = messages::primary_of_another_template(&world.release, &why.to_string());
+            blocked(world, "PrimaryNotReady", &text)
+        }
         Readiness::Stuck { why } => blocked(world, "PrimaryNotReady", &why.to_string()),
     }
 }

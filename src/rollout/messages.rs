@@ -5,6 +5,7 @@ use crate::api::hooks::Severity;
 use crate::api::status::Phase;
 use crate::model::by_hand::Request;
 use crate::model::release::Release;
+use crate::model::workload::Presence;
 
 use super::snapshot::Snapshot;
 use super::step::{Alert, Event, EventKind, Reason};
@@ -225,12 +226,21 @@ pub fn unchecked(release: &Release, weight: u32, why: &str) -> String {
 /// What is said when the canary takes over for a primary that has no pods left.
 pub fn primary_gone(world: &Snapshot) -> String {
     let wanted = world.primary.as_ref().map_or(0, |primary| primary.replicas);
+    let has = left(&world.services.primary, wanted);
     format!(
-        "Halt {} advancement traffic interlock: primary {}.{} has 0 of {wanted} pods ready, routing all traffic to canary",
+        "Halt {} advancement traffic interlock: primary {}.{} has {has}, routing all traffic to canary",
         world.release.title(),
         world.release.primary_name(),
         world.release.namespace
     )
+}
+
+/// What a side has left that nobody would answer for.
+fn left(service: &Presence, wanted: i32) -> String {
+    match service {
+        Presence::Absent => "no Service".to_owned(),
+        _ => format!("0 of {wanted} pods ready"),
+    }
 }
 
 /// The reason why the target keeps its pods although its run, or its initialization, is over.
@@ -243,11 +253,12 @@ pub fn stands_in(world: &Snapshot) -> String {
     )
 }
 
-/// What is said when a canary that has no pods left loses its share.
+/// What is said when a canary that has no pods left, or no Service, loses its share.
 pub fn canary_gone(world: &Snapshot) -> String {
     let wanted = world.target.as_ref().map_or(0, |target| target.replicas);
+    let has = left(&world.services.canary, wanted);
     format!(
-        "Halt {} advancement traffic interlock: canary {} has 0 of {wanted} pods ready, routing all traffic to primary",
+        "Halt {} advancement traffic interlock: canary {} has {has}, routing all traffic to primary",
         world.release.title(),
         world.release.target_title(),
     )
@@ -356,6 +367,24 @@ pub fn promotion_failed_alert(why: &str) -> String {
 /// The event when a Canary with `revertOnDeletion` is deleted.
 pub fn terminating(release: &Release) -> String {
     format!("Terminating canary {}", release.title())
+}
+
+/// The text for a new primary that does not run, while the target has another template, with the way out.
+pub fn primary_of_another_template(release: &Release, why: &str) -> String {
+    format!(
+        "{why}. The target has another template by now: delete {} {} to have it made again from that",
+        release.target.kind.as_str(),
+        release.primary_name()
+    )
+}
+
+/// The text for a deletion whose target does not become ready, with the ways out.
+pub fn not_reverted(release: &Release, why: &str) -> String {
+    format!(
+        "{why}: {} keeps the traffic until it is. Give the target a revision that becomes ready, or set \
+         spec.revertOnDeletion to false to delete without reverting",
+        release.primary_name()
+    )
 }
 
 /// The event when everything is reverted and the Canary may go.

@@ -9,11 +9,13 @@
 //! | the canary has more than it has earned; the primary would answer | back to what it has earned |
 //!
 //! "Would answer" is what the EndpointSlices say of the Service that the share leads to. Where nobody knows that, the
-//! ready pods of the workload count; where nobody knows those either, nothing is demanded.
+//! ready pods of the workload count; where nobody knows those either, nothing is demanded. A Service that is gone leads to
+//! nobody; while this look goes on to make it again, that is sooner than any route.
 
 use crate::api::status::Phase;
-use crate::model::release::Strategy;
+use crate::model::release::{Release, Strategy};
 use crate::model::traffic::{RouteState, Split};
+use crate::model::workload::Presence;
 
 use super::change::{Change, change, configs_changed};
 use super::flow::{Flow, stop};
@@ -51,7 +53,9 @@ pub(super) fn first(world: &Snapshot) -> Flow<()> {
 
 /// What safety demands of a Canary whose manifest is refused: the only thing that is done for it.
 pub fn protect(world: &Snapshot) -> Option<Plan> {
-    let Flow::Break(step) = first(world) else { return None };
+    // Nothing else is done, as for one that is suspended.
+    let release = Release { suspend: true, ..world.release.clone() };
+    let Flow::Break(step) = first(&Snapshot { release, ..world.clone() }) else { return None };
     let Step::Act(mut plan) = *step else { return None };
     // What is said of the manifest stays.
     plan.status.conditions.clone_from(&world.status.conditions);
@@ -65,7 +69,8 @@ pub(super) fn demanded(world: &Snapshot) -> Option<Demand> {
     if !world.has_routes() || is_handed_over(world) {
         return None;
     }
-    let (primary, canary) = (world.primary_answers()?, world.canary_answers());
+    let (primary, canary) = answering(world);
+    let primary = primary?;
     let exposed = state.split.canary() > 0 || state.mirrored;
     let demand = |split, why| Some(Demand { split, why });
     match (primary, canary) {
@@ -79,6 +84,21 @@ pub(super) fn demanded(world: &Snapshot) -> Option<Demand> {
         }
         _ => None,
     }
+}
+
+/// Whether primary and canary would answer.
+fn answering(world: &Snapshot) -> (Option<bool>, Option<bool>) {
+    let gone = |service: &Presence| *service == Presence::Absent && !makes_services(world);
+    let answer = |service, pods: Option<bool>| if gone(service) { Some(false) } else { pods };
+    (
+        answer(&world.services.primary, world.primary_answers()),
+        answer(&world.services.canary, world.canary_answers()),
+    )
+}
+
+/// Whether a look at `world` comes to the Services, and makes those that are gone.
+fn makes_services(world: &Snapshot) -> bool {
+    !world.release.suspend && !world.lifecycle.deleting
 }
 
 /// The share that the passed checks of this run allow, in percent.

@@ -123,6 +123,23 @@ pub fn checked(mut status: CanaryStatus, world: &Snapshot) -> CanaryStatus {
     status
 }
 
+/// `status`, decided at `decided`, as it is recorded at `now`: what a plan began, began with its last write, and writes
+/// may be late.
+pub fn as_of(status: &CanaryStatus, decided: DateTime<Utc>, now: DateTime<Utc>) -> CanaryStatus {
+    let mut status = status.clone();
+    let shift = |at: &mut Option<DateTime<Utc>>| {
+        if *at == Some(decided) && decided < now {
+            *at = Some(now);
+        }
+    };
+    shift(&mut status.last_check_time);
+    for condition in status.conditions.iter_mut().flatten() {
+        shift(&mut condition.last_update_time);
+        shift(&mut condition.last_transition_time);
+    }
+    status
+}
+
 /// Records that the traffic moves now. `next` is the phase that follows when the proxies know of it.
 pub fn settle(status: &mut CanaryStatus, next: Phase, now: DateTime<Utc>) {
     drop_condition(status, SETTLING);

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::api::status::Phase;
 use crate::model::workload::Readiness;
 
-use super::flow::{Flow, end, taken_in, unready, wait};
+use super::flow::{Flow, blocked, end, taken_in, unready, wait};
 use super::interlock::SETTLE;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step, Wait};
@@ -34,10 +34,13 @@ pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
         if target.replicas == 0 {
             return Flow::Continue(Plan::status(world.status.clone()).effects([Effect::RevertTarget]).into());
         }
-        match &target.readiness {
+        match &world.within_deadline(&target.readiness) {
             Readiness::Ready => {}
-            late @ (Readiness::Waiting { .. } | Readiness::Stuck { .. }) => {
-                return Flow::Continue(unready(world, late));
+            late @ Readiness::Waiting { .. } => return Flow::Continue(unready(world, late)),
+            // Nobody would answer if the traffic were given back: it stays with the primary.
+            Readiness::Stuck { why } => {
+                let text = messages::not_reverted(&world.release, &why.to_string());
+                return blocked(world, "TargetNotReady", &text);
             }
         }
     }

@@ -16,6 +16,8 @@ const REACTION: Millis = 2_500;
 const SETTLE: Millis = 5_000; // counted from the whole second
 /// How long the last write of another may go unseen.
 const UNSEEN: Millis = 2_000;
+/// How long proxies are given at least to hear of the first pods of a side, of the five seconds that they should have.
+const HEARD: Millis = 3_000;
 /// Requests of the controller in a minute, whatever goes wrong.
 const BUDGET: usize = 400;
 /// How long a release may stand still without a word.
@@ -36,6 +38,8 @@ pub struct Checker {
     known: bool,
     hurt_since: Option<Millis>,
     unserved: [Option<Millis>; 3],
+    /// Since when each of them has pods that answer.
+    served: [Millis; 3],
     /// When users could meet the canary last.
     met: Millis,
     pushed: Millis,
@@ -43,9 +47,6 @@ pub struct Checker {
     requests: VecDeque<Millis>,
     pub busiest: usize,
     still_since: Millis,
-    /// Percent of the requests times milliseconds that nobody answered while another side would have.
-    pub hurt: u64,
-    looked: Millis,
     /// A revision that failed, while its target stays as it is.
     failed: Option<usize>,
 }
@@ -61,14 +62,13 @@ impl Checker {
             known: false,
             hurt_since: None,
             unserved: [Some(0); 3],
+            served: [0; 3],
             met: 0,
             pushed: 0,
             raised: 0,
             requests: VecDeque::new(),
             busiest: 0,
             still_since: 0,
-            hurt: 0,
-            looked: 0,
             failed: None,
         }
     }
@@ -99,12 +99,10 @@ impl Checker {
     /// Looks at the state that has lasted until now.
     pub fn tick(&mut self, state: &Brief, now: Millis) {
         let hurt = hurt(state);
-        self.hurt += hurt.as_ref().map_or(0, |(share, _)| share * now.saturating_sub(self.looked));
-        self.looked = now;
         let held =
             state.canary && self.known && !matches!(state.phase.as_str(), "" | "Initializing" | "Terminated");
         match (hurt, self.calm) {
-            (Some((_, how)), Some(calm)) if held => {
+            (Some(how), Some(calm)) if held => {
                 let since = *self.hurt_since.get_or_insert(now);
                 if now.saturating_sub(since.max(calm)) > REACTION {
                     self.breaks("P1", format!("{how}, for {} ms", now - since));
@@ -120,7 +118,11 @@ impl Checker {
                 0 => {
                     self.unserved[index].get_or_insert(now);
                 }
-                _ => self.unserved[index] = None,
+                _ => {
+                    if self.unserved[index].take().is_some() {
+                        self.served[index] = now;
+                    }
+                }
             }
         }
         if state.met {
@@ -145,15 +147,7 @@ impl Checker {
     }
 
     /// Looks at a write; `people` says who made it.
-    pub fn write(
-        &mut self,
-        before: &Brief,
-        after: &Brief,
-        facts: &Facts,
-        change: &Change,
-        people: bool,
-        now: Millis,
-    ) {
+    pub fn write(&mut self, before: &Brief, after: &Brief, change: &Change, people: bool, now: Millis) {
         let value = change.object.value();
         let kind = value["kind"].as_str().unwrap_or_default();
         self.known |= after.phase == "Initialized" || after.phase == "Succeeded";
@@ -176,7 +170,6 @@ impl Checker {
         if kind == "Canary" {
             self.status(before, after, change, now);
         }
-        let _ = facts;
         self.tick(after, now);
     }
 
@@ -184,7 +177,7 @@ impl Checker {
         self.sighted.is_some_and(|since| since <= now)
     }
 
-    /// P1: traffic does not go where nobody has been for a while.
+    /// P1: traffic does not go where nobody has been for a while, nor at once where somebody is again.
     fn traffic(&mut self, before: &Brief, after: &Brief, now: Millis) {
         let (was, is) = (before.shares(), after.shares());
         for index in 0..3 {
@@ -194,6 +187,23 @@ impl Checker {
                 self.breaks(
                     "P1",
                     format!("{} is given {}% and nobody answers there", SERVICES[index], is[index]),
+                );
+            }
+            let since = now.saturating_sub(self.served[index]);
+            let watched = self.calm.is_some_and(|calm| calm + 10_000 < now) && self.known;
+            // The primary gets back at once what the canary has without having earned it.
+            let canary = index == 2;
+            if canary
+                && is[index] > was[index]
+                && !empty
+                && since < HEARD
+                && others
+                && watched
+                && after.canary
+            {
+                self.breaks(
+                    "P1",
+                    format!("{} is given {}% {since} ms after its first pod", SERVICES[index], is[index]),
                 );
             }
         }
@@ -240,7 +250,9 @@ impl Checker {
     /// P1: pods that users may be sent to are not stopped.
     fn stopped(&mut self, before: &Brief, after: &Brief, now: Millis) {
         let (Some((_, was)), Some((_, is))) = (before.target, after.target) else { return };
-        if was == 0 || is > 0 || before.ready[2].max(before.ready[0]) == 0 {
+        // The apex Service may lead to the primary.
+        let by_apex = if before.apex.as_deref() == Some("app") { before.ready[0] } else { 0 };
+        if was == 0 || is > 0 || before.ready[2].max(by_apex) == 0 {
             return;
         }
         if after.met {
@@ -251,7 +263,9 @@ impl Checker {
                 format!("the target's pods are stopped {} ms after users were sent to them", now - self.met),
             );
         }
-        if after.ready[1] == 0 && self.unserved[1].is_some_and(|since| now - since > UNSEEN) {
+        // A Service that was made just now has no endpoints to speak of yet.
+        let led = after.primary_served && (after.routes.is_some() || by_apex > 0);
+        if led && after.ready[1] == 0 && self.unserved[1].is_some_and(|since| now - since > UNSEEN) {
             self.breaks("P1", "the target's pods are stopped, and the primary has none".to_owned());
         }
     }
@@ -325,7 +339,10 @@ impl Checker {
         if !state.canary || rests || !calm || now - self.still_since < SILENT {
             return;
         }
-        let says = status["blockers"].as_array().is_some_and(|all| !all.is_empty());
+        // The next check and proxies are never waited for so long.
+        let brief = |kind: &Value| matches!(kind.as_str(), Some("NextCheck" | "Settling" | "Check"));
+        let blockers = status["blockers"].as_array().map_or(&[][..], Vec::as_slice);
+        let says = blockers.iter().any(|blocker| !brief(&blocker["type"]));
         let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
         let stalled = conditions.iter().any(|one| one["type"] == "Stalled" && one["status"] == "True");
         if !says && !stalled {
@@ -361,25 +378,16 @@ impl Checker {
     }
 }
 
-/// The percentage of requests that nobody answers while another side would, and how.
-fn hurt(state: &Brief) -> Option<(u64, String)> {
+/// How requests go where nobody answers while another side would.
+fn hurt(state: &Brief) -> Option<String> {
     let routes = state.routes?;
     let [_, primary, canary] = state.ready;
     let shares = state.shares();
-    // A Service that was deleted is an open finding (docs/correctness.md).
-    let [_, primary_served, canary_served] = state.served;
-    if shares[2] > 0 && canary == 0 && canary_served && primary > 0 {
-        return Some((
-            routes.share.max(1),
-            format!("the canary has {routes:?} and no ready pod, the primary has {primary}"),
-        ));
+    if shares[2] > 0 && canary == 0 && primary > 0 {
+        return Some(format!("the canary has {routes:?} and no ready pod, the primary has {primary}"));
     }
-    if shares[1] > 0 && primary == 0 && primary_served && canary > 0 && !(routes.picked && routes.share == 0)
-    {
-        return Some((
-            shares[1],
-            format!("the primary has {}% and no ready pod, the canary has {canary}", shares[1]),
-        ));
+    if shares[1] > 0 && primary == 0 && canary > 0 && !(routes.picked && routes.share == 0) {
+        return Some(format!("the primary has {}% and no ready pod, the canary has {canary}", shares[1]));
     }
     None
 }

@@ -1,4 +1,4 @@
-//! Draws histories.
+//! Draws histories. What a seed gives must not change: the corpus and the documentation name seeds.
 
 #![expect(clippy::match_overlapping_arm, reason = "the bounds of shares of a hundred are read in order")]
 
@@ -6,14 +6,44 @@ use super::chance::Chance;
 use super::history::{
     Act, Broken, End, Fault, History, KINDS, Router, Side, Spec, Strategy, Trouble, Version,
 };
+use super::scenes;
 
-/// The history of a seed.
+/// The history of a seed. From [`SCENES_FROM`] on it has scenes as well.
 pub fn history(seed: u64) -> History {
+    let mut history = single_acts(seed);
+    if seed < SCENES_FROM {
+        return history;
+    }
+    let mut chance = Chance::seeded(seed.wrapping_mul(0x9e6c_63d0_876a_68ee) ^ 0x5ce7e);
+    let push = history.script.iter().find(|(_, act)| *act == Act::Push(2)).map_or(0, |(at, _)| *at);
+    if chance.percent(50) {
+        // Whatever else happens hides what a scene shows.
+        history.script.retain(|(at, _)| *at <= push);
+        history.faults.clear();
+    }
+    let History { spec, versions, kind_from, .. } = &mut history;
+    let kinds = if seed < ALL_SCENES_FROM { 9 } else { 11 };
+    let scene = scenes::scenes(&mut chance, kinds, spec, versions, push, *kind_from);
+    history.script.extend(scene.script);
+    history.script.sort_by_key(|(at, _)| *at);
+    history.faults.extend(scene.faults);
+    history.faults.sort_by_key(|fault| fault.from);
+    history
+}
+
+/// The first seed whose history has scenes.
+const SCENES_FROM: u64 = 1001;
+
+/// The first seed whose history may have each of the scenes.
+pub const ALL_SCENES_FROM: u64 = 2001;
+
+/// The part of a history whose acts and faults are drawn each by itself.
+fn single_acts(seed: u64) -> History {
     let mut chance = Chance::seeded(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
     let spec = spec(&mut chance);
     let versions = versions(&mut chance);
     let kind_from = chance.within(120, 480);
-    let script = script(&mut chance, &spec, versions.len(), kind_from);
+    let script = script(&mut chance, versions.len(), kind_from);
     let faults = faults(&mut chance, kind_from);
     let end = match chance.within(1, 100) {
         ..=50 => End::GoodPush,
@@ -24,6 +54,10 @@ pub fn history(seed: u64) -> History {
     let startup = if chance.percent(70) { chance.within(1, 6) } else { chance.within(7, 25) };
     let stop = if chance.percent(80) { 1 } else { chance.within(2, 20) };
     let rests_before_end = chance.percent(60);
+    let mut spec = spec;
+    // Of a DaemonSet one pod after the other is replaced, on as many nodes as there are replicas.
+    let turns = if spec.daemon_set { spec.replicas } else { 1 };
+    spec.deadline = spec.deadline.max(turns * (startup + stop + 5));
     History { seed, spec, versions, startup, stop, script, faults, kind_from, end, rests_before_end }
 }
 
@@ -112,7 +146,7 @@ fn versions(chance: &mut Chance) -> Vec<Version> {
     versions
 }
 
-fn script(chance: &mut Chance, spec: &Spec, versions: usize, until: u64) -> Vec<(u64, Act)> {
+fn script(chance: &mut Chance, versions: usize, until: u64) -> Vec<(u64, Act)> {
     let mut script = vec![(chance.within(0, 30), Act::Push(2))];
     for _ in 0..chance.within(0, 6) {
         let at = chance.within(0, until - 1);
@@ -157,7 +191,6 @@ fn script(chance: &mut Chance, spec: &Spec, versions: usize, until: u64) -> Vec<
             _ => {}
         }
     }
-    let _ = spec;
     script.retain(|(at, _)| *at < until);
     script.sort_by_key(|(at, _)| *at);
     script

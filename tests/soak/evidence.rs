@@ -130,6 +130,9 @@ impl Shown {
         if !self.is_open(spec, "confirm-promotion") {
             return Some("confirm-promotion did not say yes".to_owned());
         }
+        if spec.hooks.contains(&"pre-rollout") && self.hooks.get("pre-rollout") != Some(&true) {
+            return Some("pre-rollout did not say yes".to_owned());
+        }
         let rounds = |needed: u64| {
             (self.rounds < needed).then(|| format!("{} of {needed} rounds of checks passed", self.rounds))
         };

@@ -165,8 +165,8 @@ pub struct Brief {
     pub apex: Option<String>,
     /// Ready endpoints of apex, primary and canary.
     pub ready: [usize; 3],
-    /// Whether there are endpoints to speak of: without its Service a side has none.
-    pub served: [bool; 3],
+    /// Whether there are endpoints of the primary's Service to speak of.
+    pub primary_served: bool,
     pub target: Option<(usize, u64)>,
     pub primary: Option<(usize, u64)>,
     pub phase: String,
@@ -186,7 +186,7 @@ impl Facts {
             routes: self.routes,
             apex: self.apex.clone(),
             ready: SERVICES.map(|service| self.ready(service)),
-            served: SERVICES.map(|service| self.slices.values().any(|(of, _)| of == service)),
+            primary_served: self.slices.values().any(|(of, _)| of == SERVICES[1]),
             target: self.target.as_ref().map(|target| (target.version, target.replicas)),
             primary: self.primary.as_ref().map(|primary| (primary.version, primary.replicas)),
             phase: self.phase().to_owned(),

@@ -2,7 +2,7 @@
 //! All times are seconds after the moment when the Canary was first initialised.
 
 /// All that is drawn from a seed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     pub seed: u64,
     pub spec: Spec,
@@ -108,6 +108,12 @@ pub enum Act {
     DeleteRoutes,
     Scale(u64),
     Load(u64),
+    /// A hook says no from now on.
+    Close(&'static str),
+    /// It says yes again.
+    Open(&'static str),
+    /// The primary is scaled to zero in the controller's name. No history has it, but the test of the shrinker.
+    Misdeed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

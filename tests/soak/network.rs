@@ -74,7 +74,8 @@ impl Network {
         let hook = url.rsplit('/').next().unwrap_or_default().to_owned();
         let broken = seen.weather.hooks.filter(|_| hook != "event");
         // Whoever answers yes there asks for a rollback.
-        let yes = hook != "rollback" && broken.is_none();
+        let closed = seen.weather.closed.contains(&hook.as_str());
+        let yes = hook != "rollback" && broken.is_none() && !closed;
         let version = seen.facts.target.as_ref().map_or(0, |target| target.version);
         seen.checker.evidence.answered(version, &hook, yes);
         if hook != "event" {

@@ -86,8 +86,7 @@ impl Shared {
         seen.facts.note(change);
         let after = seen.facts.brief();
         seen.tell(kind, change);
-        let Seen { checker, facts, .. } = &mut *seen;
-        checker.write(&before, &after, facts, change, people, now);
+        seen.checker.write(&before, &after, change, people, now);
         seen.shout(known);
         if kind == "Canary" {
             let ended = matches!(after.phase.as_str(), "Succeeded" | "Failed");
@@ -145,7 +144,7 @@ impl Seen {
     }
 
     /// Writes into the story what broke beyond the first `known`.
-    fn shout(&mut self, known: usize) {
+    pub fn shout(&mut self, known: usize) {
         for (promise, how) in self.checker.broken.split_off(known.min(self.checker.broken.len())) {
             self.say(|| format!("BROKEN {promise}: {how}"));
             self.checker.broken.push((promise, how));

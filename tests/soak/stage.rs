@@ -27,7 +27,6 @@ pub struct Outcome {
     pub lived: Duration,
     pub writes: u64,
     pub busiest: usize,
-    pub hurt: u64,
 }
 
 /// Plays a history; `told` says whether its story is written down.
@@ -37,7 +36,9 @@ pub fn play(history: &History, told: bool) -> Outcome {
         let mut stage = Stage::open(history, told);
         if stage.initialised().await {
             stage.perform().await;
-            stage.end().await;
+            if !stage.is_broken() {
+                stage.end().await;
+            }
         }
         stage.outcome()
     })
@@ -126,9 +127,17 @@ impl<'a> Stage<'a> {
     }
 
     fn found(&self, promise: &'static str, how: String) {
+        if self.is_broken() {
+            // The history was cut short, and what was waited for could not come.
+            return;
+        }
         let mut seen = self.shared.lock();
         seen.say(|| format!("BROKEN {promise}: {how}"));
         seen.checker.found(promise, how);
+    }
+
+    fn is_broken(&self) -> bool {
+        !self.shared.lock().checker.broken.is_empty()
     }
 
     /// Looks at the state that has lasted until now.
@@ -137,14 +146,19 @@ impl<'a> Stage<'a> {
         let now = seen.now();
         let state = seen.facts.brief();
         let super::observer::Seen { checker, facts, .. } = &mut *seen;
+        let known = checker.broken.len();
         checker.tick(&state, now);
         checker.legible(&state, facts, now);
+        seen.shout(known);
     }
 
     /// Waits until `met`, or for `limit`; whether it was met.
     async fn until(&mut self, limit: Duration, met: impl Fn(&Self) -> bool) -> bool {
         let deadline = Instant::now() + limit;
         while !met(self) {
+            if self.is_broken() {
+                return false;
+            }
             let shared = Arc::clone(&self.shared);
             if tokio::time::timeout_at(deadline, shared.changed.notified()).await.is_err() {
                 return false;
@@ -184,6 +198,9 @@ impl<'a> Stage<'a> {
         for (at, moment) in moments {
             self.reach(self.began + Duration::from_secs(at)).await;
             self.tick();
+            if self.is_broken() {
+                return;
+            }
             match moment {
                 Moment::Act(act) => self.by_people(|stage| stage.act(act)),
                 Moment::Begins(index) => self.begin(index),
@@ -214,6 +231,7 @@ impl<'a> Stage<'a> {
                     });
                     let ends = self.began + Duration::from_secs(ends.max().unwrap_or(0));
                     self.restart = Some(ends.max(Instant::now() + Duration::from_secs(1)));
+                    self.reckon(0, 0);
                 }
                 () = tokio::time::sleep_until(next) => {
                     if self.restart.is_some_and(|restart| restart <= Instant::now()) {
@@ -384,6 +402,13 @@ impl<'a> Stage<'a> {
                 self.kube.set_utilization(NAMESPACE, "app-primary", percent as f64);
             }
             Act::Scale(_) | Act::Load(_) => {}
+            Act::Close(hook) => self.shared.lock().weather.closed.push(hook),
+            Act::Open(hook) => self.shared.lock().weather.closed.retain(|closed| *closed != hook),
+            Act::Misdeed => {
+                self.shared.lock().people = false;
+                let scaled = json!({"spec": {"replicas": 0}});
+                let _ = self.kube.patch("people", self.kind(), NAMESPACE, "app-primary", scaled);
+            }
         }
     }
 
@@ -446,6 +471,7 @@ impl<'a> Stage<'a> {
     fn be_kind(&mut self) {
         self.say(|| "-- the world is kind from now on".to_owned());
         self.readiness(None);
+        self.shared.lock().weather.closed.clear();
         let original = self.history.spec.clone();
         self.edit(|spec| {
             spec.suspend = false;
@@ -455,6 +481,11 @@ impl<'a> Stage<'a> {
         });
         if self.kube.get(self.kind(), NAMESPACE, "app").is_none() {
             self.put(manifest::target(&self.spec, 1));
+        }
+        let scaled = |(_, act): &(u64, Act)| matches!(act, Act::Scale(_));
+        if self.history.script.iter().any(scaled) && self.phase() != "Failed" && self.at_rest() {
+            // Pods that somebody started at rest are nobody else's to stop.
+            self.act(Act::Scale(0));
         }
         if let Some(canary) = self.kube.get("canaries.flagger.app", NAMESPACE, "app")
             && canary["metadata"]["deletionTimestamp"].is_null()
@@ -469,34 +500,90 @@ impl<'a> Stage<'a> {
         self.by_people(Self::be_kind);
         if let Some(canary) = self.kube.get("canaries.flagger.app", NAMESPACE, "app")
             && canary["metadata"]["deletionTimestamp"].is_string()
-            && !self.until(LONG, |stage| stage.shared.lock().facts.canary.is_none()).await
         {
-            return self.found("P11", "the deletion of the Canary does not end".to_owned());
+            self.goes().await;
         }
         if self.shared.lock().facts.canary.is_none() {
-            self.by_people(|stage| stage.canary());
-            if !self.until(LONG, Self::at_rest).await {
-                return self.found("P11", "the Canary that is created again is not initialised".to_owned());
-            }
+            self.by_people(|stage| {
+                // Nobody can initialise what does not run.
+                if !stage.runs_well() {
+                    stage.push(1);
+                }
+                stage.canary();
+            });
+            self.comes_to_rest().await;
         }
-        if self.history.rests_before_end && !self.until(LONG, Self::at_rest).await {
-            let phase = self.phase();
-            return self.found("P11", format!("what was begun does not come to an end, it stays {phase:?}"));
+        if self.history.rests_before_end || matches!(self.phase().as_str(), "" | "Initializing") {
+            self.comes_to_rest().await;
         }
         self.follow_the_remedy().await;
         self.tick();
         let last = self.history.versions.len();
         let skips = self.spec.skip_analysis;
+        // After a promotion that has failed there is no way back, and a bad version has nobody to fall back to.
+        let primary = self.shared.lock().facts.primary.as_ref().map_or(1, |primary| primary.version);
+        let fails = self.shared.lock().version(primary) == Version::PrimaryNeverReady;
         match self.history.end {
+            End::BadPush | End::Back if fails => self.ends_well(last + 1).await,
             End::GoodPush => self.ends_well(last + 1).await,
             End::BadPush if skips => self.ends_well(last + 2).await,
             End::BadPush => self.ends_badly(last + 2).await,
-            End::Back => {
-                let primary = self.shared.lock().facts.primary.as_ref().map_or(1, |primary| primary.version);
-                self.ends_well(primary).await;
-            }
+            End::Back => self.ends_well(primary).await,
             End::Deletion => self.is_deleted().await,
         }
+    }
+
+    /// What was begun comes to an end. A Canary cannot be initialised with a target that does not run: the status says
+    /// so, and people give it a version that does.
+    async fn comes_to_rest(&mut self) {
+        if self.until(LONG, Self::at_rest).await {
+            return;
+        }
+        let initializing = matches!(self.phase().as_str(), "" | "Initializing");
+        if initializing && !self.runs_well() && self.says_why() {
+            self.by_people(|stage| stage.act(Act::Push(1)));
+            if self.until(LONG, Self::at_rest).await {
+                return;
+            }
+        }
+        if initializing
+            && self.shared.lock().facts.status()["conditions"].to_string().contains("to have it made again")
+        {
+            self.by_people(|stage| stage.act(Act::DeletePrimary));
+            if self.until(LONG, Self::at_rest).await {
+                return;
+            }
+        }
+        let phase = self.phase();
+        self.found("P11", format!("what was begun does not come to an end, it stays {phase:?}"));
+    }
+
+    /// Whether the status says what is waited for.
+    fn says_why(&self) -> bool {
+        self.shared.lock().facts.status()["blockers"].as_array().is_some_and(|all| !all.is_empty())
+    }
+
+    /// Whether pods of the target's version become ready and stay so.
+    fn runs_well(&self) -> bool {
+        let seen = self.shared.lock();
+        let version = seen.facts.target.as_ref().map_or(0, |target| target.version);
+        matches!(seen.version(version), Version::Good | Version::Errors | Version::Slow)
+    }
+
+    /// The Canary is deleted. If its target does not run, that holds the deletion up, the status says so, and people
+    /// give the target a version that does.
+    async fn goes(&mut self) {
+        let gone = |stage: &Self| stage.shared.lock().facts.canary.is_none();
+        if self.until(LONG, gone).await {
+            return;
+        }
+        if !self.runs_well() && self.says_why() {
+            self.by_people(|stage| stage.act(Act::Push(1)));
+            if self.until(LONG, gone).await {
+                return;
+            }
+        }
+        self.found("P11", "the deletion of the Canary does not end".to_owned());
     }
 
     /// A primary that is gone for good is rebuilt from the promoted revision, as the status says.
@@ -558,9 +645,7 @@ impl<'a> Stage<'a> {
         let finalizer = self.kube.get("canaries.flagger.app", NAMESPACE, "app");
         let finalizer = finalizer.is_some_and(|canary| canary["metadata"]["finalizers"].is_array());
         self.by_people(|stage| stage.act(Act::DeleteCanary));
-        if !self.until(LONG, |stage| stage.shared.lock().facts.canary.is_none()).await {
-            return self.found("P11", "the deletion of the Canary does not end".to_owned());
-        }
+        self.goes().await;
         tokio::time::sleep(Duration::from_secs(30)).await;
         let seen = self.shared.lock();
         let brief = seen.facts.brief();
@@ -605,7 +690,6 @@ impl<'a> Stage<'a> {
             lived: Duration::from_millis(seen.now()),
             writes: seen.writes,
             busiest: seen.checker.busiest,
-            hurt: seen.checker.hurt,
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Weather {
     pub troubles: Vec<Trouble>,
     pub metrics: Option<Broken>,
     pub hooks: Option<Broken>,
+    /// Hooks that say no.
+    pub closed: Vec<&'static str>,
     /// The controller dies at the write after so many more.
     pub dies: Option<(u64, bool)>,
     /// It is dead: nothing that it still asks is heard.
@@ -27,6 +29,7 @@ impl Weather {
             troubles: Vec::new(),
             metrics: None,
             hooks: None,
+            closed: Vec::new(),
             dies: None,
             dead: false,
         }

@@ -334,7 +334,8 @@ fn foreseen(shared: &Runtime, effect: &Effect, world: &Observed) -> Vec<Change> 
         Effect::Promote => return vec![Change::named("change", primary)],
         _ => {}
     }
-    let writer = Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids };
+    let writer =
+        Writer { caches: &shared.caches, settings: &shared.settings, ids: &shared.ids, clock: shared.clock };
     // What stands in the way is told by the decision itself.
     let writes = writer.foresee(effect, &world.scene).unwrap_or_default();
     writes.iter().map(|write| Change::of(write, &world.scene.objects)).collect()

@@ -3,7 +3,7 @@
 use Phase::{Progressing, Succeeded};
 use chrono::TimeDelta;
 
-use crate::api::status::Phase;
+use crate::api::status::{CanaryStatus, Phase};
 use crate::model::traffic::{RouteState, Split};
 use crate::model::workload::Readiness;
 
@@ -109,4 +109,20 @@ fn a_new_canary_keeps_its_targets_pods_until_the_primarys_service_leads_somewher
     assert_eq!(stage.target().replicas, 2);
     let state = RouteState { split: Split::PRIMARY, mirrored: false };
     assert_eq!(stage.world.routes, RoutesSeen::Seen { state, in_place: true });
+}
+
+// Found by a history: an API server that asked for patience took a rollback's route eight seconds late, and the pods were
+// stopped in that moment.
+#[test]
+fn what_a_plan_begins_is_counted_from_its_last_write() {
+    let mut stage = running_at_20();
+    stage.push("vx1-a");
+    let decided = stage.now();
+    let Step::Act(plan) = next(&stage.world) else { panic!("a plan") };
+    let since = |at| status::as_of(&plan.status, decided, at).settling().map(|(_, since)| since);
+    assert_eq!(since(decided), Some(decided));
+    let late = decided + TimeDelta::seconds(8);
+    assert_eq!(since(late), Some(late));
+    let ready = |status: &CanaryStatus| status.condition("Ready").cloned();
+    assert_eq!(ready(&status::as_of(&stage.world.status, decided, late)), ready(&stage.world.status));
 }

@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use crate::api::analysis::{OnMetricError, OnNoData};
 use crate::api::status::{BlockerKind, CanaryStatus, Phase};
 use crate::model::answer::Measured;
+use crate::model::workload::Readiness;
 
 use super::super::analysis::{Judgement, judge_one};
 use super::super::step::{Effect, Reason, Side, Step};
@@ -170,6 +171,35 @@ fn a_deletion_gives_back_the_service_before_the_routes_and_only_to_pods_that_pro
     assert_eq!(given_back(&stage), Some(Effect::RevertRoutes));
 }
 
+// Found by a history: the deletion waited for ever, and only an event named what it waited for.
+#[test]
+fn a_deletion_whose_target_misses_its_deadline_says_the_ways_out() {
+    let mut release = release();
+    release.revert_on_deletion = true;
+    let mut stage = Stage::initialized(release, MESH);
+    stage.world.lifecycle.deleting = true;
+    stage.step();
+    stage.target().ready_pods = 0;
+    stage.target().readiness = Readiness::Stuck { why: "0 of 2".into() };
+    stage.settle();
+    assert!(stage.world.lifecycle.has_finalizer, "nobody would answer");
+    let blockers = &stage.world.status.blockers;
+    let says = |words: &str| blockers.iter().any(|blocker| blocker.message.contains(words));
+    assert!(
+        says("podinfo-primary keeps the traffic") && says("spec.revertOnDeletion to false"),
+        "{blockers:?}"
+    );
+    stage.push("vx1-c");
+    stage.target().ready_pods = 2;
+    stage.target().readiness = Readiness::Ready;
+    for _ in 0..2 {
+        stage.settle();
+        stage.advance(TimeDelta::seconds(5));
+    }
+    stage.settle();
+    assert!(!stage.world.lifecycle.has_finalizer);
+}
+
 // spec: 02/C107
 #[test]
 fn the_finalizer_goes_when_it_is_no_longer_wanted() {
@@ -177,6 +207,27 @@ fn the_finalizer_goes_when_it_is_no_longer_wanted() {
     stage.world.lifecycle.has_finalizer = true;
     stage.settle();
     assert!(!stage.world.lifecycle.has_finalizer);
+}
+
+// Found by a history: the target was mended, and the primary kept the template that does not run.
+#[test]
+fn a_first_revision_that_does_not_run_says_how_to_begin_with_another() {
+    let mut stage = Stage::new(release(), MESH);
+    while stage.world.primary.is_none() {
+        stage.step();
+    }
+    stage.primary().readiness = Readiness::Stuck { why: "0 of 2".into() };
+    stage.settle();
+    let stalled =
+        |stage: &Stage| stage.world.status.condition("Stalled").expect("a condition").message.clone();
+    assert!(!stalled(&stage).contains("delete"), "{}", stalled(&stage));
+    stage.push("vx1-b");
+    stage.primary().matches_target = false;
+    stage.settle();
+    assert!(stalled(&stage).contains("delete Deployment podinfo-primary"), "{}", stalled(&stage));
+    stage.world.primary = None;
+    stage.settle();
+    assert!(stage.primary().matches_target);
 }
 
 #[test]

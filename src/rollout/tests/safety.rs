@@ -5,10 +5,11 @@ use rstest::rstest;
 
 use crate::api::status::Phase;
 use crate::model::traffic::{RouteState, Split};
-use crate::model::workload::Readiness;
+use crate::model::workload::{Presence, Readiness};
 
 use super::super::safety::{Demand, Why, demanded, protect};
 use super::super::snapshot::Endpoints;
+use super::super::step::{Effect, Side};
 use super::super::testing::{MESH, NO_ROUTES, Stage, release};
 use super::super::{RoutesSeen, Snapshot};
 
@@ -35,6 +36,30 @@ fn the_endpoints_decide(#[case] endpoints: Endpoints, #[case] expected: Option<(
     let mut stage = running();
     stage.world.endpoints = endpoints;
     assert_eq!(demanded(&stage.world), expected.map(|(split, why)| Demand { split, why }));
+}
+
+#[rstest]
+#[case::of_the_canary(Side::Canary, Some((Split::PRIMARY, Why::CanaryIsGone)))]
+#[case::of_the_primary(Side::Primary, Some((Split::CANARY, Why::PrimaryIsGone)))]
+fn a_service_that_is_gone_leads_to_nobody_where_nothing_makes_it_again(
+    #[case] side: Side,
+    #[case] expected: Option<(Split, Why)>,
+) {
+    let mut stage = running();
+    match side {
+        Side::Primary => stage.world.services.primary = Presence::Absent,
+        _ => stage.world.services.canary = Presence::Absent,
+    }
+    assert_eq!(demanded(&stage.world), None, "this very look makes it again");
+    let refused = protect(&stage.world).expect("nobody makes it while the manifest is refused");
+    assert!(matches!(refused.effects[..], [Effect::Route(_)]));
+    let expected = expected.map(|(split, why)| Demand { split, why });
+    stage.world.release.suspend = true;
+    assert_eq!(demanded(&stage.world), expected);
+    stage.world.release.suspend = false;
+    stage.world.lifecycle.deleting = true;
+    stage.world.lifecycle.has_finalizer = true;
+    assert_eq!(demanded(&stage.world), expected);
 }
 
 type Change = fn(&mut Snapshot);

@@ -20,13 +20,15 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Reads a Deployment's spec. Percentages of surge round up, those of unavailable down, but not both to nothing.
+    /// Reads a Deployment's spec. Percentages of surge round up, those of unavailable down, but not both to nothing. One
+    /// that is recreated has no bounds to stray from.
     pub fn of(spec: &Value) -> Self {
         let replicas = spec["replicas"].as_i64().unwrap_or(1);
         let rolling = &spec["strategy"]["rollingUpdate"];
         let surge = resolve(&rolling["maxSurge"], replicas, Round::Up);
         let mut unavailable = resolve(&rolling["maxUnavailable"], replicas, Round::Down);
-        if surge == 0 && unavailable == 0 {
+        let recreated = spec["strategy"]["type"] == "Recreate";
+        if surge == 0 && unavailable == 0 && !recreated {
             unavailable = 1;
         }
         Self { replicas, surge, unavailable: unavailable.min(replicas) }
@@ -137,6 +139,7 @@ mod tests {
     #[case::default_of_one(json!({"replicas": 1, "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}}), 2, 1)]
     #[case::numbers(json!({"replicas": 10, "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 2}}}), 10, 8)]
     #[case::nothing_allowed(json!({"replicas": 3, "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "1%"}}}), 3, 2)]
+    #[case::recreated(json!({"replicas": 1, "strategy": {"type": "Recreate"}}), 1, 1)]
     fn bounds(#[case] spec: Value, #[case] most: i64, #[case] fewest: i64) {
         let bounds = Bounds::of(&spec);
         assert_eq!((most, fewest), (bounds.most(), bounds.fewest()));
