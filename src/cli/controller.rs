@@ -42,14 +42,14 @@ pub(super) fn run(args: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(refused) => {
-            eprintln!("{refused}");
+            super::print::complain(&refused);
             return ExitCode::from(refused.exit_code);
         }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("vexil: no runtime: {error}");
+            super::print::complain(format_args!("vexil: no runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };

@@ -113,7 +113,7 @@ pub(super) fn run(args: &[String]) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("vexil: no runtime: {error}");
+            super::print::complain(format_args!("vexil: no runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };

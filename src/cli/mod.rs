@@ -204,7 +204,7 @@ pub fn run(argv: Vec<String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vexil: {error:#}");
+            print::complain(format_args!("vexil: {error:#}"));
             error
                 .downcast_ref::<cluster::Trouble>()
                 .map_or(ExitCode::FAILURE, |why| ExitCode::from(why.code()))

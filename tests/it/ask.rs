@@ -302,7 +302,25 @@ async fn a_kubeconfig_that_cannot_be_used_is_named_and_never_quoted() {
     );
     let said = shop.vexil(&format!("get --kubeconfig {}", file("exec", &exec)));
     assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("the program that logs in has failed (exit status: 3)"), "{said:?}");
     assert!(!said.err.contains("t0ken"), "{said:?}");
+    let absent = exec.replace("command: sh", "command: no-such-login");
+    let said = shop.vexil(&format!("get --kubeconfig {}", file("absent", &absent)));
+    assert!(said.err.contains("no login to the cluster of context kubesim"), "{said:?}");
+    assert!(said.err.contains("the program that logs in is not installed"), "{said:?}");
+
+    let tls = shop.listening.kubeconfig().replace("http://", "https://");
+    let said = shop.vexil(&format!("get --kubeconfig {}", file("tls", &tls)));
+    assert!(said.err.contains("is it http, and not https?"), "{said:?}");
+}
+
+#[test]
+fn whoever_closes_the_pipe_gets_the_exit_status_and_no_panic() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vexil"));
+    let status = command.args(["get", "--kubeconfig", "/nowhere/config"]).stderr(writer).status();
+    assert_eq!(status.expect("vexil runs").code(), Some(1));
 }
 
 #[rstest]

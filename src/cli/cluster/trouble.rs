@@ -189,16 +189,10 @@ fn answered(cluster: &Name, doing: &Doing, status: &Status) -> Trouble {
 
 /// No answer has come.
 fn unreachable_cluster(cluster: &Name, why: &kube::Error) -> Trouble {
-    let mut inner: &(dyn std::error::Error + 'static) = why;
-    loop {
-        if let Some(auth) = inner.downcast_ref::<AuthError>() {
-            return no_login(cluster, auth);
-        }
-        match inner.source() {
-            Some(source) => inner = source,
-            None => break,
-        }
+    if let Some(auth) = causes(why).find_map(|cause| cause.downcast_ref()) {
+        return no_login(cluster, auth);
     }
+    let inner = causes(why).last().unwrap_or(why);
     let text = inner.to_string();
     let reason = text.split(" (os error").next().unwrap_or_default();
     let reason = excerpt(reason.as_bytes(), 200);
@@ -207,6 +201,8 @@ fn unreachable_cluster(cluster: &Name, why: &kube::Error) -> Trouble {
         "nothing listens there: is the cluster up, and is the address right?"
     } else if lower.contains("lookup") || lower.contains("resolve") || lower.contains("name or service") {
         "the name is not known: is it right, and are you in the right network (VPN)?"
+    } else if lower.contains("corrupt message") {
+        "what listens there does not speak TLS: is it http, and not https?"
     } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") {
         "its certificate is not the one that the kubeconfig trusts: was the cluster made anew?"
     } else if lower.contains("deadline") || lower.contains("timed out") || lower.contains("timeout") {
@@ -215,6 +211,12 @@ fn unreachable_cluster(cluster: &Name, why: &kube::Error) -> Trouble {
         "is the cluster up, is the address right, is a network, VPN or firewall in between?"
     };
     Trouble { passing: true, ..Trouble::new(format!("{cluster} does not answer: {reason}")).cure(cure) }
+}
+
+/// An error, and what is behind it.
+fn causes(why: &kube::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let why: &(dyn std::error::Error + 'static) = why;
+    std::iter::successors(Some(why), |why| why.source())
 }
 
 /// What logs in does not work. What it printed may be a token, and is not repeated.
@@ -241,7 +243,10 @@ fn no_login(cluster: &Name, why: &AuthError) -> Trouble {
 }
 
 /// No client can be made of a context.
-pub(super) fn unusable(cluster: &Name, _: &kube::Error) -> Trouble {
+pub(super) fn unusable(cluster: &Name, why: &kube::Error) -> Trouble {
+    if let Some(auth) = causes(why).find_map(|cause| cause.downcast_ref()) {
+        return no_login(cluster, auth);
+    }
     Trouble::new(format!(
         "the kubeconfig cannot be used for {cluster}: its certificates, keys or proxy are wrong"
     ))
