@@ -46,6 +46,11 @@ impl Trouble {
         self.code
     }
 
+    /// In one line, with what can be done: for a log.
+    pub(in crate::cli) fn in_one_line(&self) -> String {
+        self.to_string().replace("\n  ", "; ")
+    }
+
     /// In one line, without what can be done.
     pub(in crate::cli) fn what(&self) -> &str {
         &self.what
@@ -315,7 +320,31 @@ pub(super) fn no_context(asked: Option<&str>, kubeconfig: &Kubeconfig, contexts:
 
 /// A context that leads to no cluster or user.
 pub(super) fn bad_context(context: &str, why: &KubeconfigError) -> Trouble {
+    let what = wrong_in(why);
+    Trouble::new(format!("the context {context} cannot be used: {what}")).cure(format!(
+        "kubectl config view --minify --context {context} shows what it says, without the secrets"
+    ))
+}
+
+/// The file that a flag of the controller names cannot be used.
+pub(in crate::cli) fn unusable_config(path: &str, why: &KubeconfigError) -> Trouble {
     let what = match why {
+        KubeconfigError::ReadConfig(why, _) => {
+            return Trouble::new(format!("{path} cannot be read: {}", why.kind()));
+        }
+        KubeconfigError::Parse(_) => "it is no YAML, or its fields are wrong",
+        why => wrong_in(why),
+    };
+    Trouble::new(format!("{path} cannot be used: {what}")).cure(format!(
+        "kubectl config view --minify --kubeconfig {path} shows what it says, without the secrets"
+    ))
+}
+
+/// What is wrong in a kubeconfig, without a word of what stands there.
+fn wrong_in(why: &KubeconfigError) -> &'static str {
+    match why {
+        KubeconfigError::CurrentContextNotSet => "it has no current context",
+        KubeconfigError::LoadContext(_) => "its current context is not in it",
         KubeconfigError::LoadClusterOfContext(_) => "the cluster that it names is not in the kubeconfig",
         KubeconfigError::MissingClusterUrl => "its cluster has no address (server)",
         KubeconfigError::ParseClusterUrl(_) => "the address of its cluster (server) is no URL",
@@ -325,10 +354,7 @@ pub(super) fn bad_context(context: &str, why: &KubeconfigError) -> Trouble {
         KubeconfigError::LoadClientKey(_) => "the client-key cannot be read",
         KubeconfigError::ParseCertificates(_) => "its certificates are no PEM",
         _ => "its user or cluster is not in the kubeconfig",
-    };
-    Trouble::new(format!("the context {context} cannot be used: {what}")).cure(format!(
-        "kubectl config view --minify --context {context} shows what it says, without the secrets"
-    ))
+    }
 }
 
 /// Whether this process runs in a pod.
