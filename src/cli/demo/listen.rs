@@ -139,7 +139,7 @@ pub(super) fn more_help() -> String {
              kubectl patch canary {APP} --type merge -p \\\n      \
                '{{\"spec\":{{\"analysis\":{{\"webhooks\":[{{\"name\":\"promote\",\"type\":\"confirm-promotion\",\"url\":\"{gates}promote\"}}]}}}}}}'\n    \
              vexil approve {APP}                                   # this once\n    \
-             kubectl annotate canary {APP} gates.demo/promote=open # until the annotation goes\n\n\
+             kubectl annotate canary {APP} gates.demo/promote=open # until it is gone\n\n\
          A Prometheus at http://ADDRESS{prometheus} answers the built-in checks of all\n\
          Canaries, also for other controllers, and vector(N); the gates are at\n\
          http://ADDRESS{paths}NAME as well.",
