@@ -9,6 +9,7 @@ use kube::api::{Api, DynamicObject, ListParams};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::cli::cluster::{self, Doing};
 use crate::controller::caches::resource;
 use crate::controller::calls::Calls;
 use crate::controller::client::{self, Layers};
@@ -42,14 +43,14 @@ pub(super) fn run(args: &[String]) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(refused) => {
-            eprintln!("{refused}");
+            super::print::complain(&refused);
             return ExitCode::from(refused.exit_code);
         }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("vexil: no runtime: {error}");
+            super::print::complain(format_args!("vexil: no runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -84,8 +85,8 @@ async fn serve(flags: &ControllerFlags, clock: Clock) -> anyhow::Result<Ended> {
             registry::known().join(", ")
         );
     }
-    let Connected { main, mesh, remote_mesh, fence, telemetry } = connect(flags).await?;
-    check_cluster(&main, &flags.namespace).await?;
+    let Connected { main, address, mesh, remote_mesh, fence, telemetry } = connect(flags).await?;
+    check_cluster(&main, &address, &flags.namespace).await?;
     let http = http::Client::within(flags.egress());
     greet_metrics_server(&http, &flags.metrics_server).await?;
 
@@ -144,6 +145,8 @@ async fn set(mut flag: watch::Receiver<bool>) {
 /// The way to the clusters.
 struct Connected {
     main: kube::Client,
+    /// Of the API server.
+    address: ::http::Uri,
     mesh: kube::Client,
     /// Whether the mesh's is another cluster: its API server has another address.
     remote_mesh: bool,
@@ -159,39 +162,59 @@ async fn connect(flags: &ControllerFlags) -> anyhow::Result<Connected> {
     };
     let telemetry = Arc::new(Telemetry::new(VERSION, &flags.mesh_provider, fence.clone()));
     let layers = Layers { fence: fence.clone(), telemetry: Arc::clone(&telemetry), limit: flags.limit() };
-    let config =
-        client::config(&flags.kubeconfig, &flags.master).await.context("Error building kubeconfig")?;
+    let config = config(&flags.kubeconfig, &flags.master).await.context("Error building kubeconfig")?;
     let address = config.cluster_url.clone();
     let main = client::connect(&config, layers.clone()).context("Error building kubernetes clientset")?;
     let mut remote_mesh = false;
     let mesh = if flags.kubeconfig_service_mesh.is_empty() {
         main.clone()
     } else {
-        let config = client::config(&flags.kubeconfig_service_mesh, &flags.master)
+        let config = self::config(&flags.kubeconfig_service_mesh, &flags.master)
             .await
             .context("Error building host kubeconfig")?;
         remote_mesh = config.cluster_url != address;
         client::connect(&config, layers).context("Error building mesh clientset")?
     };
-    Ok(Connected { main, mesh, remote_mesh, fence, telemetry })
+    Ok(Connected { main, address, mesh, remote_mesh, fence, telemetry })
+}
+
+/// The cluster that the flags name. A log is read by more people than a kubeconfig: what stands in that is not repeated.
+async fn config(kubeconfig: &str, master: &str) -> anyhow::Result<kube::Config> {
+    let config = client::config(kubeconfig, master).await;
+    config.map_err(|why| match why {
+        client::Error::Kubeconfig { path, source } => {
+            anyhow::Error::msg(cluster::unusable_config(&path, &source).in_one_line())
+        }
+        // The cause is in the text already.
+        why => anyhow::Error::msg(why.to_string()),
+    })
 }
 
 /// The cluster must be one that we can work on (spec 01 §5.2, steps 5 and 6).
-async fn check_cluster(client: &kube::Client, namespace: &str) -> anyhow::Result<()> {
+async fn check_cluster(client: &kube::Client, address: &::http::Uri, namespace: &str) -> anyhow::Result<()> {
     for (kind, plural) in
         [("Canary", "canaries"), ("MetricTemplate", "metrictemplates"), ("AlertProvider", "alertproviders")]
     {
-        let resource = resource(Kind::new("flagger.app", "v1beta1", kind, plural));
+        let asked = Kind::new("flagger.app", "v1beta1", kind, plural);
+        let resource = resource(asked);
         let api: Api<DynamicObject> = if namespace.is_empty() {
             Api::all_with(client.clone(), &resource)
         } else {
             Api::namespaced_with(client.clone(), namespace, &resource)
         };
-        api.list_metadata(&ListParams::default().limit(1))
-            .await
-            .with_context(|| format!("{kind} CRD is not registered"))?;
+        let doing = Doing::listing(asked, Some(namespace).filter(|name| !name.is_empty()));
+        if let Err(why) = api.list_metadata(&ListParams::default().limit(1)).await {
+            let why = cluster::trouble_at(address, &doing, &why).in_one_line();
+            bail!("{kind} CRD is not registered: {why}");
+        }
     }
-    let version = client.apiserver_version().await.context("Error calling Kubernetes API")?;
+    let version = client.apiserver_version().await.map_err(|why| match why {
+        kube::Error::Api(status) => anyhow::anyhow!("Error calling Kubernetes API: {}", status.message),
+        why => {
+            let why = cluster::trouble_at(address, &Doing::listing(Kind::CANARY, None), &why).in_one_line();
+            anyhow::anyhow!("Error calling Kubernetes API: {why}")
+        }
+    })?;
     let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>();
     let (Ok(major), Ok(minor)) = (number(&version.major), number(&version.minor)) else {
         bail!("Error parsing kubernetes version as a semantic version: {}.{}", version.major, version.minor);

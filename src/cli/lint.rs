@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let printed =
         if arguments.codes { print(&codes()).map(|()| ExitCode::SUCCESS) } else { check(arguments) };
     printed.unwrap_or_else(|error| {
-        eprintln!("vexil: {error:#}");
+        super::print::complain(format_args!("vexil: {error:#}"));
         ExitCode::from(CANNOT)
     })
 }

@@ -10,6 +10,6 @@ pub(super) struct Arguments {
 
 /// Says what is missing.
 pub(super) fn run(_: &Arguments) -> ExitCode {
-    eprintln!("vexil: this build has no lint: build it with the feature `embedded`");
+    super::print::complain("vexil: this build has no lint: build it with the feature `embedded`");
     ExitCode::from(2)
 }

@@ -20,6 +20,7 @@ use crate::controller::process::Process;
 use crate::http::Egress;
 use crate::loadtester::{Declared, Limits, LoadTester, Namespaces, Proofs, Room, Rules, Settings, Store};
 
+use super::cluster::{Cluster, Place};
 use super::signals::shutdown_signal;
 
 /// Run the load tester. Flags have one dash or two.
@@ -113,7 +114,7 @@ pub(super) fn run(args: &[String]) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("vexil: no runtime: {error}");
+            super::print::complain(format_args!("vexil: no runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -155,8 +156,11 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
 async fn settings(flags: Flags) -> anyhow::Result<Settings> {
     let cluster = flags.token_review || !flags.gates_configmap.is_empty();
     let client = if cluster {
-        let client = kube::Client::try_default().await;
-        Some(client.context("-gates-configmap and -token-review need a cluster")?)
+        let connected = Cluster::connect(&Place::default()).await;
+        let client = connected.map_err(|why| {
+            anyhow::anyhow!("-gates-configmap and -token-review need a cluster: {}", why.in_one_line())
+        })?;
+        Some(client.client)
     } else {
         None
     };

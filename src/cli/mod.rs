@@ -79,7 +79,7 @@ enum Command {
     /// Show one release, or all, as they change; with keys in a terminal.
     Watch(ask::watch::Arguments),
     /// Check the cluster, the controller and Canaries: what is wrong, and what to do about it.
-    #[command(after_help = check::EXIT_CODES)]
+    #[command(after_help = check::shown::exit_codes(check::PAGE))]
     Check(check::Arguments),
     /// Come from Flagger, and go back: what will happen, before anything does. Changes nothing.
     #[command(subcommand)]
@@ -204,7 +204,7 @@ pub fn run(argv: Vec<String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vexil: {error:#}");
+            print::complain(format_args!("vexil: {error:#}"));
             error
                 .downcast_ref::<cluster::Trouble>()
                 .map_or(ExitCode::FAILURE, |why| ExitCode::from(why.code()))

@@ -172,6 +172,19 @@ pub(super) fn put(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Writes a line to the standard error. Whoever closed it does not want to hear: the exit status has to say it then.
+pub(super) fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// The program, if typing its name would not find it.
+#[cfg(feature = "embedded")]
+pub(super) fn not_on_path() -> Option<std::path::PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).any(|folder| folder.join("vexil").is_file());
+    std::env::current_exe().ok().filter(|_| !found)
+}
+
 /// Whether the standard output is a terminal that shows colours, and nobody minds them.
 pub(super) fn is_colourful(no_color: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

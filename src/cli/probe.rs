@@ -11,7 +11,9 @@ use url::{Host, Url};
 pub(super) fn run(arguments: &[String]) -> ExitCode {
     let address = arguments.iter().rev().find_map(|argument| Url::parse(argument).ok());
     let Some(address) = address.filter(is_ours) else {
-        eprintln!("usage: wget --spider http://localhost:PORT/PATH (nothing else is known here)");
+        super::print::complain(
+            "usage: wget --spider http://localhost:PORT/PATH (nothing else is known here)",
+        );
         return ExitCode::from(2);
     };
     let asked = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -23,11 +25,11 @@ pub(super) fn run(arguments: &[String]) -> ExitCode {
     match asked {
         Ok(Ok(_)) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("{error}");
+            super::print::complain(&error);
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("no runtime: {error}");
+            super::print::complain(format_args!("no runtime: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match simulate(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("vexil: {problem}"));
+            problems.iter().for_each(|problem| super::print::complain(format_args!("vexil: {problem}")));
             ExitCode::from(UNKNOWN)
         }
     }
@@ -143,7 +143,7 @@ fn simulate(arguments: &Arguments) -> Result<u8, Vec<String>> {
         let seconds = began.elapsed().as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "there are not 2^53 releases")]
         let rate = simulated as f64 / seconds;
-        eprintln!("{simulated} releases in {seconds:.1} s, {rate:.1} in a second");
+        super::print::complain(format_args!("{simulated} releases in {seconds:.1} s, {rate:.1} in a second"));
     }
     let status = status(judged.iter().map(|judged| judged.decision));
     let report = Report::new(&plan, &scenario, seed, outcomes, studies, judged);

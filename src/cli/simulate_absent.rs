@@ -13,9 +13,9 @@ pub(super) struct Arguments {
 
 /// Cannot be said: 2.
 pub(super) fn run(_: &Arguments) -> ExitCode {
-    eprintln!(
+    super::print::complain(format_args!(
         "vexil: this build has no embedded cluster, so nothing can be simulated: the controller's image leaves it out \
          (build with `cargo build --release`, whose default features have it)"
-    );
+    ));
     ExitCode::from(2)
 }

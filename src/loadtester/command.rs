@@ -1,5 +1,6 @@
 //! Commands: a program with its children, their output, and their end.
 
+use std::io::ErrorKind;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,9 +102,33 @@ impl Script {
             .stdout(writer)
             .stderr(second)
             .process_group(0);
-        command.spawn().map_err(|error| format!("{} cannot be started: {error}", self.program))
+        command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => format!(
+                "{} cannot be started: it is not in this image; commands need that of deploy/Dockerfile.loadtester",
+                self.program
+            ),
+            _ => format!("{} cannot be started: {error}", self.program),
+        })
     }
 }
 
 /// Bytes of output that are kept.
 pub const MOST: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_is_not_in_the_image_is_said_with_the_image_that_has_it() {
+        let script = Script {
+            program: "no-such-program",
+            arguments: Vec::new(),
+            text: String::new(),
+            variables: Vec::new(),
+        };
+        let why = script.run(&Output::default()).await.expect_err("it is not here");
+        assert!(why.starts_with("no-such-program cannot be started: it is not in this image"), "{why}");
+        assert!(why.ends_with("deploy/Dockerfile.loadtester"), "{why}");
+    }
+}

@@ -302,7 +302,64 @@ async fn a_kubeconfig_that_cannot_be_used_is_named_and_never_quoted() {
     );
     let said = shop.vexil(&format!("get --kubeconfig {}", file("exec", &exec)));
     assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("the program that logs in has failed (exit status: 3)"), "{said:?}");
     assert!(!said.err.contains("t0ken"), "{said:?}");
+    let absent = exec.replace("command: sh", "command: no-such-login");
+    let said = shop.vexil(&format!("get --kubeconfig {}", file("absent", &absent)));
+    assert!(said.err.contains("no login to the cluster of context kubesim"), "{said:?}");
+    assert!(said.err.contains("the program that logs in is not installed"), "{said:?}");
+
+    let tls = shop.listening.kubeconfig().replace("http://", "https://");
+    let said = shop.vexil(&format!("get --kubeconfig {}", file("tls", &tls)));
+    assert!(said.err.contains("is it http, and not https?"), "{said:?}");
+}
+
+#[rstest]
+#[case::forbidden(
+    403,
+    "user bob may not list canaries.flagger.app in all namespaces of the cluster at http://127.0.0.1:"
+)]
+#[case::unauthorised(401, "does not accept your credentials (401 Unauthorized); they may have expired")]
+#[case::no_crd(404, "the CRD canaries.flagger.app is not installed there")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_controller_that_cannot_start_is_for_people(#[case] code: u16, #[case] part: &str) {
+    // spec: 01/API-089
+    let shop = Shop::open(&format!("starts-{code}"), gated()).await;
+    shop.refuse("canaries", code);
+    let file = shop.home.join("of-the-controller");
+    std::fs::write(&file, shop.listening.kubeconfig()).expect("written");
+    let said = shop.vexil(&format!("controller -kubeconfig {}", file.display()));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("Canary CRD is not registered: ") && said.err.contains(part), "{}", said.err);
+    assert!(!said.err.contains("Status {") && !said.err.contains("ApiError"), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_log_quotes_a_kubeconfig() {
+    let shop = Shop::open("quotes", gated()).await;
+    let file = shop.home.join("broken");
+    std::fs::write(&file, "apiVersion: v1\nkind: Config\nusers: [{name: a, user: {token: s3cr3t}\n")
+        .expect("written");
+    let file = file.display();
+    let said = shop.vexil(&format!("controller -kubeconfig {file}"));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let why =
+        format!("Error building kubeconfig: {file} cannot be used: it is no YAML, or its fields are wrong");
+    assert!(said.err.contains(&why), "{}", said.err);
+    assert!(!said.err.contains("s3cr3t"), "{}", said.err);
+    std::fs::copy(shop.home.join("broken"), shop.home.join("config")).expect("copied");
+    let said = shop.vexil("loadtester -gates-configmap=gates");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("need a cluster: ") && !said.err.contains("s3cr3t"), "{}", said.err);
+}
+
+#[test]
+fn whoever_closes_the_pipe_gets_the_exit_status_and_no_panic() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vexil"));
+    let status = command.args(["get", "--kubeconfig", "/nowhere/config"]).stderr(writer).status();
+    assert_eq!(status.expect("vexil runs").code(), Some(1));
 }
 
 #[rstest]

@@ -10,7 +10,7 @@ use assert_cmd::cargo::CommandCargoExt;
 
 pub(crate) fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("vexil").expect("the binary of this package");
-    command.arg("demo").args(arguments);
+    command.arg("demo").args(arguments).env_remove("MAKELEVEL");
     command
 }
 
@@ -73,6 +73,19 @@ fn the_demo_is_the_same_every_time() {
 }
 
 #[test]
+fn who_came_by_make_is_told_to_go_on_with_make() {
+    let last = |make: Option<&str>| {
+        let mut command = demo(&[]);
+        make.map(|level| command.env("MAKELEVEL", level));
+        let output = command.output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(last(None), "Now you: vexil demo --listen 127.0.0.1:8001 keeps the shop up for kubectl.");
+    let by_make = "Now you: make demo ARGS=\"--listen 127.0.0.1:8001\" keeps the shop up for kubectl.";
+    assert_eq!(last(Some("1")), by_make);
+}
+
+#[test]
 fn an_address_that_others_can_reach_is_refused() {
     let output = demo(&["--listen", "0.0.0.0:0"]).output().expect("it runs");
     assert!(!output.status.success());
@@ -107,6 +120,11 @@ impl Shop {
     fn within(home: &Path, arguments: &[&str]) -> Self {
         let mut command = demo(&["--listen", "127.0.0.1:0"]);
         command.args(arguments).env("TMPDIR", home);
+        // As after make install.
+        let mut path =
+            vec![PathBuf::from(env!("CARGO_BIN_EXE_vexil")).parent().expect("a folder").to_owned()];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+        command.env("PATH", std::env::join_paths(path).expect("a PATH"));
         let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let lines = BufReader::new(process.stdout.take().expect("piped")).lines();
         let mut lines = lines.map(|line| line.expect("text"));

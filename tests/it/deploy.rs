@@ -11,6 +11,8 @@ use vexil::router::registry;
 
 mod demo_app;
 mod grafana;
+mod image;
+mod in_place_of_flagger;
 mod loadtester;
 mod pod_security;
 pub(crate) mod rights;
@@ -418,7 +420,7 @@ fn helm_template(values: &[&str]) -> Command {
 }
 
 #[rstest]
-#[case::none("image.repository=", "image.repository is empty: build the image")]
+#[case::none("image.repository=", "image.repository is empty: build the image (make image)")]
 #[case::flaggers("image.repository=registry.example.com/fluxcd/flagger", "is the image of Flagger")]
 fn an_image_that_cannot_run_stops_the_installation(#[case] value: &str, #[case] why: &str) {
     let refused = helm_template(&[value]).output().expect("Helm");
@@ -429,6 +431,7 @@ fn an_image_that_cannot_run_stops_the_installation(#[case] value: &str, #[case] 
 #[rstest]
 #[case::chart_version("image.tag=", "registry.example.com/vexil:0.1.0")]
 #[case::tag("image.tag=0.1.0-7", "registry.example.com/vexil:0.1.0-7")]
+#[case::number("image.tag=7", "registry.example.com/vexil:7")]
 fn the_image_is_the_one_that_was_named(#[case] value: &str, #[case] image: &str) {
     let objects = chart(&[value]);
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").expect("a Deployment");

@@ -394,6 +394,30 @@ async fn what_flagger_leaves_is_fine_and_each_thing_that_is_wrong_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_canary_that_is_new_or_goes_has_no_release_under_way() {
+    let (base, home) = (base().await, Home::new("new"));
+    for (phase, at_rest, objects) in [
+        ("", "no controller has looked at it yet: Vexil would initialise it", "it is not initialised yet"),
+        ("Initializing", "it is being initialised: Vexil goes on with that", "it is not initialised yet"),
+        ("Terminating", "it is being deleted: Vexil would give back what it changed", "it is being deleted"),
+    ] {
+        let mut all = base.clone();
+        if phase.is_empty() {
+            canary(&mut all).as_object_mut().expect("an object").remove("status");
+            all.retain(|it| !it["metadata"]["name"].as_str().unwrap_or_default().starts_with("frontend-"));
+        } else {
+            self::phase(&mut all, phase, 0);
+        }
+        let said = home.over(&all, "check");
+        let found = said.finding("‼", "no release is under way");
+        assert!(found.is_some_and(|found| found.contains(at_rest)), "{phase:?}: {}", said.out);
+        let skipped = format!("– the take-over changes none of its objects  ({objects}");
+        assert!(said.out.contains(&skipped), "{phase:?}: {}", said.out);
+        assert!(!said.out.contains("a release is under way:"), "{phase:?}: {}", said.out);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shadow_beside_flagger_is_no_third_controller() {
     let (mut objects, home) = (base().await, Home::new("shadow"));
     objects.push(controller("x/vexil:1", &["-shadow"]));

@@ -88,7 +88,7 @@ pub(in crate::cli) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         form => {
             if canaries.is_empty() {
-                eprintln!("{}", nothing(&cluster, arguments).await);
+                print::complain(nothing(&cluster, arguments).await);
                 return Ok(());
             }
             let known: Vec<Known> = canaries.iter().map(Known::of).collect();

@@ -137,9 +137,9 @@ pub(in crate::cli) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         // Before the target was seen, what was promoted before would count.
         if let Some(seen) = live.seen().filter(|_| live.is_complete()) {
             for why in seen.hidden.values().filter(|_| !warned) {
-                eprintln!(
+                print::complain(format_args!(
                     "vexil: {why}; a change that the controller has not seen yet cannot be told from none"
-                );
+                ));
             }
             warned |= !seen.hidden.is_empty();
             let known = Known::of(&seen.canary);
@@ -163,7 +163,9 @@ pub(in crate::cli) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Ok(Change::Gone) => {
                 return Err(Trouble::new(format!("{title} was deleted")).ends_with(OTHERWISE).into());
             }
-            Ok(Change::Broken(why)) if why.is_passing() => eprintln!("vexil: {}; trying again", why.what()),
+            Ok(Change::Broken(why)) if why.is_passing() => {
+                print::complain(format_args!("vexil: {}; trying again", why.what()))
+            }
             Ok(Change::Broken(why)) => return Err(why.into()),
             Err(_) => {
                 let time = duration::format(arguments.timeout);

@@ -87,7 +87,9 @@ async fn one(cluster: &Cluster, name: &str, mesh_provider: Option<&str>) -> anyh
         match live.changed().await {
             Change::Changed => {}
             Change::Gone => return say(vec![News::Gone], ""),
-            Change::Broken(why) if why.is_passing() => eprintln!("vexil: {}; trying again", why.what()),
+            Change::Broken(why) if why.is_passing() => {
+                print::complain(format_args!("vexil: {}; trying again", why.what()))
+            }
             Change::Broken(why) => return Err(why.into()),
         }
     }
@@ -106,7 +108,9 @@ async fn all(cluster: &Cluster, everywhere: bool) -> anyhow::Result<()> {
         }
         before.clone_from(&list.canaries);
         match list.changed().await {
-            Change::Broken(why) if why.is_passing() => eprintln!("vexil: {}; trying again", why.what()),
+            Change::Broken(why) if why.is_passing() => {
+                print::complain(format_args!("vexil: {}; trying again", why.what()))
+            }
             Change::Broken(why) => return Err(why.into()),
             Change::Changed | Change::Gone => {}
         }

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::PAGE;
 use super::asker::NotAsked;
 
 /// How a check ended, the worst last.
@@ -106,7 +107,7 @@ pub(in crate::cli) struct Row {
 impl Row {
     pub(in crate::cli) fn new(id: &'static str, title: &'static str, finding: Finding) -> Self {
         let explained = finding.outcome > Outcome::Skipped;
-        let see = if explained { format!("{DOCS}#{id}") } else { String::new() };
+        let see = if explained { format!("{PAGE}#{id}") } else { String::new() };
         Self { id, title, finding, see }
     }
 }
@@ -114,7 +115,7 @@ impl Row {
 /// All findings of these checks, which `page` explains.
 pub(in crate::cli) fn judged_on<F>(page: &str, checks: &'static [Check<F>], facts: &F) -> Vec<Row> {
     let mut rows = judged(checks, facts);
-    rows.iter_mut().for_each(|row| row.see = row.see.replace(DOCS, page));
+    rows.iter_mut().for_each(|row| row.see = row.see.replace(PAGE, page));
     rows
 }
 
@@ -126,5 +127,9 @@ pub(in crate::cli) fn judged<F>(checks: &'static [Check<F>], facts: &F) -> Vec<R
     checks.iter().flat_map(rows).collect()
 }
 
-/// Where each check has a section.
-const DOCS: &str = "docs/check.md";
+/// The ids and titles of these checks.
+pub(in crate::cli) fn titles<F>(
+    checks: &'static [Check<F>],
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    checks.iter().map(|check| (check.id, check.title))
+}

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use futures::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::Provider;
 use crate::cli::cluster::{Cluster, Doing, Place, Trouble};
 use crate::cli::go_flags::ControllerFlags;
-use crate::cli::print::{self, Paper};
+use crate::cli::print;
 use crate::controller::clock::Clock;
 use crate::manifest::decode;
 use crate::model::object::Kind;
@@ -26,12 +26,13 @@ use crate::router::adopt;
 use self::asker::{Asker, NotAsked};
 use self::before::Before;
 use self::canary::{Around, Facts, Overseer};
-use self::finding::{Finding, Row, judged};
+use self::finding::{Finding, Row, judged, titles};
 use self::installation::{Controllers, Installation, NAMESPACE};
 use self::kubernetes::Kubernetes;
 use self::mesh::{Mesh, Metrics};
 use self::report::{Group, Report};
 use self::rights::Named;
+use self::shown::Shown;
 
 pub(super) mod asker;
 mod before;
@@ -45,6 +46,7 @@ mod reach;
 pub(super) mod report;
 mod rights;
 mod selects;
+pub(super) mod shown;
 
 /// The command line of `vexil check`.
 #[derive(Args)]
@@ -66,80 +68,40 @@ pub(super) struct Arguments {
     /// Prometheus of built-in checks (by default what the controller was told)
     #[arg(long, value_name = "URL")]
     metrics_server: Option<String>,
-    /// How the findings are printed
-    #[arg(short, long, value_name = "FORM")]
-    output: Option<Form>,
-    /// Show each check, also of Canaries with which all is well
-    #[arg(short, long)]
-    verbose: bool,
-    /// List all checks, and ask nothing
-    #[arg(long)]
-    list: bool,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     place: Place,
-    /// No colours, as without a terminal or with NO_COLOR
-    #[arg(long)]
-    no_color: bool,
 }
 
-/// How the findings are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// As JSON, for tools
-    Json,
-}
-
-/// What the help says of the exit status.
-pub(super) const EXIT_CODES: &str = "Exit status:\n  0  all is well, or there are warnings (‼) alone\n  \
-     1  something is wrong (✗)\n  2  nothing is known to be wrong, but something could not be asked\n\n\
-     docs/check.md explains each check.";
+/// The page that explains the checks.
+pub(super) const PAGE: &str = "docs/check.md";
 
 /// Asks, judges and prints.
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if arguments.list {
-        return list(arguments);
+    if arguments.shown.list {
+        return arguments.shown.catalogue(&all());
     }
     let report = match connect(arguments).await {
         Ok((asker, version)) => look(arguments, &asker, version).await,
-        Err(trouble) => unreachable(&trouble),
+        Err(trouble) => Report::unreachable(&trouble),
     };
-    match arguments.output {
-        Some(Form::Json) => print::put(&(serde_json::to_string_pretty(&report.json())? + "\n"))?,
-        None => {
-            let paper = Paper::of_stdout(arguments.no_color);
-            paper.print(&report.lines(paper.columns))?;
-        }
-    }
-    match report.status() {
-        0 => Ok(()),
-        1 => Err(Trouble::new("something is wrong (exit status 1)").into()),
-        status => {
-            let why = format!("something could not be asked (exit status {status})");
-            Err(Trouble::new(why).ends_with(status).into())
-        }
-    }
+    arguments.shown.report(&report, &[])
 }
 
 /// The ids and titles of all checks.
-fn list(arguments: &Arguments) -> anyhow::Result<()> {
-    fn each<F>(checks: &'static [finding::Check<F>]) -> impl Iterator<Item = (&'static str, &'static str)> {
-        checks.iter().map(|check| (check.id, check.title))
-    }
-    let all = each(kubernetes::CLUSTER)
-        .chain(each(before::CHECKS))
-        .chain(each(kubernetes::CRDS_BEFORE))
-        .chain(each(kubernetes::CRDS))
-        .chain(each(installation::checks::FOUND))
-        .chain(each(installation::checks::CHECKS))
-        .chain(each(mesh::MESH))
-        .chain(each(mesh::METRICS))
+fn all() -> Vec<(&'static str, &'static str)> {
+    titles(kubernetes::CLUSTER)
+        .chain(titles(before::CHECKS))
+        .chain(titles(kubernetes::CRDS_BEFORE))
+        .chain(titles(kubernetes::CRDS))
+        .chain(titles(installation::checks::FOUND))
+        .chain(titles(installation::checks::CHECKS))
+        .chain(titles(mesh::MESH))
+        .chain(titles(mesh::METRICS))
         .chain([CANARY_THERE])
-        .chain(each(canary::checks::CHECKS));
-    if arguments.output == Some(Form::Json) {
-        let all: Vec<Value> = all.map(|(id, title)| json!({"id": id, "title": title})).collect();
-        return print::put(&(serde_json::to_string_pretty(&all)? + "\n"));
-    }
-    print::put(&all.map(|(id, title)| format!("{id:<24}  {title}\n")).collect::<String>())
+        .chain(titles(canary::checks::CHECKS))
+        .collect()
 }
 
 async fn connect(arguments: &Arguments) -> Result<(Asker, (String, String)), Trouble> {
@@ -151,17 +113,6 @@ async fn connect(arguments: &Arguments) -> Result<(Asker, (String, String)), Tro
     })?;
     let version = version.map_err(|why| cluster.trouble(Doing::listing(NAMESPACE, None), &why))?;
     Ok((Asker::new(cluster), (version.major, version.minor)))
-}
-
-/// The report of a cluster that cannot be asked at all.
-fn unreachable(trouble: &Trouble) -> Report {
-    let text = trouble.to_string();
-    let (says, cure) = text.split_once('\n').unwrap_or((&text, ""));
-    let cure = cure.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-    let why = NotAsked { cure, ..NotAsked::new(says) };
-    let check = &kubernetes::CLUSTER[0];
-    let rows = vec![Row::new(check.id, check.title, Finding::unasked(&why))];
-    Report { groups: vec![Group { title: "Kubernetes".to_owned(), rows, short: false }] }
 }
 
 async fn look(arguments: &Arguments, asker: &Asker, version: (String, String)) -> Report {
@@ -299,7 +250,7 @@ async fn canaries(
         let of = namespace.map_or(String::new(), |namespace| format!(".{namespace}"));
         note(format!("Canary {name}{of}"), finding);
     }
-    let short = found.len() > 1 && !arguments.verbose;
+    let short = found.len() > 1 && !arguments.shown.verbose;
     let mut around: BTreeMap<String, Arc<Around>> = BTreeMap::new();
     let mut asked = Vec::new();
     for canary in found {

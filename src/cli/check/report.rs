@@ -3,9 +3,12 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::cli::cluster::Trouble;
 use crate::cli::print::{Line, Tone, wrap};
 
+use super::asker::NotAsked;
 use super::finding::{Finding, Outcome, Row};
+use super::kubernetes;
 
 /// Findings that belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +28,17 @@ pub(in crate::cli) struct Report {
 }
 
 impl Report {
+    /// Of a cluster that cannot be asked at all.
+    pub(in crate::cli) fn unreachable(trouble: &Trouble) -> Self {
+        let text = trouble.to_string();
+        let (says, cure) = text.split_once('\n').unwrap_or((&text, ""));
+        let cure = cure.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        let why = NotAsked { cure, ..NotAsked::new(says) };
+        let check = &kubernetes::CLUSTER[0];
+        let rows = vec![Row::new(check.id, check.title, Finding::unasked(&why))];
+        Self { groups: vec![Group { title: "Kubernetes".to_owned(), rows, short: false }] }
+    }
+
     /// How many findings ended so.
     pub(in crate::cli) fn count(&self, outcome: Outcome) -> usize {
         self.groups.iter().flat_map(|group| &group.rows).filter(|row| row.finding.outcome == outcome).count()
@@ -163,8 +177,6 @@ mod tests {
         assert_eq!(status, report.status());
         assert_eq!(report.json()["exitStatus"], status);
     }
-
-    use super::super::asker::NotAsked;
 
     #[test]
     fn what_is_not_fine_has_a_cure_and_an_address() {

@@ -13,7 +13,7 @@ use crate::controller::caches::{plain, resource};
 use crate::manifest::nearest;
 use crate::model::object::{Kind, ObjectId};
 
-pub(super) use self::trouble::{Doing, Trouble};
+pub(super) use self::trouble::{Doing, Trouble, unusable_config};
 
 mod trouble;
 
@@ -43,7 +43,7 @@ pub(super) struct Cluster {
 /// A cluster, for people: its context and its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
-    /// `None` in a pod, where there is no kubeconfig.
+    /// `None` where no context was chosen: in a pod, and by a flag of the controller.
     pub context: Option<String>,
     pub address: String,
 }
@@ -52,7 +52,7 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.context {
             Some(context) => write!(f, "the cluster of context {context} ({})", self.address),
-            None => write!(f, "the cluster of this pod ({})", self.address),
+            None => write!(f, "the cluster at {}", self.address),
         }
     }
 }
@@ -191,6 +191,11 @@ impl Cluster {
     pub(super) fn trouble(&self, doing: Doing, why: &kube::Error) -> Trouble {
         trouble::explain(&self.name, &doing, why)
     }
+}
+
+/// What is said of a request to the cluster at `url` that failed.
+pub(super) fn trouble_at(url: &http::Uri, doing: &Doing, why: &kube::Error) -> Trouble {
+    trouble::explain(&Name { context: None, address: address(url) }, doing, why)
 }
 
 /// The first names of a list that may be long.

@@ -46,6 +46,11 @@ impl Trouble {
         self.code
     }
 
+    /// In one line, with what can be done: for a log.
+    pub(in crate::cli) fn in_one_line(&self) -> String {
+        self.to_string().replace("\n  ", "; ")
+    }
+
     /// In one line, without what can be done.
     pub(in crate::cli) fn what(&self) -> &str {
         &self.what
@@ -189,16 +194,10 @@ fn answered(cluster: &Name, doing: &Doing, status: &Status) -> Trouble {
 
 /// No answer has come.
 fn unreachable_cluster(cluster: &Name, why: &kube::Error) -> Trouble {
-    let mut inner: &(dyn std::error::Error + 'static) = why;
-    loop {
-        if let Some(auth) = inner.downcast_ref::<AuthError>() {
-            return no_login(cluster, auth);
-        }
-        match inner.source() {
-            Some(source) => inner = source,
-            None => break,
-        }
+    if let Some(auth) = causes(why).find_map(|cause| cause.downcast_ref()) {
+        return no_login(cluster, auth);
     }
+    let inner = causes(why).last().unwrap_or(why);
     let text = inner.to_string();
     let reason = text.split(" (os error").next().unwrap_or_default();
     let reason = excerpt(reason.as_bytes(), 200);
@@ -207,6 +206,8 @@ fn unreachable_cluster(cluster: &Name, why: &kube::Error) -> Trouble {
         "nothing listens there: is the cluster up, and is the address right?"
     } else if lower.contains("lookup") || lower.contains("resolve") || lower.contains("name or service") {
         "the name is not known: is it right, and are you in the right network (VPN)?"
+    } else if lower.contains("corrupt message") {
+        "what listens there does not speak TLS: is it http, and not https?"
     } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") {
         "its certificate is not the one that the kubeconfig trusts: was the cluster made anew?"
     } else if lower.contains("deadline") || lower.contains("timed out") || lower.contains("timeout") {
@@ -215,6 +216,12 @@ fn unreachable_cluster(cluster: &Name, why: &kube::Error) -> Trouble {
         "is the cluster up, is the address right, is a network, VPN or firewall in between?"
     };
     Trouble { passing: true, ..Trouble::new(format!("{cluster} does not answer: {reason}")).cure(cure) }
+}
+
+/// An error, and what is behind it.
+fn causes(why: &kube::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let why: &(dyn std::error::Error + 'static) = why;
+    std::iter::successors(Some(why), |why| why.source())
 }
 
 /// What logs in does not work. What it printed may be a token, and is not repeated.
@@ -241,7 +248,10 @@ fn no_login(cluster: &Name, why: &AuthError) -> Trouble {
 }
 
 /// No client can be made of a context.
-pub(super) fn unusable(cluster: &Name, _: &kube::Error) -> Trouble {
+pub(super) fn unusable(cluster: &Name, why: &kube::Error) -> Trouble {
+    if let Some(auth) = causes(why).find_map(|cause| cause.downcast_ref()) {
+        return no_login(cluster, auth);
+    }
     Trouble::new(format!(
         "the kubeconfig cannot be used for {cluster}: its certificates, keys or proxy are wrong"
     ))
@@ -310,7 +320,31 @@ pub(super) fn no_context(asked: Option<&str>, kubeconfig: &Kubeconfig, contexts:
 
 /// A context that leads to no cluster or user.
 pub(super) fn bad_context(context: &str, why: &KubeconfigError) -> Trouble {
+    let what = wrong_in(why);
+    Trouble::new(format!("the context {context} cannot be used: {what}")).cure(format!(
+        "kubectl config view --minify --context {context} shows what it says, without the secrets"
+    ))
+}
+
+/// The file that a flag of the controller names cannot be used.
+pub(in crate::cli) fn unusable_config(path: &str, why: &KubeconfigError) -> Trouble {
     let what = match why {
+        KubeconfigError::ReadConfig(why, _) => {
+            return Trouble::new(format!("{path} cannot be read: {}", why.kind()));
+        }
+        KubeconfigError::Parse(_) => "it is no YAML, or its fields are wrong",
+        why => wrong_in(why),
+    };
+    Trouble::new(format!("{path} cannot be used: {what}")).cure(format!(
+        "kubectl config view --minify --kubeconfig {path} shows what it says, without the secrets"
+    ))
+}
+
+/// What is wrong in a kubeconfig, without a word of what stands there.
+fn wrong_in(why: &KubeconfigError) -> &'static str {
+    match why {
+        KubeconfigError::CurrentContextNotSet => "it has no current context",
+        KubeconfigError::LoadContext(_) => "its current context is not in it",
         KubeconfigError::LoadClusterOfContext(_) => "the cluster that it names is not in the kubeconfig",
         KubeconfigError::MissingClusterUrl => "its cluster has no address (server)",
         KubeconfigError::ParseClusterUrl(_) => "the address of its cluster (server) is no URL",
@@ -320,10 +354,7 @@ pub(super) fn bad_context(context: &str, why: &KubeconfigError) -> Trouble {
         KubeconfigError::LoadClientKey(_) => "the client-key cannot be read",
         KubeconfigError::ParseCertificates(_) => "its certificates are no PEM",
         _ => "its user or cluster is not in the kubeconfig",
-    };
-    Trouble::new(format!("the context {context} cannot be used: {what}")).cure(format!(
-        "kubectl config view --minify --context {context} shows what it says, without the secrets"
-    ))
+    }
 }
 
 /// Whether this process runs in a pod.

@@ -12,7 +12,7 @@ use super::kubeconfig::Kubeconfig;
 use super::shop::{self, APP, GOOD, Mesh};
 use super::socket;
 use super::{occupied, tags};
-use crate::cli::print::{Line, Tone};
+use crate::cli::print::{self, Line, Tone};
 use crate::sim::World;
 use kubesim::Listening;
 
@@ -65,7 +65,8 @@ impl Open {
 
     /// What a newcomer is told.
     pub(super) fn help(&self, mesh: &Mesh, controller: bool) -> Vec<Line> {
-        help(self.kubeconfig.path(), &self.listening.url(), mesh, controller)
+        let own = print::not_on_path();
+        help(self.kubeconfig.path(), &self.listening.url(), mesh, controller, own.as_deref())
     }
 }
 
@@ -75,8 +76,8 @@ impl Drop for Open {
     }
 }
 
-/// Short, so that a small terminal has room for the picture below.
-fn help(kubeconfig: &Path, url: &str, mesh: &Mesh, controller: bool) -> Vec<Line> {
+/// Short, so that a small terminal has room for the picture below. `own` is the program, if its name alone is not enough.
+fn help(kubeconfig: &Path, url: &str, mesh: &Mesh, controller: bool, own: Option<&Path>) -> Vec<Line> {
     let command = |text: &str, what: &str| {
         let line = Line::from("  ").with(Tone::Accent, text);
         match what {
@@ -93,6 +94,11 @@ fn help(kubeconfig: &Path, url: &str, mesh: &Mesh, controller: bool) -> Vec<Line
         "In another terminal:".into(),
         command(&format!("export KUBECONFIG={kubeconfig}"), ""),
     ];
+    if let Some(own) = own {
+        let own = own.to_string_lossy();
+        let own = shlex::try_quote(&own).unwrap_or(own.as_ref().into());
+        lines.push(command(&format!("alias vexil={own}"), "or make install"));
+    }
     if !controller {
         let flags = format!(
             "-kubeconfig \"$KUBECONFIG\" -mesh-provider {} -metrics-server {url}{}",
@@ -124,16 +130,19 @@ fn help(kubeconfig: &Path, url: &str, mesh: &Mesh, controller: bool) -> Vec<Line
 pub(super) fn more_help() -> String {
     let tags: String = tags::MEANINGS.iter().map(|(tag, what)| format!("    {tag:<18} {what}\n")).collect();
     format!(
-        "With --listen the cluster is yours. Apply whatever you like: each Deployment or DaemonSet gets pods, each Canary\n\
-         gets traffic and metrics, and the tag of the image of the first container says how a version behaves:\n\n\
+        "With --listen the cluster is yours. Apply whatever you like: each Deployment or\n\
+         DaemonSet gets pods, each Canary gets traffic and metrics, and the tag of the\n\
+         image of the first container says how a version behaves:\n\n\
          {tags}\n\
-         Hooks: every address says yes, but for {gates}NAME, a gate that is closed until you open it:\n\n    \
+         Hooks: every address says yes, but for {gates}NAME, a gate that is\n\
+         closed until you open it:\n\n    \
              kubectl patch canary {APP} --type merge -p \\\n      \
                '{{\"spec\":{{\"analysis\":{{\"webhooks\":[{{\"name\":\"promote\",\"type\":\"confirm-promotion\",\"url\":\"{gates}promote\"}}]}}}}}}'\n    \
              vexil approve {APP}                                   # this once\n    \
-             kubectl annotate canary {APP} gates.demo/promote=open # until the annotation goes\n\n\
-         A Prometheus at http://ADDRESS{prometheus} answers the built-in checks of all Canaries, also for other controllers,\n\
-         and vector(N); the gates are at http://ADDRESS{paths}NAME as well.",
+             kubectl annotate canary {APP} gates.demo/promote=open # until it is gone\n\n\
+         A Prometheus at http://ADDRESS{prometheus} answers the built-in checks of all\n\
+         Canaries, also for other controllers, and vector(N); the gates are at\n\
+         http://ADDRESS{paths}NAME as well.",
         gates = gates::ADDRESS,
         prometheus = socket::PROMETHEUS,
         paths = socket::GATES,
@@ -174,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_newcomer_is_told_five_commands() {
-        let lines = help(Path::new("/tmp/a b/kubeconfig"), "http://127.0.0.1:8001", &Mesh::default(), true);
+        let lines =
+            help(Path::new("/tmp/a b/kubeconfig"), "http://127.0.0.1:8001", &Mesh::default(), true, None);
         let text: Vec<String> = lines.iter().map(Line::text).collect();
         let commands: Vec<&str> = text
             .iter()
@@ -190,5 +200,24 @@ mod tests {
         ];
         assert_eq!(expected.to_vec(), commands);
         assert!(text.iter().all(|line| line.chars().count() <= 100), "{text:#?}");
+    }
+
+    #[test]
+    fn who_cannot_type_its_name_alone_is_told_how_to() {
+        let own = Some(Path::new("/src/vexil/target/debug/vexil"));
+        let lines = help(Path::new("/tmp/kubeconfig"), "http://127.0.0.1:8001", &Mesh::default(), true, own);
+        let text: Vec<String> = lines.iter().map(Line::text).collect();
+        let alias =
+            text.iter().position(|line| line.starts_with("  alias vexil=/src/vexil/target/debug/vexil "));
+        let first = text.iter().position(|line| line.starts_with("  vexil get"));
+        assert!(alias.is_some() && alias < first, "{text:#?}");
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal_of_80_columns() {
+        // But for a command that is to be pasted whole.
+        for line in more_help().lines().filter(|line| !line.contains("spec")) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
     }
 }

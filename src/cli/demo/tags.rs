@@ -57,7 +57,7 @@ pub(super) const MEANINGS: [(&str, &str); 8] = [
     ("5.0-stuck", "the pods run and never become ready"),
     ("6.0-missing", "the image cannot be pulled"),
     ("7.0-errors-2.5", "just 2.5 % of the requests fail"),
-    ("8.0-latency-800ms", "the slowest hundredth takes 800 ms; the words can be combined"),
+    ("8.0-latency-800ms", "the slowest hundredth takes 800 ms; the words combine"),
 ];
 
 const GUSTS: [f64; 7] = [0.1, -0.5, 0.3, 0.8, -0.2, -0.9, 0.5];

@@ -131,6 +131,14 @@ fn at_rest(it: &Facts) -> Vec<Finding> {
             "no controller has looked at it yet: Vexil would initialise it",
             "wait until Flagger has, or let Vexil do it",
         ),
+        Phase::Initializing => Finding::warning(
+            "it is being initialised: Vexil goes on with that, and no release is before it",
+            wait,
+        ),
+        Phase::Terminating | Phase::Terminated => Finding::warning(
+            "it is being deleted: Vexil would give back what it changed",
+            "wait until it is gone, or let Vexil do it",
+        ),
         // Flagger writes weight 0 behind this gate, whatever the routes say (spec 01 EC-6).
         Phase::WaitingPromotion => Finding::wrong(
             "it waits at the gate of its promotion, where Flagger's status does not say which weight the canary has: \
@@ -157,6 +165,7 @@ fn adopted(it: &Facts) -> Vec<Finding> {
     let next = entry.next.to_string();
     let finding = match &entry.next.does {
         Does::Rest => Finding::fine("no release starts"),
+        Does::Step { .. } if it.status.phase == Phase::Unset => Finding::fine("it initialises it"),
         Does::Check { .. } if !it.status.phase.is_at_rest() => Finding::fine("it goes on at its weight"),
         Does::Step { to, .. } if it.status.phase.is_at_rest() => Finding::warning(
             format!("a release starts at once, to {to}: the primary does not run what the target asks for"),
@@ -183,8 +192,15 @@ fn objects(it: &Facts) -> Vec<Finding> {
     if let Some(silent) = it.silent() {
         return silent.alone();
     }
-    if !it.status.phase.is_at_rest() {
-        return Finding::skipped("a release is under way: its own writes come in between").alone();
+    match it.status.phase {
+        phase if phase.is_at_rest() => {}
+        Phase::Unset | Phase::Initializing => {
+            return Finding::skipped("it is not initialised yet: most of them are still to be made").alone();
+        }
+        Phase::Terminating | Phase::Terminated => {
+            return Finding::skipped("it is being deleted: its objects are given back").alone();
+        }
+        _ => return Finding::skipped("a release is under way: its own writes come in between").alone(),
     }
     let Some(entry) = &it.entry else { return Vec::new() };
     // A release that begins writes as well, and that is told by another check.

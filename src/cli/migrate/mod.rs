@@ -7,17 +7,18 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use clap::{Args, Subcommand};
+use serde_json::json;
 
-use crate::cli::check::asker::{Asker, NotAsked};
-use crate::cli::check::finding::{Check, Finding, Row, judged, judged_on};
+use crate::cli::check::asker::Asker;
+use crate::cli::check::finding::{Check, Finding, Row, judged, judged_on, titles};
 use crate::cli::check::installation::{Controllers, Instance, Program};
 use crate::cli::check::report::{Group, Report};
+use crate::cli::check::shown::{Shown, exit_codes};
 use crate::cli::check::{kubernetes, mesh};
 use crate::cli::cluster::{Cluster, Place, Trouble};
 use crate::cli::go_flags::ControllerFlags;
-use crate::cli::print::{self, Paper};
+use crate::cli::print;
 use crate::model::release::Settings;
 
 use self::canary::Facts;
@@ -39,10 +40,10 @@ mod look;
 pub(super) enum Command {
     /// Before the take-over: Flagger and its flags, and of each Canary whether Vexil refuses it, what it would change and what
     /// it does otherwise.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes(PAGE))]
     Check(Arguments),
     /// Before the way back: which Canaries Flagger can have back as they are, and the commands for that.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes(PAGE))]
     Back(Arguments),
 }
 
@@ -60,33 +61,11 @@ pub(super) struct Arguments {
     /// Mesh of the Canaries that name none (by default what Flagger was told)
     #[arg(long, value_name = "PROVIDER")]
     mesh_provider: Option<String>,
-    /// How the findings are printed
-    #[arg(short, long, value_name = "FORM")]
-    output: Option<Form>,
-    /// Show each check, also of Canaries with which all is well
-    #[arg(short, long)]
-    verbose: bool,
-    /// List all checks, and ask nothing
-    #[arg(long)]
-    list: bool,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     place: Place,
-    /// No colours, as without a terminal or with NO_COLOR
-    #[arg(long)]
-    no_color: bool,
 }
-
-/// How the findings are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// As JSON, for tools
-    Json,
-}
-
-/// What the help says of the exit status.
-const EXIT_CODES: &str = "Exit status:\n  0  all is well, or there are warnings (‼) alone\n  \
-     1  something is wrong (✗)\n  2  nothing is known to be wrong, but something could not be asked\n\n\
-     docs/from-flagger.md explains each check.";
 
 /// The page that explains the checks.
 const PAGE: &str = "docs/from-flagger.md";
@@ -97,54 +76,17 @@ pub(super) async fn run(command: &Command) -> anyhow::Result<()> {
         Command::Check(arguments) => (arguments, canary::CHECKS, false),
         Command::Back(arguments) => (arguments, back::CHECKS, true),
     };
-    if arguments.list {
-        return list(checks, back, arguments.output);
+    if arguments.shown.list {
+        let installed = titles(installation::CHECKS).filter(|_| !back);
+        return arguments.shown.catalogue(&installed.chain(titles(checks)).collect::<Vec<_>>());
     }
     let (report, commands) = match asker(arguments).await {
         Ok(asker) => look(arguments, &asker, checks, back).await,
-        Err(trouble) => (unreachable(&trouble), Vec::new()),
+        Err(trouble) => (Report::unreachable(&trouble), Vec::new()),
     };
-    match arguments.output {
-        Some(Form::Json) => {
-            let mut all = report.json();
-            if back {
-                all["commands"] = json!(commands);
-            }
-            print::put(&(serde_json::to_string_pretty(&all)? + "\n"))?;
-        }
-        None => {
-            let paper = Paper::of_stdout(arguments.no_color);
-            let mut lines = report.lines(paper.columns);
-            if !commands.is_empty() {
-                lines.extend(back::said(&commands));
-            }
-            paper.print(&lines)?;
-        }
-    }
-    match report.status() {
-        0 => Ok(()),
-        1 => Err(Trouble::new("something is wrong (exit status 1)").into()),
-        status => {
-            let why = format!("something could not be asked (exit status {status})");
-            Err(Trouble::new(why).ends_with(status).into())
-        }
-    }
-}
-
-/// The ids and titles of all checks.
-fn list(checks: &'static [Check<Facts>], back: bool, output: Option<Form>) -> anyhow::Result<()> {
-    let of = |(id, title): (&'static str, &'static str)| (id, title);
-    let installed = installation::CHECKS.iter().map(|check| (check.id, check.title));
-    let all: Vec<(&str, &str)> = installed
-        .filter(|_| !back)
-        .chain(checks.iter().map(|check| (check.id, check.title)))
-        .map(of)
-        .collect();
-    if output == Some(Form::Json) {
-        let all: Vec<Value> = all.iter().map(|(id, title)| json!({"id": id, "title": title})).collect();
-        return print::put(&(serde_json::to_string_pretty(&all)? + "\n"));
-    }
-    print::put(&all.iter().map(|(id, title)| format!("{id:<24}  {title}\n")).collect::<String>())
+    let said = if commands.is_empty() { Vec::new() } else { back::said(&commands) };
+    let behind = back.then(|| ("commands", json!(commands), said));
+    arguments.shown.report(&report, behind.as_slice())
 }
 
 async fn asker(arguments: &Arguments) -> Result<Asker, Trouble> {
@@ -153,17 +95,6 @@ async fn asker(arguments: &Arguments) -> Result<Asker, Trouble> {
     }
     let namespace = arguments.place.namespace.as_deref().unwrap_or("default");
     Ok(Asker::new(files::cluster(&arguments.files, namespace)?))
-}
-
-/// The report where nothing can be asked at all.
-fn unreachable(trouble: &Trouble) -> Report {
-    let text = trouble.to_string();
-    let (says, cure) = text.split_once('\n').unwrap_or((&text, ""));
-    let cure = cure.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-    let why = NotAsked { cure, ..NotAsked::new(says) };
-    let check = &kubernetes::CLUSTER[0];
-    let rows = vec![Row::new(check.id, check.title, Finding::unasked(&why))];
-    Report { groups: vec![Group { title: "Kubernetes".to_owned(), rows, short: false }] }
 }
 
 async fn look(
@@ -227,7 +158,7 @@ async fn look(
             vec![Row::new(checks[0].id, checks[0].title, Finding::skipped("there is none to be seen"))],
         );
     }
-    let short = chosen.len() > 1 && !arguments.verbose;
+    let short = chosen.len() > 1 && !arguments.shown.verbose;
     for facts in &chosen {
         let rows = judged_on(PAGE, checks, *facts);
         report.groups.push(Group { title: format!("Canary {}", facts.title()), rows, short });

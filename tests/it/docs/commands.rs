@@ -1,5 +1,6 @@
 //! The commands that readers type: the program understands those that are its own, and those that can be tried are.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -23,11 +24,13 @@ const OTHERS: &[&str] = &[
     "flux",
     "git",
     "jq",
+    "kind",
     "kustomize",
     "ln",
     "openssl",
     "printf",
     "skopeo",
+    "sudo",
 ];
 
 /// A page with this line has its commands run, one after the other, against `vexil demo --listen`.
@@ -132,6 +135,27 @@ fn targets_of_make_and_files_of_the_repository_exist() {
     }
 }
 
+/// The pages name the archive as `deploy/image/pack` does, and say before how it comes about.
+#[test]
+fn the_image_that_is_pushed_is_the_one_that_make_leaves() {
+    let archive = format!("target/image/vexil-{}.oci.tar", env!("CARGO_PKG_VERSION"));
+    let mut seen = BTreeSet::new();
+    for page in for_users().iter().chain(&others()) {
+        let mut built = false;
+        for line in lines(page) {
+            built |= line.words.starts_with(&["make".to_owned(), "image".to_owned()]);
+            for word in line.words.iter().filter(|word| word.ends_with(".oci.tar")) {
+                assert_eq!(word.trim_start_matches("oci-archive:"), archive, "{}", line.place);
+                assert!(built, "{}: there is no {archive} before make image", line.place);
+                seen.insert(page.path.clone());
+            }
+        }
+    }
+    for page in ["README.md", "docs/on-a-cluster.md"] {
+        assert!(seen.contains(page), "{page} does not say how the image gets to a cluster: {seen:?}");
+    }
+}
+
 #[test]
 fn what_helm_is_to_install_can_be_rendered() {
     let mut seen = 0;
@@ -145,7 +169,7 @@ fn what_helm_is_to_install_can_be_rendered() {
         let rest = rest.iter().filter(|word| !not_for_rendering.contains(&word.as_str()));
         let mut helm = Command::new(crate::deploy::helm());
         helm.current_dir(root()).arg("template").args(rest);
-        if !line.words.iter().any(|word| word.starts_with("image.repository=")) {
+        if line.words.iter().any(|word| word == "--reuse-values") {
             helm.args(["--set", "image.repository=registry.example.com/vexil"]);
         }
         let output = helm.output().expect("Helm runs");

@@ -51,3 +51,15 @@ subjects:
     name: {{ include "loadtester.serviceAccountName" . }}
     namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{- /* The image. There is no default that every cluster could pull, and Flagger's has not the program in it. */ -}}
+{{- define "loadtester.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- if not $repository -}}
+{{- fail "image.repository is empty: set image.repository and image.tag to the image of Vexil that you pushed for the controller, which makes load and keeps gates as well; hooks and tasks that run commands need the image of deploy/Dockerfile.loadtester in its place (docs/loadtester.md#the-image)" -}}
+{{- end -}}
+{{- if regexMatch "(^|/)flagger(-loadtester)?$" $repository -}}
+{{- fail (printf "image.repository is %s, which is an image of Flagger: set it to that of Vexil (docs/loadtester.md#the-image)" $repository) -}}
+{{- end -}}
+{{- printf "%v:%v" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}

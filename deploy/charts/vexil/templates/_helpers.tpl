@@ -2,12 +2,17 @@
 {{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{- /* A release that Flagger's chart made under that name keeps its names: dashboards and policies select by them. */ -}}
+{{- define "vexil.unshortened" -}}
+{{- default (contains "flagger" .Release.Name | ternary "flagger" .Chart.Name) .Values.nameOverride -}}
+{{- end -}}
+
 {{- define "vexil.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- include "vexil.unshortened" . | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "vexil.fullname" -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $name := include "vexil.unshortened" . -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
@@ -100,10 +105,10 @@ subjects:
 {{- define "vexil.image" -}}
 {{- $repository := .Values.image.repository -}}
 {{- if not $repository -}}
-{{- fail "image.repository is empty: build the image (docker build -f deploy/Dockerfile .), push it to a registry that this cluster can pull from, and set image.repository and image.tag" -}}
+{{- fail "image.repository is empty: build the image (make image), push it to a registry that this cluster can pull from, and set image.repository and image.tag (docs/on-a-cluster.md)" -}}
 {{- end -}}
 {{- if regexMatch "(^|/)flagger$" $repository -}}
 {{- fail (printf "image.repository is %s, which is the image of Flagger: set it to that of Vexil" $repository) -}}
 {{- end -}}
-{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- printf "%v:%v" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
 {{- end -}}
