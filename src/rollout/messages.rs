@@ -235,7 +235,7 @@ pub fn primary_gone(world: &Snapshot) -> String {
     )
 }
 
-/// What a side has left that nobody would answer for.
+/// A part of a text: what a side has left that nobody would answer for.
 fn left(service: &Presence, wanted: i32) -> String {
     match service {
         Presence::Absent => "no Service".to_owned(),
@@ -369,7 +369,7 @@ pub fn terminating(release: &Release) -> String {
     format!("Terminating canary {}", release.title())
 }
 
-/// The text for a new primary that does not run, while the target has another template, with the way out.
+/// The reason why a new primary does not run, while the target has another template, with the way out.
 pub fn primary_of_another_template(release: &Release, why: &str) -> String {
     format!(
         "{why}. The target has another template by now: delete {} {} to have it made again from that",
@@ -378,7 +378,7 @@ pub fn primary_of_another_template(release: &Release, why: &str) -> String {
     )
 }
 
-/// The text for a deletion whose target does not become ready, with the ways out.
+/// The reason why a deletion waits whose target does not become ready, with the ways out.
 pub fn not_reverted(release: &Release, why: &str) -> String {
     format!(
         "{why}: {} keeps the traffic until it is. Give the target a revision that becomes ready, or set \

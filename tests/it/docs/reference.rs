@@ -197,6 +197,10 @@ const REASONS: &[(&str, &str)] = &[
     ("RoutesRefused", "the route belongs to somebody else, or does not fit"),
     ("ScalerUnusable", "the autoscaler cannot be found, or belongs to somebody else"),
     ("ServiceRefused", "a Service belongs to somebody else"),
+    (
+        "TargetNotReady",
+        "a deletion with `revertOnDeletion` waits for the target, which does not get ready; the primary keeps the traffic",
+    ),
     ("TargetUnusable", "the target does not exist, or has no label to select its pods by"),
     (
         "TrafficInterlock",
