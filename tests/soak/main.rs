@@ -46,7 +46,7 @@ fn histories_with_faults_break_no_promise() {
     let seconds = number("SECONDS_IN_ALL");
     let seeds = number("SEEDS").unwrap_or(if seconds.is_some() { u64::MAX / 2 } else { 20 });
     let campaign = Campaign {
-        seeds: corpus.map(|seed| seed..seed + 1).chain([from..from + seeds]).collect(),
+        seeds: corpus.map(|seed| seed..seed + 1).chain(std::iter::once(from..from + seeds)).collect(),
         limit: Duration::from_secs(seconds.unwrap_or(3_000_000)),
         threads: number("THREADS").unwrap_or(2),
         until_one_breaks: first,
