@@ -1,7 +1,8 @@
-//! Built-in checks and shipped templates of every mesh, against a Prometheus with the series that its proxies write: of the
+//! Built-in checks and shipped templates of every mesh, against Prometheus and VictoriaMetrics with the series that its proxies write: of the
 //! canary's requests 5 % fail and 5 % are not found; nine in ten take up to 100 ms, the others up to 200 (120 ms on average).
 //! Other workloads fail always and take ten seconds: a query that sees them is wrong.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use vexil::manifest::{decode, read};
 use vexil::metrics::{Prometheus, Template, Variables};
@@ -11,12 +12,10 @@ use vexil::router::registry;
 
 use super::{Calls, Client, Measured, asked, part};
 
-fn server() -> Prometheus {
-    Prometheus::server(&part("PROOF_PROMETHEUS")).expect("an address")
-}
-
-async fn measure(query: &str) -> Measured {
-    Calls::outside(Client::default()).measure(&server(), &asked(query)).await
+/// The answer of the server that this variable names.
+async fn measure(server: &str, query: &str) -> Measured {
+    let server = Prometheus::server(&part(server)).expect("an address");
+    Calls::outside(Client::default()).measure(&server, &asked(query)).await
 }
 
 fn is_about(found: &Measured, expected: f64, what: &str) {
@@ -45,9 +44,12 @@ fn release(provider: &str) -> Release {
     *reading.release.unwrap_or_else(|problems| panic!("{provider}: {problems:?}"))
 }
 
+#[rstest]
+#[case::prometheus("PROOF_PROMETHEUS")]
+#[case::victoria("PROOF_VICTORIA")]
 #[tokio::test]
 #[ignore = "needs the parts of make test-providers"]
-async fn the_built_in_checks_see_the_canary_and_nothing_else() {
+async fn the_built_in_checks_see_the_canary_and_nothing_else(#[case] server: &str) {
     for (provider, millis) in [
         ("istio", 190.0),
         ("appmesh:v1beta2", 190.0),
@@ -67,15 +69,18 @@ async fn the_built_in_checks_see_the_canary_and_nothing_else() {
         let checks = registry::checks(&release, &Settings::default()).expect("checks");
         for (check, expected) in [(Builtin::SuccessRate, 95.0), (Builtin::Duration, millis)] {
             let query = checks.query(check, &release, "1m");
-            let found = checks.read(check, measure(&query).await);
+            let found = checks.read(check, measure(server, &query).await);
             is_about(&found, expected, &format!("{provider} {check:?}: {query}"));
         }
     }
 }
 
+#[rstest]
+#[case::prometheus("PROOF_PROMETHEUS")]
+#[case::victoria("PROOF_VICTORIA")]
 #[tokio::test]
 #[ignore = "needs the parts of make test-providers"]
-async fn the_shipped_templates_see_the_canary_and_nothing_else() {
+async fn the_shipped_templates_see_the_canary_and_nothing_else(#[case] server: &str) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("metric-templates/prometheus");
     let (mut judged, mut answered) = (0, 0);
     for entry in std::fs::read_dir(folder).expect("templates") {
@@ -100,7 +105,7 @@ async fn the_shipped_templates_see_the_canary_and_nothing_else() {
             variables: ["group", "queue"].map(|key| (key.to_owned(), names())).into(),
         };
         let query = Template::parse(query).and_then(|query| query.render(&variables)).expect("a query");
-        let found = measure(&query).await;
+        let found = measure(server, &query).await;
         let mesh = name.split('-').next().unwrap_or_default();
         let expected = match name.strip_prefix(mesh).unwrap_or_default() {
             _ if mesh == "grpc" => None,
