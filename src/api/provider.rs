@@ -155,8 +155,9 @@ mod tests {
         assert!(Provider::NAMES.is_sorted());
     }
 
-    // spec: 03/SEL-02 03/SEL-03
+    // spec: 03/SEL-02 03/SEL-03 03/SEL-04
     #[rstest]
+    #[case("gloo:anything", Provider::Gloo)]
     #[case("gatewayapi:v1alpha2", Provider::GatewayApiV1)]
     #[case("gatewayapi:v1beta1", Provider::GatewayApiV1Beta1)]
     #[case("smi:v1alpha1:istio", Provider::SmiV1Alpha1)]
