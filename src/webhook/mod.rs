@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_call_carries_the_settings_of_its_hook() {
-        // spec: 04/WH-01
+        // spec: 01/API-127 04/WH-01
         let call = request(&hook(), &payload(&hook().metadata)).call;
         assert_eq!(("https://bob:s3cret@tester/", Duration::from_secs(5)), (call.url(), call.timeout));
         assert_eq!((2, true), (call.retries, call.insecure));

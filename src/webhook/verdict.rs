@@ -48,7 +48,7 @@ mod tests {
 
     #[rstest]
     fn two_hundred_to_two_hundred_and_two_pass(#[values(200, 201, 202)] status: u16) {
-        // spec: 02/C87 04/WH-02
+        // spec: 01/API-124 02/C87 04/WH-02
         assert_eq!(Verdict::Passed, answered(URL, 1, status, b"whatever"));
     }
 
@@ -74,7 +74,7 @@ mod tests {
         #[case] body: &str,
         #[case] expected: &str,
     ) {
-        // spec: 02/C87 04/WH-02 04/WH-05
+        // spec: 01/API-124 02/C87 04/WH-02 04/WH-05
         // Also 203 to 299, which is kept as it is for gates that rely on it (docs/differences.md, 02/E6.3).
         // spec: 04/WH-03
         assert_eq!(Verdict::Failed(expected.into()), answered(URL, 3, status, body.as_bytes()));

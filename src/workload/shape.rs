@@ -220,7 +220,7 @@ mod tests {
         );
     }
 
-    // spec: 02/C63 03/SVC-08 03/SVC-09
+    // spec: 01/API-042 02/C63 03/SVC-08 03/SVC-09
     #[rstest]
     #[case::numeric_target_port(Some(IntOrString::Int(8080)), vec![port("metrics", 9090, "TCP"), port("tcp-app-2", 7070, "TCP")])]
     #[case::named_target_port(Some(IntOrString::String("metrics".into())), vec![port("http", 8080, "TCP"), port("tcp-app-2", 7070, "TCP")])]

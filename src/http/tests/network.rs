@@ -255,7 +255,7 @@ async fn a_proxy_gets_the_whole_address() {
 
 #[tokio::test]
 async fn an_unknown_certificate_is_refused_unless_the_caller_accepts_any() {
-    // spec: 04/PR-07
+    // spec: 01/API-127 04/PR-07
     let address = tls_server();
     let request = Request::get(format!("https://{address}/"));
     let error = Client::default().send(request.clone()).await.unwrap_err();

@@ -90,7 +90,7 @@ async fn a_failing_server_is_tried_again_after_growing_waits(
     #[case] attempts: u32,
     #[case] seconds: u64,
 ) {
-    // spec: 02/C87 04/WH-04
+    // spec: 01/API-126 02/C87 04/WH-04
     let script = Script::of([status(500)]);
     let start = Instant::now();
     let answer = client(&script).send(call(retries)).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_server_that_asks_for_time_gets_it(
     #[case] attempts: u32,
     #[case] seconds: u64,
 ) {
-    // spec: 04/WH-04
+    // spec: 01/API-126 04/WH-04
     let script = Script::of([asking_for(header), status(200)]);
     let start = Instant::now();
     let answer = client(&script).send(call(3)).await.unwrap();

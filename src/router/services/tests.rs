@@ -133,7 +133,7 @@ fn a_target_without_pods_of_its_own_gets_no_services(#[case] kind: TargetKind) {
     assert_eq!(finalize(&release, &shape(), &seen([load_balancer()])), Ok(vec![]));
 }
 
-// spec: 03/SVC-02 03/SVC-03 03/SVC-04 03/SVC-05
+// spec: 01/API-040 01/API-041 03/SVC-02 03/SVC-03 03/SVC-04 03/SVC-05
 #[rstest]
 #[case::number(json!({}), json!({"name": "http", "targetPort": 8080}))]
 #[case::no_target_port(json!({"targetPort": null}), json!({"name": "http", "targetPort": 80}))]
@@ -148,7 +148,7 @@ fn the_main_port_is_as_the_manifest_says(#[case] manifest: Value, #[case] expect
     assert_eq!(apex["spec"]["ports"], json!([expected]));
 }
 
-// spec: 03/SVC-06 03/SVC-07
+// spec: 01/API-043 03/SVC-06 03/SVC-07
 #[test]
 fn all_three_are_headless_or_prefer_a_zone_if_asked() {
     let release = shop(json!({"headless": true, "trafficDistribution": "PreferClose"}));
@@ -161,7 +161,7 @@ fn all_three_are_headless_or_prefer_a_zone_if_asked() {
     }
 }
 
-// spec: 03/SVC-05 03/SVC-08 03/SVC-24 03/SVC-25
+// spec: 01/API-042 03/SVC-05 03/SVC-08 03/SVC-24 03/SVC-25
 #[rstest]
 #[case::plain(vec![port("metrics", 9090, "TCP")], json!([["http", 80, "TCP", 8080], ["metrics", 9090, "TCP", 9090]]))]
 #[case::udp(vec![port("http3", 80, "UDP")], json!([["http", 80, "TCP", 8080], ["http3", 80, "UDP", 80]]))]
