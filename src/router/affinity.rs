@@ -57,7 +57,7 @@ mod tests {
         SessionAffinity { cookie_name: "ck".into(), ..SessionAffinity::default() }
     }
 
-    // spec: 01/API-045 03/SA-02 02/C55
+    // spec: 03/SA-02 02/C55
     #[test]
     fn attributes_come_in_their_order() {
         let affinity = SessionAffinity {
@@ -81,7 +81,7 @@ mod tests {
         );
     }
 
-    // spec: 01/API-045 03/SA-03
+    // spec: 03/SA-03
     #[rstest]
     #[case(None)]
     #[case(Some(0))]
