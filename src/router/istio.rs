@@ -146,7 +146,6 @@ fn destination_rules(release: &Release) -> [ObjectId; 2] {
         .map(|service| DESTINATION_RULE.at(&release.namespace, &service))
 }
 
-/// Weight of a host in a rule, if the rule leads there. A single destination gets everything.
 /// The conditions of `spec.analysis.match`, each as a match of a rule.
 ///
 /// # Errors
@@ -163,6 +162,7 @@ pub(super) fn within(matches: &[Value], conditions: &[Value]) -> Vec<Value> {
     conditions.iter().flat_map(|condition| matching::within(matches, condition)).collect()
 }
 
+/// Weight of a host in a rule, if the rule leads there. A single destination gets everything.
 fn weight(rule: &Value, host: &str) -> Option<i64> {
     let route = rule["route"].as_array()?;
     let to_host = route.iter().filter(|to| to["destination"]["host"] == host);
