@@ -17,7 +17,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -38,6 +38,7 @@ pub mod calls;
 pub mod client;
 pub mod clock;
 mod dependents;
+mod desks;
 mod event_hooks;
 pub mod events;
 pub mod fence;
@@ -65,6 +66,7 @@ mod fake_api;
 use self::caches::{Caches, Noticed, State, lock};
 use self::clock::{Clock, Drift};
 use self::dependents::Dependents;
+use self::desks::Desks;
 use self::events::{Rank, Recorder};
 use self::fence::Fence;
 use self::ids::Ids;
@@ -126,9 +128,8 @@ pub(crate) struct Runtime {
     /// Set for a controller that only says what it would do.
     shadow: Option<Arc<Shadow>>,
     memories: Mutex<BTreeMap<ObjectId, Memory>>,
-    /// One for each look that may have its objects open. When thousands of Canaries are due at once, most of their looks
-    /// wait for the API: that shall not take thousands of times the room.
-    desks: Semaphore,
+    /// Places for looks that have their objects open.
+    desks: Desks,
     rollouts: Rollouts,
     /// Tells the loop what to look at.
     notice: mpsc::UnboundedSender<Noticed>,
@@ -186,7 +187,7 @@ impl Controller {
             inquirer,
             shadow,
             memories: Mutex::default(),
-            desks: Semaphore::new(DESKS),
+            desks: Desks::default(),
             rollouts,
             notice: sender,
             stopping: watch::Sender::new(false),
@@ -515,7 +516,5 @@ async fn sleep_until(instant: Option<Instant>) {
     }
 }
 
-/// Looks that have their objects open at a time: some 150 KB each, and a write takes a few milliseconds.
-const DESKS: usize = 64;
 /// How long a shutdown waits for steps under way.
 const SHUTDOWN: std::time::Duration = std::time::Duration::from_secs(20);

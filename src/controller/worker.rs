@@ -31,7 +31,7 @@ use super::turns::Next;
 pub async fn look(shared: &Arc<Runtime>, id: &ObjectId, memory: &mut Memory, woken: &Notify) -> Next {
     let mut asked: Vec<(Question, BoxFuture<'static, Answer>)> = Vec::new();
     loop {
-        let desk = shared.desks.acquire().await;
+        let desk = shared.desks.take(&id.namespace).await;
         if !shared.fence.claim().is_valid(Instant::now()) {
             return Next::Led;
         }
