@@ -24,9 +24,11 @@ use crate::model::call::{
     Address, Answer, Auth, AwsIdentity, Body, Call, Heard, Method, Next, Silence, What, redact,
 };
 
-use self::aws::{Environment, Keyring};
+use self::aws::Keyring;
+use self::google::Tokens;
 
 mod aws;
+mod google;
 
 /// Sends calls, and leads conversations of several calls. Clones share all they have.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub struct Calls {
     http: http::Client,
     /// The identity of this process at AWS.
     aws: Arc<Keyring>,
+    /// The identity of this process at Google, and those of the accounts whose keys it was given.
+    google: Arc<Tokens>,
 }
 
 /// The end of a conversation.
@@ -64,7 +68,7 @@ impl Calls {
 
     /// Calls to the network only.
     pub fn outside(http: http::Client) -> Self {
-        Self { client: None, http, aws: Arc::new(Keyring::new(Environment::own())) }
+        Self { client: None, http, aws: Arc::default(), google: Arc::default() }
     }
 
     /// The same calls, which count for `party`.
@@ -198,29 +202,41 @@ impl Calls {
         }
     }
 
-    /// The request of a call; for AWS with its signature, and the call with the keys that it was made with.
+    /// The request of a call; for AWS and Google with what shows whose it is, and the call with the secrets of that.
     async fn signed(&self, call: &Call, url: &str) -> Result<(http::Request, Option<Call>), Silence> {
         let mut request = request(call, url);
-        let Auth::Aws(identity) = &call.auth else { return Ok((request, None)) };
-        let silence = |cause| Silence {
+        let silence = |request: &http::Request, cause| Silence {
             call: format!("{} {}", request.method, request.shown_url()),
             cause,
             attempts: 0,
             hopeless: false,
         };
-        let keys = match &identity.keys {
-            Some(keys) => keys.clone(),
-            // All wait for these keys, so they are nobody's calls.
-            None => {
-                let own =
-                    self.http.on_behalf_of(http::Party { sort: http::Sort::Query, ..http::Party::default() });
-                self.aws.keys(&own, &identity.region, identity.at).await.map_err(silence)?
+        match &call.auth {
+            Auth::Aws(identity) => {
+                let keys = match &identity.keys {
+                    Some(keys) => Ok(keys.clone()),
+                    // All wait for these keys, so they are nobody's calls.
+                    None => {
+                        let nobody = http::Party { sort: http::Sort::Query, ..http::Party::default() };
+                        let own = self.http.on_behalf_of(nobody);
+                        self.aws.keys(&own, &identity.region, identity.at).await
+                    }
+                };
+                let keys = keys.map_err(|cause| silence(&request, cause))?;
+                let headers =
+                    aws::signature(&request, identity, &keys).map_err(|cause| silence(&request, cause))?;
+                request.headers.extend(headers);
+                let identity = AwsIdentity { keys: Some(keys), ..(**identity).clone() };
+                Ok((request, Some(Call { auth: Auth::Aws(Box::new(identity)), ..call.clone() })))
             }
-        };
-        let headers = aws::signature(&request, identity, &keys).map_err(silence)?;
-        request.headers.extend(headers);
-        let identity = AwsIdentity { keys: Some(keys), ..(**identity).clone() };
-        Ok((request, Some(Call { auth: Auth::Aws(Box::new(identity)), ..call.clone() })))
+            Auth::Google(identity) => {
+                let token = self.google.token(identity.key.as_ref(), call.timeout).await;
+                let token = token.map_err(|cause| silence(&request, cause))?;
+                request.auth = http::Auth::Bearer(token.reveal().to_owned());
+                Ok((request, Some(Call { auth: Auth::Bearer(token), ..call.clone() })))
+            }
+            _ => Ok((request, None)),
+        }
     }
 
     async fn send_to_cluster(&self, call: &Call, path: &str) -> Result<Answer, Silence> {
@@ -269,7 +285,7 @@ fn request(call: &Call, url: &str) -> http::Request {
         body: call.body.bytes().into(),
         auth: match &call.auth {
             // A signature is made of all the rest, and added to it.
-            Auth::None | Auth::Aws(_) => http::Auth::None,
+            Auth::None | Auth::Aws(_) | Auth::Google(_) => http::Auth::None,
             Auth::Bearer(token) => http::Auth::Bearer(token.reveal().to_owned()),
             Auth::Basic { username, password } => {
                 http::Auth::Basic { username: username.clone(), password: password.reveal().to_owned() }

@@ -2,94 +2,68 @@
 //! of the service.
 //!
 //! ```text
-//! no project known  ──▶ metadata: project ──┐
-//! key of an account ──▶ token for a signed assertion ──▶ query
-//! no key            ──▶ metadata: token ────┘
+//! project known ─────────────────────────▶ query, with a token that the sender gets
+//! no project known ──▶ metadata: project ──▶ query
 //! ```
 
+use rustls::SignatureScheme;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::metric_template::MetricProvider;
 use crate::model::answer::excerpt;
-use crate::model::call::{Answer, Auth, Body, Call, Heard, Next, Secret, What};
+use crate::model::call::{Answer, Auth, Body, Call, GoogleIdentity, Heard, Next, Secret, What};
 
 use super::shared::{MULTIPLE, NO_VALUES, SHOWN, accepted, credential, object, problem, query, required};
 use super::{Asked, Error, Measured, Provider, SecretData};
-
-use self::account::Account;
-
-mod account;
 
 /// A project at Google Cloud.
 #[derive(Clone, Debug)]
 pub(super) struct Stackdriver {
     /// None for the project that this process runs in.
     project: Option<String>,
-    /// None for the account that this process runs as.
-    account: Option<Account>,
+    /// The file of a service account's key; none for the account that this process runs as.
+    key: Option<Secret>,
 }
 
 impl Stackdriver {
     /// # Errors
     /// If the secret lacks the project, or its key is not one of a service account.
     pub fn new(_: &MetricProvider, secret: Option<&SecretData>) -> Result<Self, Error> {
-        let Some(data) = secret else { return Ok(Self { project: None, account: None }) };
+        let Some(data) = secret else { return Ok(Self { project: None, key: None }) };
         let project = required(PROVIDER, secret, "project", "does not contain a project id")?;
         if !is_project(&project) {
             return Err(problem(PROVIDER, "contain a project that is not the id of one"));
         }
         let key = credential(PROVIDER, data, ACCOUNT_KEY)?.filter(|key| !key.is_empty());
-        let account = key.map(|key| Account::parse(&key)).transpose();
-        let account = account.map_err(|why| {
-            problem(PROVIDER, &format!("contain a {ACCOUNT_KEY} that cannot be used: {why}"))
-        })?;
-        Ok(Self { project: Some(project), account })
-    }
-
-    /// How many calls are made before the one for the query.
-    fn before(&self) -> usize {
-        usize::from(self.project.is_none()) + 1
-    }
-
-    /// One of those calls: the project, if it is not known, then the token.
-    fn call_before(&self, step: usize, asked: &Asked) -> Result<Call, String> {
-        match &self.account {
-            _ if step + 1 < self.before() => Ok(metadata("project/project-id")),
-            Some(account) => account.token(asked.now),
-            None => Ok(metadata("instance/service-accounts/default/token")),
+        if let Some(why) = key.as_deref().and_then(|key| unusable(key).err()) {
+            return Err(problem(PROVIDER, &format!("contain a {ACCOUNT_KEY} that cannot be used: {why}")));
         }
+        Ok(Self { project: Some(project), key: key.map(Secret::from) })
     }
 
     /// Leads a conversation whose last call asks for `query`, and gives its answer to `read`.
     fn talk<T>(
         &self,
-        asked: &Asked,
         heard: &[Heard],
         query: &str,
         read: impl FnOnce(&What) -> Result<T, String>,
     ) -> Next<Result<T, String>> {
-        let first = self.before();
+        let first = usize::from(self.project.is_none());
         if heard.len() < first {
-            // A step that went wrong is found before the next is made.
-            let wrong = heard.last().and_then(|heard| accepted(PROVIDER, &heard.what).err());
-            return match wrong.map_or_else(|| self.call_before(heard.len(), asked), Err) {
-                Ok(call) => Next::send(call),
-                Err(why) => Next::Done(Err(why)),
-            };
+            return Next::send(metadata("project/project-id"));
         }
         let call = || {
-            let bodies: Result<Vec<&[u8]>, String> =
-                heard[..first].iter().map(|heard| accepted(PROVIDER, &heard.what)).collect();
-            let bodies = bodies?;
             let project = match &self.project {
                 Some(project) => project.clone(),
-                None => own_project(bodies[0])?,
+                None => own_project(accepted(PROVIDER, &heard[0].what)?)?,
             };
-            let token = token(bodies[first - 1])?;
             let url = format!("{SERVICE}/v3/projects/{project}/timeSeries:query");
-            let body = Body::json(&json!({"query": query}));
-            Ok(Call { auth: Auth::Bearer(token), ..Call::post(url, body) })
+            let auth = Auth::Google(Box::new(GoogleIdentity { key: self.key.clone() }));
+            Ok(Call { auth, ..Call::post(url, Body::json(&json!({"query": query}))) })
         };
         match (call(), heard.get(first)) {
             (Err(why), _) => Next::Done(Err(why)),
@@ -113,15 +87,15 @@ impl Provider for Stackdriver {
             let body = accepted(PROVIDER, what).map_err(|why| format!("error requesting {why}"))?;
             measure(body).map_err(|why| format!("{PROVIDER}: {why}"))
         };
-        match self.talk(asked, heard, &query, read) {
+        match self.talk(heard, &query, read) {
             Next::Send(call) => Next::Send(call),
             Next::Wait(pause) => Next::Wait(pause),
             Next::Done(outcome) => Next::Done(outcome.unwrap_or_else(Measured::Failed)),
         }
     }
 
-    fn probe(&self, asked: &Asked, heard: &[Heard]) -> Next<Result<(), String>> {
-        self.talk(asked, heard, "", |what| match what {
+    fn probe(&self, _asked: &Asked, heard: &[Heard]) -> Next<Result<(), String>> {
+        self.talk(heard, "", |what| match what {
             // It knows us, and finds fault with a query that is none.
             What::Answer(answer) if finds_fault(answer) => Ok(()),
             what => accepted(PROVIDER, what).map(|_| ()),
@@ -153,16 +127,30 @@ fn own_project(body: &[u8]) -> Result<String, String> {
     }
 }
 
-/// The token in an answer that is never shown.
-fn token(body: &[u8]) -> Result<Secret, String> {
+/// Finds what is wrong with the file of a key before anything is asked with it.
+///
+/// # Errors
+/// If it is none. The text holds nothing of the file.
+fn unusable(file: &str) -> Result<(), &'static str> {
     #[derive(Deserialize)]
-    struct Issued {
-        access_token: Secret,
+    struct File {
+        #[serde(default, rename = "type")]
+        kind: String,
+        #[serde(default)]
+        client_email: String,
+        #[serde(default)]
+        private_key: String,
     }
-    let issued: Result<Issued, _> = serde_json::from_slice(body);
-    issued
-        .map(|issued| issued.access_token)
-        .map_err(|_| format!("{PROVIDER}: the answer to the request for a token holds none"))
+    let file: File = serde_json::from_str(file).map_err(|_| "it is not the JSON file of a key")?;
+    if file.kind != "service_account" || file.client_email.is_empty() {
+        return Err("it is not the file of a service account's key");
+    }
+    let der = PrivateKeyDer::from_pem_slice(file.private_key.as_bytes());
+    let key = der.ok().and_then(|der| any_supported_type(&der).ok());
+    match key.and_then(|key| key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])) {
+        Some(_) => Ok(()),
+        None => Err("its private_key is not an RSA key in PEM"),
+    }
 }
 
 fn finds_fault(answer: &Answer) -> bool {

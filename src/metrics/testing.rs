@@ -61,9 +61,6 @@ pub(crate) struct Sample {
     secret: BTreeMap<String, String>,
     #[serde(default = "up")]
     query: String,
-    /// What is answered to the calls before the one for the query.
-    #[serde(default)]
-    pub before: Vec<String>,
     /// What the answer `value` says.
     pub value: f64,
     /// By their kind. A backend whose answers can never hold more than one number has no `several`.

@@ -8,16 +8,14 @@ use super::testing::{Sample, answered};
 use super::*;
 use crate::model::call::{Answer, Silence, What, redact};
 
-/// The calls that a conversation takes and its end, if the first calls are answered with `before` and each later one
-/// comes out as `what`.
-fn led<T>(mut next: impl FnMut(&[Heard]) -> Next<T>, before: &[String], what: &What) -> (Vec<Call>, T) {
+/// The calls that a conversation takes and its end, if each call comes out as `what`.
+fn led<T>(mut next: impl FnMut(&[Heard]) -> Next<T>, what: &What) -> (Vec<Call>, T) {
     let (mut calls, mut heard): (Vec<Call>, Vec<Heard>) = (Vec::new(), Vec::new());
     for _ in 0..100 {
         match next(&heard) {
             Next::Send(call) => {
-                let what = before.get(calls.len()).map_or_else(|| what.clone(), |body| said(200, body));
                 calls.push(*call);
-                heard.push(Heard { after: Duration::from_secs(1), what });
+                heard.push(Heard { after: Duration::from_secs(1), what: what.clone() });
             }
             Next::Wait(_) => heard.push(Heard { after: Duration::from_secs(1), what: What::Waited }),
             Next::Done(end) => return (calls, end),
@@ -33,13 +31,13 @@ fn said(status: u16, body: &str) -> What {
 fn measured(name: &str, what: &What) -> (Vec<Call>, Measured) {
     let sample = Sample::of(name);
     let (backend, asked) = (sample.backend(), sample.asked());
-    led(|heard| backend.next(&asked, heard), &sample.before, what)
+    led(|heard| backend.next(&asked, heard), what)
 }
 
 fn online(name: &str, what: &What) -> (Vec<Call>, Result<(), String>) {
     let sample = Sample::of(name);
     let (backend, asked) = (sample.backend(), sample.asked());
-    led(|heard| backend.probe(&asked, heard), &sample.before, what)
+    led(|heard| backend.probe(&asked, heard), what)
 }
 
 /// Events of built-in and inline checks name Prometheus themselves, and its texts are known to alert rules.
@@ -172,7 +170,7 @@ fn an_answer_that_is_cut_off_anywhere_is_an_error() {
         let (backend, asked, whole) = (sample.backend(), sample.asked(), &sample.answers["value"]);
         for end in 0..whole.len() {
             let what = said(200, &whole[..end]);
-            let (_, measured) = led(|heard| backend.next(&asked, heard), &sample.before, &what);
+            let (_, measured) = led(|heard| backend.next(&asked, heard), &what);
             assert!(matches!(measured, Measured::Failed(_)), "{name}: {:?} is {measured:?}", &whole[..end]);
         }
     }

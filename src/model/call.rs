@@ -125,6 +125,15 @@ pub enum Auth {
     },
     /// The call is signed for AWS (Signature Version 4) by whoever sends it.
     Aws(Box<AwsIdentity>),
+    /// The call shows a token of Google's, which whoever sends it gets.
+    Google(Box<GoogleIdentity>),
+}
+
+/// Whose token of Google's a call shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoogleIdentity {
+    /// The JSON file of a service account's key; none for the identity that the process runs with.
+    pub key: Option<Secret>,
 }
 
 /// What a signature for AWS is made of.
@@ -291,6 +300,9 @@ impl Call {
                 let secrets =
                     keys.flat_map(|keys| [Some(&keys.secret_access_key), keys.session_token.as_ref()]);
                 secrets.flatten().for_each(|secret| add(secret.reveal(), SHORTEST));
+            }
+            Auth::Google(identity) => {
+                identity.key.iter().for_each(|key| add(key.reveal(), SHORTEST));
             }
         }
         if let Some(proxy) = self.proxy.as_ref().and_then(|proxy| Url::parse(proxy.reveal()).ok()) {

@@ -24,6 +24,8 @@ pub(super) struct Script {
 #[derive(Clone)]
 pub(super) enum Line {
     Says(u16, &'static str),
+    /// The same with headers.
+    With(u16, Vec<(&'static str, &'static str)>, String),
     Floods,
     Hangs,
     Refuses,
@@ -48,6 +50,13 @@ impl Transport for Script {
         async move {
             match line {
                 Line::Says(status, body) => Ok(Response::new(status, body)),
+                Line::With(status, headers, body) => {
+                    let mut answer = Response::new(status, body);
+                    for (name, value) in headers {
+                        answer.headers.insert(name, value.parse().expect("a value"));
+                    }
+                    Ok(answer)
+                }
                 Line::Floods => Ok(Response::new(200, vec![b'7'; most + 1])),
                 Line::Hangs => std::future::pending().await,
                 Line::Refuses => Err(Cause::Connect("connection refused".into())),

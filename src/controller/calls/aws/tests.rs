@@ -1,6 +1,10 @@
-//! Where keys come from, with a scripted other side, and what is signed with them.
+//! Where keys come from, with a scripted other side, and what is signed with them. The library reads the environment of
+//! its process, so that a test of that starts one.
 
 use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
 
 use crate::controller::calls::tests::{Line, Script};
 use crate::http::Limits;
@@ -12,18 +16,6 @@ fn noon() -> DateTime<Utc> {
     "2026-07-21T12:00:00Z".parse().expect("a time")
 }
 
-fn keyring(variables: &[(&str, &str)]) -> Keyring {
-    let all: BTreeMap<String, String> =
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Keyring::new(Environment {
-        variable: Box::new(move |name| all.get(name).cloned()),
-        file: Box::new(|path| match path {
-            "/token" => Ok("jwt\n".to_owned()),
-            _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
-        }),
-    })
-}
-
 fn keys(id: &str, secret: &str, token: Option<&str>) -> AwsKeys {
     AwsKeys {
         access_key_id: id.into(),
@@ -31,18 +23,6 @@ fn keys(id: &str, secret: &str, token: Option<&str>) -> AwsKeys {
         session_token: token.map(Secret::from),
     }
 }
-
-async fn ask(keyring: &Keyring, script: &std::sync::Arc<Script>) -> Result<AwsKeys, String> {
-    let http = http::Client::over(script.clone(), Limits::default());
-    keyring.keys(&http, "eu-west-1", noon()).await
-}
-
-/// `PUT http://…` of each call that was made.
-fn made(script: &Script) -> Vec<String> {
-    script.asked().iter().map(|request| format!("{} {}", request.method, request.url)).collect()
-}
-
-const ISSUED: &str = r#"{"Code":"Success","AccessKeyId":"ASIA","SecretAccessKey":"s3cr3t","Token":"t0ken","Expiration":"2026-07-21T13:00:00Z"}"#;
 
 #[test]
 fn a_signature_covers_headers_and_body() {
@@ -72,83 +52,202 @@ const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260721/eu
                              SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, \
                              Signature=fccd4e8fe357b14dad5a22c9707545ade7edd80a0156ddb6cf32347b55c6a7fd";
 
+/// What the other side answers, and when keys are asked for.
+#[derive(Default, Serialize, Deserialize)]
+struct Scene {
+    answers: Vec<(u16, String)>,
+    asked_at: Vec<DateTime<Utc>>,
+}
+
+/// What became of it: what each asking had, and which calls were made.
+#[derive(Serialize, Deserialize)]
+struct Outcome {
+    had: Vec<Result<(String, String, Option<String>), String>>,
+    calls: Vec<String>,
+    /// Body and headers of the first.
+    first: Option<(String, BTreeMap<String, String>)>,
+}
+
+impl Scene {
+    fn of(answers: &[(u16, &str)]) -> Self {
+        let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
+        Self { answers, asked_at: vec![noon()] }
+    }
+
+    /// Plays it in a process with these variables, and none besides.
+    fn play(&self, variables: &[(&str, &str)]) -> Outcome {
+        let nobody = tempfile::tempdir().expect("a folder");
+        let ended = Command::new(std::env::current_exe().expect("this program"))
+            .args(["controller::calls::aws::tests::a_keyring_in_an_environment_of_its_own"])
+            .args(["--exact", "--ignored", "--nocapture"])
+            .env_clear()
+            .env("HOME", nobody.path())
+            .env(SCENE, serde_json::to_string(self).expect("JSON"))
+            .envs(variables.iter().copied())
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&ended.stdout);
+        let outcome = said.lines().find_map(|line| line.split_once(SCENE)).map(|(_, outcome)| outcome);
+        let outcome = outcome.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&ended.stderr)));
+        serde_json::from_str(outcome).expect("JSON")
+    }
+}
+
+const SCENE: &str = "VEXIL_SCENE";
+
 #[tokio::test(start_paused = true)]
-async fn keys_of_the_environment_come_first_and_need_no_call() {
-    let script = Script::of(&[Line::Refuses]);
-    let variables = [
+#[ignore = "the tests below start it in a process of its own"]
+async fn a_keyring_in_an_environment_of_its_own() {
+    let scene = std::env::var(SCENE).expect("a scene");
+    let scene: Scene = serde_json::from_str(&scene).expect("JSON");
+    let lifetime = ("x-aws-ec2-metadata-token-ttl-seconds", "300");
+    let says = |(status, body): (u16, String)| Line::With(status, vec![lifetime], body);
+    let mut lines: Vec<Line> = scene.answers.into_iter().map(says).collect();
+    if lines.is_empty() {
+        lines.push(Line::Refuses);
+    }
+    let script = Script::of(&lines);
+    let http = http::Client::over(script.clone(), Limits::default());
+    let (keyring, mut had) = (Keyring::default(), Vec::new());
+    for at in scene.asked_at {
+        had.push(keyring.keys(&http, "eu-west-1", at).await.map(|keys| {
+            let token = keys.session_token.map(|token| token.reveal().to_owned());
+            (keys.access_key_id, keys.secret_access_key.reveal().to_owned(), token)
+        }));
+    }
+    let asked = script.asked();
+    let calls = asked.iter().map(|request| format!("{} {}", request.method, request.url)).collect();
+    let first = asked.first().map(|request| {
+        let headers = request.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone()));
+        (String::from_utf8_lossy(&request.body).into_owned(), headers.collect())
+    });
+    println!("\n{SCENE}{}", serde_json::to_string(&Outcome { had, calls, first }).expect("JSON"));
+}
+
+fn had(id: &str, secret: &str, token: Option<&str>) -> Result<(String, String, Option<String>), String> {
+    Ok((id.to_owned(), secret.to_owned(), token.map(str::to_owned)))
+}
+
+/// A file with the token of a service account.
+fn token_file() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "jwt").expect("it is written");
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("a path of letters")
+}
+
+const ISSUED: &str = r#"{"Code":"Success","AccessKeyId":"ASIA","SecretAccessKey":"s3cr3t","Token":"t0ken","Expiration":"2126-07-21T13:00:00Z"}"#;
+
+#[test]
+fn keys_of_the_environment_come_first_and_need_no_call() {
+    let outcome = Scene::of(&[]).play(&[
         ("AWS_ACCESS_KEY_ID", "AKID"),
         ("AWS_SECRET_ACCESS_KEY", "s3cr3t"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
         ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x"),
-    ];
-    assert_eq!(Ok(keys("AKID", "s3cr3t", None)), ask(&keyring(&variables), &script).await);
-    assert!(script.asked().is_empty());
+    ]);
+    assert_eq!((vec![had("AKID", "s3cr3t", None)], Vec::new()), (outcome.had, outcome.calls));
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_role_of_the_service_account_is_taken_on_once_while_it_holds() {
-    let answer = r#"{"AssumeRoleWithWebIdentityResponse":{"AssumeRoleWithWebIdentityResult":{"Credentials":
-        {"AccessKeyId":"ASIA","SecretAccessKey":"s3cr3t","SessionToken":"t0ken","Expiration":1.7846388E9}}}}"#;
-    let script = Script::of(&[Line::Says(200, answer)]);
-    let keyring =
-        keyring(&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")]);
-    for _ in 0..2 {
-        assert_eq!(Ok(keys("ASIA", "s3cr3t", Some("t0ken"))), ask(&keyring, &script).await);
-    }
-    assert_eq!(vec!["POST https://sts.eu-west-1.amazonaws.com/"], made(&script));
-    let request = &script.asked()[0];
-    let body = String::from_utf8_lossy(&request.body).into_owned();
-    let expected = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx\
-                    &RoleSessionName=vexil&WebIdentityToken=jwt";
-    assert_eq!(expected, body.as_str());
-    assert!(request.headers.contains(&("Accept".to_owned(), "application/json".to_owned())));
-
-    // An hour later they are fetched again.
-    let http = http::Client::over(script.clone(), Limits::default());
-    keyring.keys(&http, "eu-west-1", noon() + TimeDelta::minutes(56)).await.expect("keys");
-    assert_eq!(2, script.asked().len());
+#[test]
+fn a_profile_names_keys_as_well() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let text = "[release]\naws_access_key_id = AKPR\naws_secret_access_key = s3cr3t\n";
+    std::fs::write(file.path(), text).expect("it is written");
+    let variables = [("AWS_PROFILE", "release"), ("AWS_SHARED_CREDENTIALS_FILE", path(&file))];
+    let outcome = Scene::of(&[]).play(&variables);
+    assert_eq!((vec![had("AKPR", "s3cr3t", None)], Vec::new()), (outcome.had, outcome.calls));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_pod_identity_is_asked_for_with_its_token() {
-    let script = Script::of(&[Line::Says(200, ISSUED)]);
+#[test]
+fn the_role_of_the_service_account_is_taken_on_once_while_it_holds() {
+    let answer = "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+        <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA</AccessKeyId>\
+        <SecretAccessKey>s3cr3t</SecretAccessKey><SessionToken>t0ken</SessionToken>\
+        <Expiration>2026-07-21T13:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+        </AssumeRoleWithWebIdentityResponse>";
+    let token = token_file();
     let variables = [
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/token"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", path(&token)),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x"),
+        ("AWS_ROLE_SESSION_NAME", "release"),
     ];
-    assert_eq!(Ok(keys("ASIA", "s3cr3t", Some("t0ken"))), ask(&keyring(&variables), &script).await);
-    assert_eq!(vec!["GET http://169.254.170.23/v1/credentials"], made(&script));
-    assert_eq!(vec![("Authorization".to_owned(), "jwt".to_owned())], script.asked()[0].headers);
+    let scene = Scene::of(&[(200, answer)]);
+    let twice = Scene { asked_at: vec![noon(), noon() + TimeDelta::minutes(54)], ..scene };
+    let outcome = twice.play(&variables);
+    assert_eq!(vec![had("ASIA", "s3cr3t", Some("t0ken")); 2], outcome.had);
+    assert_eq!(vec!["POST https://sts.eu-west-1.amazonaws.com/"], outcome.calls);
+    let (body, _) = outcome.first.expect("a call");
+    let expected = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx\
+                    &RoleSessionName=release&WebIdentityToken=jwt";
+    assert_eq!(expected, body);
+
+    // Shortly before their end they are fetched again.
+    let later = Scene { asked_at: vec![noon(), noon() + TimeDelta::minutes(56)], ..twice };
+    assert_eq!(2, later.play(&variables).calls.len());
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_role_of_the_machine_comes_last() {
-    let script =
-        Script::of(&[Line::Says(200, "session"), Line::Says(200, "node-role\n"), Line::Says(200, ISSUED)]);
-    assert_eq!(Ok(keys("ASIA", "s3cr3t", Some("t0ken"))), ask(&keyring(&[]), &script).await);
+#[test]
+fn a_pod_identity_is_asked_for_with_its_token() {
+    let token = token_file();
+    let outcome = Scene::of(&[(200, ISSUED)]).play(&[
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path(&token)),
+    ]);
+    assert_eq!(vec![had("ASIA", "s3cr3t", Some("t0ken"))], outcome.had);
+    assert_eq!(vec!["GET http://169.254.170.23/v1/credentials"], outcome.calls);
+    let (_, headers) = outcome.first.expect("a call");
+    assert_eq!(Some("jwt"), headers.get("authorization").map(String::as_str));
+}
+
+#[test]
+fn the_role_of_the_machine_comes_last() {
+    let outcome = Scene::of(&[(200, "session"), (200, "node-role"), (200, ISSUED)]).play(&[]);
+    assert_eq!(vec![had("ASIA", "s3cr3t", Some("t0ken"))], outcome.had);
     let expected = [
         "PUT http://169.254.169.254/latest/api/token",
         "GET http://169.254.169.254/latest/meta-data/iam/security-credentials/",
         "GET http://169.254.169.254/latest/meta-data/iam/security-credentials/node-role",
     ];
-    assert_eq!(expected.as_slice(), made(&script));
+    assert_eq!(expected.as_slice(), outcome.calls);
 }
 
-#[tokio::test(start_paused = true)]
-async fn without_an_identity_the_error_says_where_it_was_looked_for() {
-    let none = Script::of(&[Line::Refuses]);
-    let disabled = keyring(&[("AWS_EC2_METADATA_DISABLED", "true")]);
-    let expected =
-        "no credentials for AWS: the environment names no keys, no role and no place to get them from";
-    assert_eq!(Err(expected.to_owned()), ask(&disabled, &none).await);
-    let why = ask(&keyring(&[]), &none).await.unwrap_err();
-    assert!(why.starts_with(expected) && why.contains("169.254.169.254") && why.contains("refused"), "{why}");
-    let lost = keyring(&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/gone"), ("AWS_ROLE_ARN", "r")]);
-    assert_eq!(Err("no credentials for AWS: /gone: no such file".to_owned()), ask(&lost, &none).await);
+#[test]
+fn without_an_identity_the_error_says_where_it_was_looked_for() {
+    let why = |variables: &[(&str, &str)]| match Scene::of(&[]).play(variables).had.remove(0) {
+        Err(why) => why,
+        Ok(keys) => panic!("{keys:?}"),
+    };
+    let expected = "no credentials for AWS: neither the environment nor a profile, a role of the service account, the \
+                    container or the machine has any";
+    assert_eq!(expected, why(&[("AWS_EC2_METADATA_DISABLED", "true")]));
+    let refused = why(&[]);
+    assert!(
+        refused.starts_with("no credentials for AWS: ") && refused.contains("169.254.169.254"),
+        "{refused}"
+    );
+    assert!(refused.contains("refused"), "{refused}");
+    let lost = why(&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/gone"), ("AWS_ROLE_ARN", "r")]);
+    assert!(lost.contains("/gone"), "{lost}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_service_of_keys_says_is_never_shown() {
+#[test]
+fn a_role_that_is_refused_says_so_with_the_word_of_the_service() {
+    let token = token_file();
+    let variables =
+        [("AWS_WEB_IDENTITY_TOKEN_FILE", path(&token)), ("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")];
+    let body = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>s3cr3t</Message></Error></ErrorResponse>";
+    let outcome = Scene::of(&[(403, body)]).play(&variables);
+    let Err(why) = &outcome.had[0] else { panic!("{:?}", outcome.had) };
+    assert!(why.contains("POST https://sts.eu-west-1.amazonaws.com/: status 403 AccessDenied"), "{why}");
+    assert!(!why.contains("s3cr3t"), "{why}");
+}
+
+#[test]
+fn what_a_service_of_keys_says_is_never_shown() {
     let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials")];
     for (status, body) in [
         (200, r#"{"AccessKeyId":"ASIA","SecretAccessKey":["s3cr3t"]}"#),
@@ -156,7 +255,8 @@ async fn what_a_service_of_keys_says_is_never_shown() {
         (403, r#"{"Code":"s3cr3t and more"}"#),
         (302, "s3cr3t"),
     ] {
-        let why = ask(&keyring(&variables), &Script::of(&[Line::Says(status, body)])).await.unwrap_err();
+        let outcome = Scene::of(&[(status, body)]).play(&variables);
+        let Err(why) = &outcome.had[0] else { panic!("{:?}", outcome.had) };
         assert!(why.starts_with("no credentials for AWS: ") && !why.contains("s3cr3t"), "{why}");
     }
 }
