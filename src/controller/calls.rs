@@ -11,13 +11,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http as wire;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Dispatch, debug};
 
-use crate::http::{self, Cause, Oversize};
+use crate::http::{self, Oversize};
 use crate::metrics::{Asked, Provider};
 use crate::model::answer::{Measured, excerpt};
 use crate::model::call::{
@@ -28,13 +26,14 @@ use self::aws::Keyring;
 use self::google::Tokens;
 
 mod aws;
+mod cluster;
 mod google;
 
 /// Sends calls, and leads conversations of several calls. Clones share all they have.
 #[derive(Clone)]
 pub struct Calls {
     /// For calls of the cluster's own API; none before there is a cluster.
-    client: Option<kube::Client>,
+    api: Option<Arc<dyn http::Transport>>,
     http: http::Client,
     /// The identity of this process at AWS.
     aws: Arc<Keyring>,
@@ -63,12 +62,12 @@ pub enum Endless {
 impl Calls {
     /// Calls to the network and to the cluster's own API.
     pub fn new(client: kube::Client, http: http::Client) -> Self {
-        Self { client: Some(client), ..Self::outside(http) }
+        Self { api: Some(Arc::new(cluster::Api(client))), ..Self::outside(http) }
     }
 
     /// Calls to the network only.
     pub fn outside(http: http::Client) -> Self {
-        Self { client: None, http, aws: Arc::default(), google: Arc::default() }
+        Self { api: None, http, aws: Arc::default(), google: Arc::default() }
     }
 
     /// The same calls, which count for `party`.
@@ -246,25 +245,18 @@ impl Calls {
             attempts,
             hopeless: attempts == 0,
         };
-        let client =
-            self.client.clone().ok_or_else(|| silence(0, "there is no cluster to ask".to_owned()))?;
-        let request = cluster_request(call, path).map_err(|error| silence(0, error.to_string()))?;
-        let exchange = async {
-            let answer = client.send(request).await.map_err(|error| silence(1, error.to_string()))?;
-            let status = answer.status().as_u16();
-            let limited = Limited::new(answer.into_body(), call.max_bytes).collect().await;
-            let body = limited.map_err(|error| {
-                let why = match error.is::<LengthLimitError>() {
-                    true => format!("it is longer than {} bytes", call.max_bytes),
-                    false => error.to_string(),
-                };
-                silence(1, format!("the answer cannot be read: {why}"))
-            })?;
-            Ok(Answer::new(status, body.to_bytes()))
-        };
-        match timeout(call.timeout, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(silence(1, Cause::Timeout(call.timeout).to_string())),
+        let api = self.api.clone().ok_or_else(|| silence(0, "there is no cluster to ask".to_owned()))?;
+        match self.http.through(api).send(cluster::request(call, path)).await {
+            Ok(answer) => Ok(Answer {
+                status: answer.status,
+                retry_after: answer.retry_after(),
+                attempts: answer.attempts,
+                body: answer.body.into(),
+            }),
+            Err(error) => Err(Silence {
+                hopeless: error.cause.never_sent(),
+                ..silence(error.attempts, error.cause.to_string())
+            }),
         }
     }
 }
@@ -303,25 +295,10 @@ fn request(call: &Call, url: &str) -> http::Request {
             _ => None,
         },
         own_address: call.own_address,
+        creates: call.creates || matches!(call.method, Method::Put | Method::Delete),
         proxy: call.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
         ..http::Request::new(method(call.method), url)
     }
-}
-
-fn cluster_request(call: &Call, path: &str) -> wire::Result<wire::Request<kube::client::Body>> {
-    let mut uri = path.to_owned();
-    if !call.query.is_empty() {
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&call.query).finish();
-        uri = format!("{uri}?{query}");
-    }
-    let mut builder = wire::Request::builder().method(method(call.method)).uri(uri);
-    if let Some(kind) = call.body.content_type() {
-        builder = builder.header(wire::header::CONTENT_TYPE, kind);
-    }
-    for (name, value) in &call.headers {
-        builder = builder.header(name, value.reveal());
-    }
-    builder.body(kube::client::Body::from(call.body.bytes()))
 }
 
 fn method(method: Method) -> http::Method {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use reqwest::Method;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use url::Url;
@@ -60,6 +59,11 @@ impl Client {
         Self { only_asks: true, ..self.clone() }
     }
 
+    /// The same client, whose calls go over another transport and count with its own.
+    pub fn through(&self, transport: Arc<dyn Transport>) -> Self {
+        Self { transport, ..self.clone() }
+    }
+
     /// The same client, whose calls count for `party`.
     pub fn on_behalf_of(&self, party: Party) -> Self {
         Self { party, waits: Waits::default(), ..self.clone() }
@@ -99,7 +103,7 @@ impl Client {
         }
         let host = host_of(request)?;
         let call = |slot: Slot| exchange(Arc::clone(&self.transport), request.clone(), slot).boxed();
-        if self.party.sort != Sort::Query || request.method != Method::GET {
+        if self.party.sort != Sort::Query || request.creates {
             return call(self.place(&host).await?).await;
         }
         if let Some(flight) = self.flights.join(request) {

@@ -45,6 +45,8 @@ pub struct Request {
     /// Whether the address is one that the controller itself has chosen, as that of the machine's metadata service: what
     /// is denied to the addresses of users is not denied to it.
     pub own_address: bool,
+    /// Whether it makes or changes something at the other side, so that it may not be sent once for several who ask.
+    pub creates: bool,
 }
 
 /// From whom a mail comes and whom it is delivered to.
@@ -87,6 +89,7 @@ impl Request {
     /// A call of 10 s at most, that reads up to 1 MiB and is not repeated.
     pub fn new(method: Method, url: impl Into<String>) -> Self {
         Self {
+            creates: matches!(method, Method::PUT | Method::DELETE | Method::PATCH),
             method,
             url: url.into(),
             query: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde_json::Value;
 
 use crate::api::schema::MetricBackend;
@@ -210,10 +210,11 @@ pub fn render(text: &str, release: &Release, check: &MetricCheck) -> Result<Stri
     Template::parse(text).and_then(|template| template.render(&variables(release, check)))
 }
 
-/// The question that a check puts to its backend.
+/// The question that a check puts to its backend. Its time is that of a whole second, so that all who ask the same in one
+/// second ask the same to the letter.
 pub fn asked(check: &MetricCheck, query: String, now: DateTime<Utc>) -> Asked {
     let interval = duration::parse(&check.interval).unwrap_or(defaults::INTERVAL);
-    Asked { query, interval, now }
+    Asked { query, interval, now: now.trunc_subsecs(0) }
 }
 
 /// Why a backend cannot be used, with what to do where the text does not say it.

@@ -209,7 +209,7 @@ impl Run {
                 "args": self.wanted.arguments,
             },
         });
-        Call { body: Body::json(&body), ..cluster(Method::Post, self.collection()) }
+        Call { body: Body::json(&body), creates: true, ..cluster(Method::Post, self.collection()) }
     }
 
     fn collection(&self) -> String {

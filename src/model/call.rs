@@ -52,6 +52,9 @@ pub struct Call {
     pub cut: bool,
     /// Whether the address is one that no user has chosen, as that of the machine's metadata service.
     pub own_address: bool,
+    /// Whether it makes something at the other side. A question that makes nothing is sent once for all who put it at the
+    /// same moment, whatever its method.
+    pub creates: bool,
 }
 
 /// The method of a call.
@@ -241,6 +244,7 @@ impl Call {
             max_bytes: 1024 * 1024,
             cut: false,
             own_address: false,
+            creates: false,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use ::http as wire;
 use bytes::Bytes;
 use chrono::DateTime;
 use futures::FutureExt as _;
@@ -26,6 +27,8 @@ pub(super) enum Line {
     Says(u16, &'static str),
     /// The same with headers.
     With(u16, Vec<(&'static str, &'static str)>, String),
+    /// Only this status, after half a second.
+    Late(u16),
     Floods,
     Hangs,
     Refuses,
@@ -56,6 +59,10 @@ impl Transport for Script {
                         answer.headers.insert(name, value.parse().expect("a value"));
                     }
                     Ok(answer)
+                }
+                Line::Late(status) => {
+                    sleep(Duration::from_millis(500)).await;
+                    Ok(Response::new(status, ""))
                 }
                 Line::Floods => Ok(Response::new(200, vec![b'7'; most + 1])),
                 Line::Hangs => std::future::pending().await,
@@ -218,7 +225,59 @@ async fn the_clusters_own_api_is_called_within_bounds() {
     let slow = calls.send(&cluster("/apis/slow")).await.expect_err("no answer");
     assert_eq!("GET /apis/slow: no complete answer within 10s: context deadline exceeded", slow.to_string());
     let large = calls.send(&Call { max_bytes: 3, ..cluster("/apis/x") }).await.expect_err("too large");
-    assert!(large.cause.contains("cannot be read"), "{large}");
+    assert_eq!("GET /apis/x: the answer is longer than 3 bytes", large.to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_ask_a_backend_the_same_at_the_same_moment_ask_once() {
+    for entry in registered() {
+        let sample = Sample::of(entry.name);
+        let (backend, asked) = (sample.backend(), sample.asked());
+        let script = Script::of(&[Line::Late(401)]);
+        let calls = everywhere(&script);
+        let for_release = |number: usize| {
+            let party = http::Party::new(http::Sort::Query, "shop", &number.to_string());
+            calls.on_behalf_of(party)
+        };
+        let all: Vec<Calls> = (0..20).map(for_release).collect();
+        let answers = all.iter().map(|calls| calls.measure(backend.as_ref(), &asked));
+        let answers = futures::future::join_all(answers).await;
+        assert!(answers.iter().all(|answer| matches!(answer, Measured::Failed(_))), "{}", entry.name);
+        // An Analysis of Keptn's is made for each release that is judged by it; the sample is none.
+        assert_eq!(1, script.asked().len(), "{}", entry.name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_backend_is_asked_more_at_once_than_it_can_take() {
+    for entry in registered() {
+        let sample = Sample::of(entry.name);
+        let script = Script::of(&[Line::Hangs]);
+        let calls = everywhere(&script);
+        let questions = (0..30).map(|number| {
+            let party = http::Party::new(http::Sort::Query, &format!("shop-{number}"), "frontend");
+            let calls = calls.on_behalf_of(party);
+            // Each asks at another time, so that none is the same as another.
+            let asked =
+                Asked { now: sample.asked().now + chrono::TimeDelta::hours(number), ..sample.asked() };
+            let backend = sample.backend();
+            async move { calls.send(&other_than_others(backend.as_ref(), &asked, number)).await }
+        });
+        let all = futures::future::join_all(questions);
+        assert!(timeout(Duration::from_secs(1), all).await.is_err(), "{}", entry.name);
+        assert_eq!(20, script.asked().len(), "{}", entry.name);
+    }
+}
+
+/// The first call of a question, made one of its own.
+fn other_than_others(backend: &dyn Provider, asked: &Asked, number: i64) -> Call {
+    match backend.next(asked, &[]) {
+        Next::Send(call) => {
+            let mark = ("X-Number".to_owned(), Secret::new(number.to_string()));
+            Call { headers: [call.headers.clone(), vec![mark]].concat(), ..*call }
+        }
+        _ => panic!("{} makes no call", backend.name()),
+    }
 }
 
 /// A Prometheus that takes four seconds for each query.

@@ -10,7 +10,9 @@ use reqwest::header::{HeaderValue, RETRY_AFTER};
 use rstest::rstest;
 use tokio::time::{Instant, sleep};
 
-use crate::http::{Auth, Cause, Client, Limit, Limits, Oversize, Party, Request, Response, Sort, Transport};
+use crate::http::{
+    Auth, Cause, Client, Limit, Limits, Method, Oversize, Party, Request, Response, Sort, Transport,
+};
 
 /// Answers what it is told to, in order; the last answer over and over.
 struct Script {
@@ -258,10 +260,33 @@ async fn questions_that_differ_in_anything_are_sent_each() {
         Request { query: vec![("query".into(), "up".into())], ..question() },
         Request { timeout: Duration::from_secs(1), ..question() },
         Request::post("http://hooks.shop:8080/run", "text/plain", "x"),
-        Request::post("http://hooks.shop:8080/run", "text/plain", "x"),
+        Request::post("http://hooks.shop:8080/run", "text/plain", "y"),
     ];
     assert!(join_all(others.map(|request| client.send(request))).await.iter().all(Result::is_ok));
     assert_eq!(6, script.attempts());
+}
+
+#[rstest]
+#[case::question(Method::POST, false, 1)]
+#[case::made_by_post(Method::POST, true, 2)]
+#[case::put(Method::PUT, false, 2)]
+#[case::deletion(Method::DELETE, false, 2)]
+#[tokio::test(start_paused = true)]
+async fn what_makes_something_is_sent_for_each_and_a_question_once_whatever_its_method(
+    #[case] method: Method,
+    #[case] creates: bool,
+    #[case] sent: u32,
+) {
+    let script = Script::slow(Duration::from_millis(500), [status(200)]);
+    let client = asking(&Client::over(script.clone(), Limits::default()), "a");
+    let request = || {
+        let new = Request::new(method.clone(), "http://metrics.shop:8080/query");
+        Request { creates: creates || new.creates, body: "q".into(), ..new }
+    };
+    assert!(
+        join_all([request(), request()].map(|request| client.send(request))).await.iter().all(Result::is_ok)
+    );
+    assert_eq!(sent, script.attempts());
 }
 
 #[tokio::test(start_paused = true)]
