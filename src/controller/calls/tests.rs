@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use http_body_util::Full;
 
 use super::*;
-use crate::http::{Limits, Request, Response, Transport};
+use crate::http::{Cause, Limits, Request, Response, Transport};
 use crate::metrics::registered;
 use crate::metrics::testing::Sample;
 use crate::model::call::{Body, Secret};
