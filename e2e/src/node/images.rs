@@ -65,6 +65,9 @@ pub fn find(place: &Place, image: &str) -> Result<Image> {
                 image.environment.clear();
                 image.working_directory = HOME.to_owned();
             }
+            for (tool, name) in [(Tool::Helm, "helm"), (Tool::Kubectl, "kubectl")] {
+                image.files.push((tool.path(), format!("{HOME}/{name}")));
+            }
             image.arguments.clear();
             image.entrypoint.push("loadtester".into());
             image

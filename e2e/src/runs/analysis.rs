@@ -67,8 +67,39 @@ pub async fn prometheus_stops(world: Arc<World>) -> Figures {
     scale(&shop, "prometheus", 1).await?;
     shop.wait_phase("Succeeded", RELEASE).await?;
     shop.expect_at_rest("2.0.0").await?;
+
+    let held = rides_out(&shop, canary).await?;
     let none_lost = Summary::of(&users.stop().await).none_lost()?;
-    Ok(vec![format!("held at 25 % for {checks} failed checks, then promoted; {none_lost}")])
+    Ok(vec![format!("held at 25 % for {checks} failed checks, then promoted; {none_lost}"), held])
+}
+
+/// The same outage with `onMetricError: hold` and a threshold that one failed check would reach.
+async fn rides_out(shop: &Shop, mut canary: Value) -> Result<String> {
+    let gate = "/shop-blind/confirm-traffic-increase";
+    shop.world.inbox.answer(gate, 403);
+    canary["spec"]["analysis"]["threshold"] = json!(1);
+    canary["spec"]["analysis"]["onMetricError"] = json!("hold");
+    shop.apply(&canary).await?;
+    shop.deploy(&Version::good("3.0.0")).await?;
+    shop.wait_phase("Progressing", Duration::from_secs(60)).await?;
+    shop.pass(gate, 25).await?;
+
+    scale(shop, "prometheus", 0).await?;
+    let since = shop.history().len();
+    shop.world.inbox.answer(gate, 200);
+    let held = |canary: &Value| {
+        let all = canary["status"]["measurements"].as_array();
+        all.is_some_and(|all| all.iter().any(|one| one["verdict"] == "Held"))
+    };
+    wait::until("a check is held", Duration::from_secs(120), async || Ok(held(&shop.canary()))).await?;
+    scale(shop, "prometheus", 1).await?;
+    shop.wait_phase("Succeeded", RELEASE).await?;
+    shop.expect_at_rest("3.0.0").await?;
+    let history = shop.history();
+    let statuses = history[since..].iter().filter_map(|seen| Some(&seen.object.as_ref()?["status"]));
+    let most = statuses.filter_map(|status| status["failedChecks"].as_i64()).max().unwrap_or(0);
+    ensure!(most == 0, "{most} checks have failed while metrics could not be asked");
+    Ok("with onMetricError: hold and a threshold of 1 no check failed, and it was promoted".into())
 }
 
 /// A metric of the shop's own decides.

@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod bad_version;
 pub mod blue_green;
 pub mod by_hand;
+pub mod commands;
 pub mod crash;
 pub mod deletion;
 pub mod external_metrics;
@@ -21,6 +22,7 @@ pub mod safety;
 pub mod tutorial;
 
 mod queue;
+mod tester;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,6 +210,14 @@ pub const ALL: &[Run] = &[
         needs: Some(Need::Requests),
         seconds: 220,
         go: |world| Box::pin(tutorial::run(world)),
+    },
+    Run {
+        name: "commands",
+        about: "hooks with hey, wrk, helm and kubectl release a version; only who shows a token may call the load tester",
+        alone: false,
+        needs: Some(Need::Requests),
+        seconds: 200,
+        go: |world| Box::pin(commands::run(world)),
     },
     Run {
         name: "by-hand",
