@@ -257,3 +257,6 @@ const RETRY_ON: [&str; 16] = [
     "resource-exhausted",
     "unavailable",
 ];
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,9 @@ use crate::world::World;
 
 const RELEASE: Duration = Duration::from_secs(300);
 const PRIMARY: &str = "frontend-primary";
+/// Of requests at a time, before and after a change. Both are above what the users ever have under way, so that a slow machine
+/// does not run into them.
+const LIMITS: [i64; 2] = [1000, 2000];
 
 /// A DaemonSet that reads a Secret and a ConfigMap. Its first release changes the Secret alone, its second reads neither
 /// any more. A limit of the Canary's traffic policy changes in between.
@@ -25,7 +28,7 @@ pub async fn daemon_set(world: Arc<World>) -> Figures {
     shop.apply(&daemon(&Version::good("1.0.0"), true)).await?;
     let mut canary = quick(namespace);
     canary["spec"]["targetRef"]["kind"] = json!("DaemonSet");
-    canary["spec"]["service"]["trafficPolicy"] = requests(100);
+    canary["spec"]["service"]["trafficPolicy"] = requests(LIMITS[0]);
     shop.initialize(&canary).await?;
     let users = shop.users(40)?;
 
@@ -39,7 +42,7 @@ pub async fn daemon_set(world: Arc<World>) -> Figures {
     // base64 of `second`
     ensure!(secret.data["data"]["TOKEN"] == "c2Vjb25k", "the primary's Secret is not the new one");
 
-    canary["spec"]["service"]["trafficPolicy"] = requests(200);
+    canary["spec"]["service"]["trafficPolicy"] = requests(LIMITS[1]);
     shop.apply(&canary).await?;
     for side in ["primary", "canary"] {
         wait::until(
@@ -50,7 +53,7 @@ pub async fn daemon_set(world: Arc<World>) -> Figures {
                     .get("networking.istio.io/v1beta1", "DestinationRule", &format!("{NAME}-{side}"))
                     .await?;
                 let rule = rule.with_context(|| format!("there is no rule for the {side}"))?;
-                Ok(rule.data["spec"]["trafficPolicy"] == requests(200))
+                Ok(rule.data["spec"]["trafficPolicy"] == requests(LIMITS[1]))
             },
         )
         .await?;
