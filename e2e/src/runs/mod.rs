@@ -16,8 +16,10 @@ pub mod good_version;
 pub mod kinds;
 pub mod never_ready;
 pub mod outage;
+pub mod planes;
 pub mod routers;
 pub mod safety;
+pub mod story;
 pub mod tutorial;
 
 mod queue;
@@ -312,6 +314,22 @@ pub const ALL: &[Run] = &[
         needs: None,
         seconds: 230,
         go: |world| Box::pin(gateway_api::adopted(world)),
+    },
+    Run {
+        name: "contour",
+        about: "an HTTPProxy through Contour and its Envoy: take-over, a good version, a bad one, deletion",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 240,
+        go: |world| Box::pin(planes::contour(world)),
+    },
+    Run {
+        name: "traefik",
+        about: "the same by a TraefikService through Traefik",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 240,
+        go: |world| Box::pin(planes::traefik(world)),
     },
     Run {
         name: "routers",
