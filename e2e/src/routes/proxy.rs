@@ -13,6 +13,8 @@ pub enum Proxy {
     Istio(IpAddr),
     /// An Envoy that Contour serves; its administration is at a socket.
     Contour(PathBuf),
+    /// An Envoy of Envoy Gateway; its administration is at port 19000.
+    EnvoyGateway(IpAddr),
     /// Traefik's own API.
     Traefik(SocketAddr),
 }
@@ -23,7 +25,7 @@ impl Proxy {
         let builder = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy();
         let builder = match self {
             Proxy::Contour(socket) => builder.unix_socket(socket.as_path()),
-            Proxy::Istio(_) | Proxy::Traefik(_) => builder,
+            Proxy::Istio(_) | Proxy::EnvoyGateway(_) | Proxy::Traefik(_) => builder,
         };
         builder.build().unwrap_or_default()
     }
@@ -40,6 +42,10 @@ impl Proxy {
                 let prefix = format!("{namespace}/");
                 envoy_weights(&answer, |cluster| cluster.starts_with(&prefix))
             }
+            Proxy::EnvoyGateway(_) => {
+                let weights = locality_weights(&answer, &format!("httproute/{namespace}/"));
+                (!weights.is_empty()).then_some(weights)
+            }
             Proxy::Traefik(_) => {
                 let weights = traefik_weights(answer.as_array()?, namespace);
                 (!weights.is_empty()).then_some(weights)
@@ -52,6 +58,9 @@ impl Proxy {
         match self {
             Proxy::Istio(address) => format!("http://{address}:15000/{DUMP}"),
             Proxy::Contour(_) => format!("http://envoy/{DUMP}"),
+            Proxy::EnvoyGateway(address) => {
+                format!("http://{address}:19000/config_dump?resource=dynamic_endpoint_configs&include_eds")
+            }
             Proxy::Traefik(api) => format!("http://{api}/api/http/services?per_page=10000"),
         }
     }
@@ -87,6 +96,29 @@ fn weight(route: &Value, is_ours: impl Fn(&str) -> bool) -> Option<i64> {
         }
     }
     found
+}
+
+/// The canary's share, in percent, in each rule whose cluster's name begins so, in the order of the rules. Envoy Gateway has one
+/// cluster a rule, in which each backend is a locality; the canary is the second.
+fn locality_weights(dump: &Value, prefix: &str) -> Vec<i64> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let configs = list(&dump["configs"]).into_iter().map(|config| config["endpoint_config"].clone());
+    let mut clusters: Vec<(String, Value)> = configs
+        .map(|config| (config["cluster_name"].as_str().unwrap_or_default().to_owned(), config))
+        .filter(|(name, _)| name.starts_with(prefix))
+        .collect();
+    clusters.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let weights = clusters.iter().filter_map(|(_, config)| {
+        let sides = list(&config["endpoints"]);
+        let weight = |side: &Value| side["load_balancing_weight"].as_i64().unwrap_or(0);
+        let is_canary = |side: &&Value| {
+            side["locality"]["region"].as_str().is_some_and(|region| region.ends_with("/backend/1"))
+        };
+        let all: i64 = sides.iter().map(weight).sum();
+        let canary: i64 = sides.iter().filter(is_canary).map(weight).sum();
+        (all > 0).then(|| canary * 100 / all)
+    });
+    weights.collect()
 }
 
 /// The canary's share, in percent, in each weighted service of a namespace that Traefik names, in the order of their names.
@@ -139,6 +171,16 @@ mod tests {
     fn contours_clusters_are_paths() {
         let dump = dump(["shop/frontend-primary/80/da39a3ee5e", "shop/frontend-canary/80/da39a3ee5e"]);
         assert_eq!(envoy_weights(&dump, |cluster| cluster.starts_with("shop/")), Some(vec![100, 0, 30]));
+    }
+
+    #[test]
+    fn the_weights_are_read_from_the_localities_of_envoy_gateway() {
+        let side = |n: usize, weight: i64| json!({"locality": {"region": format!("httproute/shop/frontend/rule/0/backend/{n}")}, "load_balancing_weight": weight});
+        let dump = json!({"configs": [{"endpoint_config": {
+            "cluster_name": "httproute/shop/frontend/rule/0", "endpoints": [side(0, 75), side(1, 25)],
+        }}]});
+        assert_eq!(locality_weights(&dump, "httproute/shop/"), [25]);
+        assert_eq!(locality_weights(&dump, "httproute/other/"), [0; 0]);
     }
 
     #[test]
