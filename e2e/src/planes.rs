@@ -1,5 +1,6 @@
 //! The control planes beside istiod, each with the proxy that takes its routes: put up by the runs that need them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::place::Place;
 use crate::routes::Proxy;
@@ -38,7 +40,7 @@ pub struct Front {
 
 /// Contour with an Envoy.
 pub async fn contour(world: &Arc<World>) -> Result<Front> {
-    apply(world, |place| {
+    put_up("contour", world, |place| {
         // The CRDs are there: see `install`.
         for file in ["00-common.yaml", "02-role-contour.yaml", "02-rbac.yaml"] {
             install::kubectl_apply(place, &std::fs::read_to_string(tools::contour_manifests().join(file))?)?;
@@ -56,7 +58,7 @@ pub async fn contour(world: &Arc<World>) -> Result<Front> {
 /// Envoy Gateway by its chart, and the Envoy that it puts up for a Gateway.
 pub async fn envoy_gateway(world: &Arc<World>) -> Result<Front> {
     const SYSTEM: &str = "envoy-gateway-system";
-    apply(world, |place| {
+    put_up("envoy-gateway", world, |place| {
         let chart = tools::envoy_gateway_chart();
         let crds = chart.join("charts/crds/crds/generated");
         install::kubectl(place, &["apply", "--server-side", "-f", install::path(&crds)?])?;
@@ -76,19 +78,29 @@ pub async fn envoy_gateway(world: &Arc<World>) -> Result<Front> {
 
 /// Traefik, which is both in one.
 pub async fn traefik(world: &Arc<World>) -> Result<Front> {
-    apply(world, |place| install::kubectl_apply(place, TRAEFIK)).await?;
+    put_up("traefik", world, |place| install::kubectl_apply(place, TRAEFIK)).await?;
     let address = address(&pod(world, "traefik", "app=traefik").await?)?;
     let api = SocketAddr::new(address, 8080);
     Ok(Front { gateway: SocketAddr::new(address, 8000), proxy: Proxy::Traefik(api) })
 }
 
-/// Applies what a plane consists of; what is there already stays.
-async fn apply(
+/// The planes that this process has put up.
+static THERE: Mutex<BTreeSet<&'static str>> = Mutex::const_new(BTreeSet::new());
+
+/// Applies what a plane consists of, once: of the runs that want it at the same time one does, and the others wait.
+async fn put_up(
+    name: &'static str,
     world: &Arc<World>,
     work: impl FnOnce(&Place) -> Result<String> + Send + 'static,
 ) -> Result<()> {
-    let place = world.place.clone();
-    tokio::task::spawn_blocking(move || work(&place)).await??;
+    let mut there = THERE.lock().await;
+    if !there.contains(name) {
+        let place = world.place.clone();
+        tokio::task::spawn_blocking(move || work(&place))
+            .await?
+            .with_context(|| format!("cannot put up {name}"))?;
+        there.insert(name);
+    }
     Ok(())
 }
 
