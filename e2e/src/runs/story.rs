@@ -35,7 +35,7 @@ pub async fn tell(shop: &Shop, canary: Value, users: Running, routes: Routes) ->
     // Whatever else went wrong: what users saw of it comes first.
     let (initialized, held) = match told {
         Ok(told) => told,
-        Err(error) => return Err(error.context(kept.map_or_else(|lost| lost.to_string(), |kept| kept))),
+        Err(error) => return Err(error.context(kept.unwrap_or_else(|lost| lost.to_string()))),
     };
     let mut figures = vec![kept?];
     let ends = chapters.iter().find(|chapter| chapter.name == "rollback").map(|chapter| chapter.from);
