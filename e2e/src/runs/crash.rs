@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
@@ -34,11 +35,13 @@ pub async fn every_phase(world: Arc<World>) -> Figures {
     let mut kills: Vec<String> = Vec::new();
     // Behind every other proxy goes the same release, which is in the middle whenever this one is.
     let beside = planes::all(&world).await?;
-    for Stage { shop, canary: own, .. } in &beside {
+    let webhooks = canary["spec"]["analysis"]["webhooks"].clone();
+    try_join_all(beside.iter().map(async |Stage { shop, canary: own, .. }| {
         let mut own = own.clone();
-        own["spec"]["analysis"]["webhooks"] = canary["spec"]["analysis"]["webhooks"].clone();
-        shop.initialize(&own).await?;
-    }
+        own["spec"]["analysis"]["webhooks"] = webhooks.clone();
+        shop.initialize(&own).await
+    }))
+    .await?;
 
     good.apply(&canary).await?;
     bad.apply(&shop::canary("shop-crash-bad")).await?;

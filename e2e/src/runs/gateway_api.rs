@@ -24,7 +24,7 @@ pub async fn written(world: Arc<World>) -> Figures {
     let users = shop.users(story::RATE)?;
     let routes = Routes::watch(&world, namespace, users.started());
     shop.apply(&template()).await?;
-    let figures = story::tell(&shop, canary(namespace), users, routes).await?;
+    let figures = story::tell(&shop, canary(namespace), users, routes, None).await?;
 
     let left = shop.get(API, KIND, NAME).await?.context("the route is gone")?;
     let backends = &left.data["spec"]["rules"][0]["backendRefs"];
@@ -64,7 +64,7 @@ pub async fn adopted(world: Arc<World>) -> Figures {
         json!([{"apiVersion": API, "kind": KIND, "name": "shop", "rules": ["shop"]}]),
     );
     shop.apply(&template()).await?;
-    let figures = story::tell(&shop, canary, users, routes).await?;
+    let figures = story::tell(&shop, canary, users, routes, None).await?;
 
     let after = rules(&shop, "shop").await?;
     ensure!(after == before, "the user's rules were {before} and are {after}");

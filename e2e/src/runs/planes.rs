@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::{Figures, ab_testing, story};
+use super::story::{self, Gap};
+use super::{Figures, ab_testing};
 use crate::planes::{self, Front};
 use crate::routes::Routes;
 use crate::shop::{self, NAME, Shop, Version};
@@ -19,6 +20,14 @@ const HTTP_ROUTE: Kind = ("gateway.networking.k8s.io/v1", "HTTPRoute");
 const HTTP_PROXY: Kind = ("projectcontour.io/v1", "HTTPProxy");
 const TRAEFIK_SERVICE: Kind = ("traefik.io/v1alpha1", "TraefikService");
 
+/// Contour tells Envoy of a route and of the cluster that it leads to by separate streams, in no order: where a route leads to a
+/// Service that none led to before, Envoy may look for the cluster a moment too early, and answers without a word.
+const NO_CLUSTER: Gap = Gap {
+    name: "found no cluster yet",
+    chapters: &["take-over", "deletion"],
+    is: |sample| sample.status == 503 && sample.note.is_empty() && sample.pod.is_empty(),
+};
+
 /// A shop that is served, before there is a Canary.
 pub struct Stage {
     pub shop: Shop,
@@ -30,15 +39,15 @@ pub struct Stage {
 }
 
 pub async fn contour(world: Arc<World>) -> Figures {
-    behind_contour(&world, "shop-contour").await?.lives().await
+    behind_contour(&world, "shop-contour").await?.lives(Some(NO_CLUSTER)).await
 }
 
 pub async fn envoy_gateway(world: Arc<World>) -> Figures {
-    behind_envoy_gateway(&world, "shop-envoygateway", NAME, &everything()).await?.lives().await
+    behind_envoy_gateway(&world, "shop-envoygateway", NAME, &everything()).await?.lives(None).await
 }
 
 pub async fn traefik(world: Arc<World>) -> Figures {
-    behind_traefik(&world, "shop-traefik").await?.lives().await
+    behind_traefik(&world, "shop-traefik").await?.lives(None).await
 }
 
 /// Contour divides users by a header and by a cookie.
@@ -147,12 +156,12 @@ impl Stage {
     }
 
     /// The whole story, at whose end the user's route says again what it said before.
-    async fn lives(self) -> Figures {
+    async fn lives(self, gap: Option<Gap>) -> Figures {
         let shop = &self.shop;
         let before = self.said().await?;
         let users = shop.users(story::RATE)?;
         let routes = Routes::watch_at(&self.front.proxy, &shop.namespace, users.started());
-        let mut figures = story::tell(shop, self.canary.clone(), users, routes).await?;
+        let mut figures = story::tell(shop, self.canary.clone(), users, routes, gap).await?;
         let (after, kind) = (self.said().await?, self.route.1);
         ensure!(after == before, "{kind} {NAME} said {before} and says {after}");
         figures.push(format!("{kind} {NAME} is the user's again"));

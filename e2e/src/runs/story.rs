@@ -11,7 +11,7 @@ use crate::apps::load::{Running, Sample, Summary};
 use crate::routes::Routes;
 use crate::shares::{self, Judge};
 use crate::shop::{self, NAME, Shop, Version};
-use crate::wait;
+use crate::{pace, wait};
 
 /// Requests a second.
 pub const RATE: u32 = 60;
@@ -25,13 +25,31 @@ struct Chapter {
     from: Duration,
 }
 
+/// Requests that a proxy itself fails at some changes, whatever the route says: they are told apart, and how many they may be
+/// is bounded.
+#[derive(Clone, Copy)]
+pub struct Gap {
+    pub name: &'static str,
+    pub chapters: &'static [&'static str],
+    pub is: fn(&Sample) -> bool,
+}
+
+/// Longer than this no gap is, on a machine with nothing else to do.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
+impl Chapter {
+    fn is_known_for(&self, gap: &Gap) -> bool {
+        gap.chapters.contains(&self.name)
+    }
+}
+
 /// A good version is promoted, a bad one rolled back, and the Canary deleted. Nobody loses a request, but for the answers
-/// that the bad version itself gives.
-pub async fn tell(shop: &Shop, canary: Value, users: Running, routes: Routes) -> Figures {
+/// that the bad version itself gives, and for a gap that the proxy is known to have.
+pub async fn tell(shop: &Shop, canary: Value, users: Running, routes: Routes, gap: Option<Gap>) -> Figures {
     let mut chapters = Vec::new();
     let told = chapters_of(shop, canary, &users, &routes, &mut chapters).await;
     let samples = users.stop().await;
-    let kept = lost_by_chapter(&samples, &chapters);
+    let kept = lost_by_chapter(&samples, &chapters, gap);
     // Whatever else went wrong: what users saw of it comes first.
     let (initialized, held) = match told {
         Ok(told) => told,
@@ -106,15 +124,29 @@ async fn chapters_of(
 ///
 /// # Errors
 /// Some were; the text says how many, in which chapter, and why.
-fn lost_by_chapter(samples: &[Sample], chapters: &[Chapter]) -> Result<String> {
+fn lost_by_chapter(samples: &[Sample], chapters: &[Chapter], gap: Option<Gap>) -> Result<String> {
     let mut parts = Vec::new();
     let mut lost = 0;
+    let most = pace::stretched(LONGEST_GAP).as_secs() * u64::from(RATE);
     for (index, chapter) in chapters.iter().enumerate() {
         let to = chapters.get(index + 1).map_or(Duration::MAX, |next| next.from);
         let own = samples.iter().filter(|sample| (chapter.from..to).contains(&sample.sent));
         let (errors, others): (Vec<&Sample>, Vec<&Sample>) = own.partition(|sample| is_lost(sample));
-        lost += errors.len();
         let mut part = format!("{} {}", chapter.name, errors.len() + others.len());
+        let known = gap.filter(|gap| chapter.is_known_for(gap));
+        let (fallen, errors): (Vec<&Sample>, Vec<&Sample>) =
+            errors.into_iter().partition(|sample| known.is_some_and(|gap| (gap.is)(sample)));
+        lost += errors.len();
+        if let Some(gap) = known.filter(|_| !fallen.is_empty()) {
+            ensure!(
+                fallen.len() as u64 <= most,
+                "{}: {} {}, and not {most} at most",
+                chapter.name,
+                fallen.len(),
+                gap.name
+            );
+            part.push_str(&format!(" ({} {})", fallen.len(), gap.name));
+        }
         if !errors.is_empty() {
             let Summary { reasons, statuses, .. } = Summary::of(errors.iter().copied());
             part.push_str(&format!(" ({} lost: {statuses:?} {reasons:?})", errors.len()));
@@ -150,11 +182,32 @@ mod tests {
             sample(12, 200, GOOD, "frontend-2"),
             sample(21, 500, BAD, "frontend-3"),
         ];
-        let text = lost_by_chapter(&samples, &chapters).expect("none lost");
+        let text = lost_by_chapter(&samples, &chapters, None).expect("none lost");
         assert_eq!(text, "3 requests, 0 lost, 0 sent twice: take-over 1, release 1, rollback 1");
         samples.push(sample(13, 503, "no healthy upstream", ""));
         samples.push(sample(14, 500, GOOD, "frontend-primary-1"));
-        let text = lost_by_chapter(&samples, &chapters).expect_err("two lost").to_string();
+        let text = lost_by_chapter(&samples, &chapters, None).expect_err("two lost").to_string();
         assert!(text.contains("release 3 (2 lost: ") && text.contains("no healthy upstream"), "{text}");
+    }
+
+    #[test]
+    fn a_known_gap_is_told_apart_in_its_own_chapters_and_for_so_long() {
+        let chapters = [("take-over", 0), ("release", 10)]
+            .map(|(name, from)| Chapter { name, from: Duration::from_secs(from) });
+        let gap = Gap {
+            name: "met no cluster",
+            chapters: &["take-over"],
+            is: |sample| sample.status == 503 && sample.note.is_empty(),
+        };
+        let tell =
+            |samples: &[Sample]| lost_by_chapter(samples, &chapters, Some(gap)).map_err(|e| e.to_string());
+        let fallen = sample(1, 503, "", "");
+        assert_eq!(
+            tell(std::slice::from_ref(&fallen)).expect("known"),
+            "1 requests, 0 lost, 0 sent twice: take-over 1 (1 met no cluster), release 0"
+        );
+        assert!(tell(&[sample(11, 503, "", "")]).is_err(), "another chapter");
+        assert!(tell(&[sample(1, 502, "", "")]).is_err(), "another error");
+        assert!(tell(&vec![fallen; 100_000]).is_err(), "too many");
     }
 }
