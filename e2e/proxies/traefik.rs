@@ -85,7 +85,7 @@ impl Traefik {
                     let answered = start.elapsed();
                     let Ok(mut held) = held.lock() else { return };
                     for namespace in &namespaces {
-                        let weights = canary_weights(&services, namespace);
+                        let weights = routes::traefik_weights(&services, namespace);
                         routes::note(held.entry(namespace.clone()).or_default(), weights, asked, answered);
                     }
                 }
@@ -111,44 +111,4 @@ async fn services(client: &reqwest::Client, admin: SocketAddr) -> Result<Vec<Val
         .json()
         .await
         .context("Traefik's API gave something else than a list of services")
-}
-
-/// The canary's share, in percent, in each weighted service of a namespace, in the order of their names.
-fn canary_weights(services: &[Value], namespace: &str) -> Vec<i64> {
-    let name = |service: &Value| service["name"].as_str().unwrap_or_default().to_owned();
-    let mut ours: Vec<&Value> = services.iter().filter(|service| name(service).contains(namespace)).collect();
-    ours.sort_by_key(|service| name(service));
-    let weights = ours.iter().filter_map(|service| {
-        let members = service["weighted"]["services"].as_array()?;
-        let weight = |member: &Value| member["weight"].as_i64().unwrap_or(1);
-        let is_canary = |member: &&Value| name(member).contains("-canary");
-        let all: i64 = members.iter().map(weight).sum();
-        let canary: i64 = members.iter().filter(is_canary).map(weight).sum();
-        (all > 0).then(|| canary * 100 / all)
-    });
-    weights.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_weights_are_read_from_what_traefik_calls_its_services() {
-        let weighted = |name: &str, primary: &str, canary: &str| json!({"name": name, "weighted": {"services": [{"name": primary, "weight": 80}, {"name": canary, "weight": 20}]}});
-        let services = [
-            weighted("crd-frontend@kubernetescrd", "crd-frontend-primary-80", "crd-frontend-canary-80"),
-            json!({"name": "crd-frontend-canary-80@kubernetescrd", "loadBalancer": {}}),
-            weighted(
-                "ingress-frontend-frontend-80-wrr@kubernetesingressnginx",
-                "ingress-frontend-frontend-80",
-                "ingress-frontend-frontend-80-canary",
-            ),
-        ];
-        assert_eq!(canary_weights(&services, "crd"), [20]);
-        assert_eq!(canary_weights(&services, "ingress"), [20]);
-        assert_eq!(canary_weights(&services, "other"), [0; 0]);
-    }
 }

@@ -15,9 +15,10 @@ const GATEWAY: &str = include_str!("../manifests/gateway.yaml");
 const GATEWAY_API: &str = include_str!("../manifests/gateway-api.yaml");
 const PROMETHEUS: &str = include_str!("../manifests/prometheus.yaml");
 
-/// The meshes, beside Istio, whose kinds the cluster serves: their CRDs as their projects publish them, from
-/// `tests/data/crds`. The Gateway API is served by istiod as well.
-const MESHES: [&str; 8] = ["apisix", "appmesh", "contour", "gateway-api", "gloo", "kuma", "smi", "traefik"];
+/// The meshes, beside Istio and Contour, whose kinds the cluster serves: their CRDs as their projects publish them, from
+/// `tests/data/crds`. The Gateway API is served by istiod as well; its HTTPRoutes can have session persistence.
+const MESHES: [&str; 8] =
+    ["apisix", "appmesh", "gateway-api", "gateway-api-experimental", "gloo", "kuma", "smi", "traefik"];
 
 /// The namespace of the mesh, of Prometheus and of the controller.
 pub const SYSTEM: &str = "istio-system";
@@ -33,9 +34,10 @@ pub fn mesh(place: &Place) -> Result<()> {
     let charts = tools::istio_charts();
     let crds = charts.join("base/files/crd-all.gen.yaml");
     kubectl(place, &["apply", "--server-side", "-f", path(&crds)?])?;
-    for mesh in MESHES {
-        let crds = root().join("tests/data/crds").join(format!("{mesh}.yaml"));
-        kubectl(place, &["apply", "--server-side", "-f", path(&crds)?])?;
+    let meshes = MESHES.map(|mesh| root().join("tests/data/crds").join(format!("{mesh}.yaml")));
+    for crds in meshes.into_iter().chain([tools::contour_manifests().join("01-crds.yaml")]) {
+        // The experimental channel's HTTPRoute takes the place of the standard one's.
+        kubectl(place, &["apply", "--server-side", "--force-conflicts", "-f", path(&crds)?])?;
     }
     kubectl_apply(place, &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {SYSTEM}}}\n"))?;
     let chart = charts.join("istiod");
@@ -267,6 +269,7 @@ fn tool(place: &Place, tool: Tool) -> Command {
     command
 }
 
-fn path(path: &Path) -> Result<&str> {
+/// A path as an argument.
+pub fn path(path: &Path) -> Result<&str> {
     path.to_str().context("a path is not UTF-8")
 }

@@ -22,6 +22,7 @@ pub mod node;
 pub mod outside;
 pub mod pace;
 pub mod place;
+pub mod planes;
 pub mod process;
 pub mod report;
 pub mod retry;

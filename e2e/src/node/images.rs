@@ -75,8 +75,12 @@ pub fn find(place: &Place, image: &str) -> Result<Image> {
         "pilot" => program(Tool::Istiod, "pilot-discovery"),
         "envoy" => program(Tool::Envoy, "envoy"),
         "prometheus" => program(Tool::Prometheus, "prometheus"),
+        "contour" => program(Tool::Contour, "contour"),
+        "traefik" => program(Tool::Traefik, "traefik"),
+        // Envoy Gateway's image is called so.
+        "gateway" => program(Tool::EnvoyGateway, "envoy-gateway"),
         _ => bail!(
-            "no program stands for the image \"{image}\" (known: shop/*, vexil, pilot, envoy, prometheus)"
+            "no program stands for the image \"{image}\" (known: shop/*, vexil, pilot, envoy, prometheus, contour, traefik, gateway)"
         ),
     })
 }

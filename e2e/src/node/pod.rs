@@ -18,7 +18,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -335,23 +335,31 @@ impl Life {
             .join(namespace)
             .join(self.pod.name_any())
             .join(format!("{}.log", spec.name));
-        let mut child =
-            tokio::task::spawn_blocking(move || container::start(&plan, &plan_file, holder, &log)).await??;
         let slot = &mut self.slots[index];
         slot.generation += 1;
         let generation = slot.generation;
-        let pid = child.id();
-        slot.state = State::Running { pid, since: Timestamp::now() };
-        slot.environment = environment.clone();
-        slot.started = spec.startup_probe.is_none();
-        slot.ready = slot.started && spec.readiness_probe.is_none();
         let events = self.events.clone();
+        let (started, start) = oneshot::channel();
+        // One thread from start to end: a program that wants to end with its parent, as Envoy does when it may be restarted
+        // hot, ends with the thread that started it.
         std::thread::spawn(move || {
+            let mut child = match container::start(&plan, &plan_file, holder, &log) {
+                Ok(child) => child,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            let pid = child.id();
+            let _ = started.send(Ok(pid));
             let code = child.wait().map_or(255, process::exit_code);
             // What the container's main process left behind goes with it.
             let _ = process::signal_group(pid, Signal::KILL);
             let _ = events.send(Event::Ended { slot: index, generation, code });
         });
+        let pid = start.await??;
+        let slot = &mut self.slots[index];
+        slot.state = State::Running { pid, since: Timestamp::now() };
+        slot.environment = environment.clone();
+        slot.started = spec.startup_probe.is_none();
+        slot.ready = slot.started && spec.readiness_probe.is_none();
         if !slot.init {
             let target = Target { address, main_pid: pid, environment, container: spec };
             let task = tokio::spawn(health::watch(

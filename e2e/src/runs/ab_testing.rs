@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Figures;
 use crate::apps::load::{Load, Running, Sample, Summary};
-use crate::routes::{Held, Routes};
+use crate::routes::{Held, Proxy, Routes};
 use crate::shares::TAKE_OVER;
 use crate::shop::{self, Shop, Version};
 use crate::wait;
@@ -25,15 +25,22 @@ const RELEASE: Duration = Duration::from_secs(300);
 /// A good version is promoted once those who asked for it have tried it.
 pub async fn good(world: Arc<World>) -> Figures {
     let namespace = "shop-ab";
-    let (gate, last) = ("/ab/promotion", "/ab/post-rollout");
-    let mut canary = shop::patient(canary(namespace));
-    canary["spec"]["analysis"]["webhooks"] = json!([
-        {"name": "approval", "type": "confirm-promotion", "url": world.inbox.url(gate), "timeout": "30s"},
-        {"name": "goodbye", "type": "post-rollout", "url": world.inbox.url(last), "timeout": "30s"},
-    ]);
     let shop = Shop::open(&world, namespace, &Version::good("1.0.0")).await?;
+    promoted(&shop, &Proxy::Istio(world.gateway.ip()), canary(namespace)).await
+}
+
+/// The same at any proxy.
+pub async fn promoted(shop: &Shop, proxy: &Proxy, canary: Value) -> Figures {
+    let inbox = &shop.world.inbox;
+    let (gate, last) =
+        (&*format!("/{}/promotion", shop.namespace), &*format!("/{}/post-rollout", shop.namespace));
+    let mut canary = shop::patient(canary);
+    canary["spec"]["analysis"]["webhooks"] = json!([
+        {"name": "approval", "type": "confirm-promotion", "url": inbox.url(gate), "timeout": "30s"},
+        {"name": "goodbye", "type": "post-rollout", "url": inbox.url(last), "timeout": "30s"},
+    ]);
     shop.initialize(&canary).await?;
-    let crowd = Crowd::come(&shop).await?;
+    let crowd = Crowd::come(shop, proxy).await?;
     shop.deploy(&Version::good("1.1.0")).await?;
     shop.wait_release("Succeeded", RELEASE).await?;
     shop.expect_at_rest("1.1.0").await?;
@@ -42,9 +49,9 @@ pub async fn good(world: Arc<World>) -> Figures {
     }
     shop.expect_event("Confirm-promotion check approval passed").await?;
     shop.expect_event("Post-rollout check goodbye passed").await?;
-    ensure!(!world.inbox.letters(gate).is_empty(), "nobody asked for the approval");
+    ensure!(!inbox.letters(gate).is_empty(), "nobody asked for the approval");
     ensure!(
-        world.inbox.letters(last).iter().any(|letter| letter.body["phase"] == "Succeeded"),
+        inbox.letters(last).iter().any(|letter| letter.body["phase"] == "Succeeded"),
         "the post-rollout hook heard nothing of the end"
     );
 
@@ -82,7 +89,7 @@ pub async fn bad(world: Arc<World>) -> Figures {
     let namespace = "shop-ab-errors";
     let shop = Shop::open(&world, namespace, &Version::good("1.0.0")).await?;
     shop.initialize(&canary(namespace)).await?;
-    let crowd = Crowd::come(&shop).await?;
+    let crowd = Crowd::come(&shop, &Proxy::Istio(world.gateway.ip())).await?;
     // Header and cookie take turns: every twentieth request would always be the cookie's.
     shop.deploy(&Version::good("2.0.0").with("ERROR_RATE", "7")).await?;
     shop.wait_release("Failed", RELEASE).await?;
@@ -120,7 +127,8 @@ pub async fn bad(world: Arc<World>) -> Figures {
     Ok(figures)
 }
 
-fn canary(namespace: &str) -> Value {
+/// A Canary for those with the header or the cookie.
+pub fn canary(namespace: &str) -> Value {
     let mut canary = shop::canary(namespace);
     canary["spec"]["analysis"] = json!({
         "interval": "10s", "threshold": 2, "iterations": ITERATIONS,
@@ -142,14 +150,14 @@ struct Crowd {
 }
 
 impl Crowd {
-    async fn come(shop: &Shop) -> Result<Crowd> {
+    async fn come(shop: &Shop, proxy: &Proxy) -> Result<Crowd> {
         let start = Instant::now();
         let with = |(name, value): (&str, &str), rate| {
             let headers = [(name.to_owned(), value.to_owned())].into();
             Load { headers, ..shop.load(rate) }.start_at(start)
         };
         let crowd = Crowd {
-            routes: Routes::watch(&shop.world, &shop.namespace, start),
+            routes: Routes::watch_at(proxy, &shop.namespace, start),
             header: with(HEADER, 20)?,
             cookie: with(COOKIE, 20)?,
             others: with(NEITHER, 30)?,

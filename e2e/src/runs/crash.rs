@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::future::try_join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
@@ -11,6 +12,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::Figures;
+use super::planes::{self, Stage};
 use crate::apps::load::Summary;
 use crate::install::{self, SYSTEM};
 use crate::shop::{self, Shop, Version};
@@ -31,6 +33,15 @@ pub async fn every_phase(world: Arc<World>) -> Figures {
     canary["spec"]["analysis"]["webhooks"] =
         json!([{"name": "gate", "type": "confirm-promotion", "url": world.inbox.url(gate)}]);
     let mut kills: Vec<String> = Vec::new();
+    // Behind every other proxy goes the same release, which is in the middle whenever this one is.
+    let beside = planes::all(&world).await?;
+    let webhooks = canary["spec"]["analysis"]["webhooks"].clone();
+    try_join_all(beside.iter().map(async |Stage { shop, canary: own, .. }| {
+        let mut own = own.clone();
+        own["spec"]["analysis"]["webhooks"] = webhooks.clone();
+        shop.initialize(&own).await
+    }))
+    .await?;
 
     good.apply(&canary).await?;
     bad.apply(&shop::canary("shop-crash-bad")).await?;
@@ -41,11 +52,17 @@ pub async fn every_phase(world: Arc<World>) -> Figures {
 
     let users = good.users(60)?;
     let victims = bad.users(60)?;
+    let others: Vec<_> = beside.iter().map(|stage| stage.shop.users(20)).collect::<Result<_>>()?;
     world.inbox.answer(gate, 403);
     good.deploy(&Version::good("1.1.0")).await?;
     bad.deploy(&Version::good("2.0.0").with("ERROR_RATE", "30")).await?;
+    for stage in &beside {
+        stage.shop.deploy(&Version::good("1.1.0")).await?;
+    }
     kill_in(&good, "Progressing", &mut kills).await?;
-    good.wait_weight(25, Duration::from_secs(180)).await?;
+    for shop in shops(&good, &beside) {
+        shop.wait_weight(25, Duration::from_secs(180)).await?;
+    }
     world.crash_controllers().await?;
     kills.push("Progressing with a share".into());
     kill_in(&good, "WaitingPromotion", &mut kills).await?;
@@ -59,8 +76,17 @@ pub async fn every_phase(world: Arc<World>) -> Figures {
     bad.expect_at_rest("1.0.0").await?;
 
     let none_lost = Summary::of(&users.stop().await).none_lost()?;
+    let mut figures = Vec::new();
+    for (stage, users) in beside.iter().zip(others) {
+        let namespace = &stage.shop.namespace;
+        stage.shop.wait_phase("Succeeded", RELEASE).await?;
+        stage.shop.expect_at_rest("1.1.0").await?;
+        let none_lost = Summary::of(&users.stop().await).none_lost();
+        figures
+            .push(format!("{namespace} was promoted with {}", none_lost.with_context(|| namespace.clone())?));
+    }
     let harmed = Summary::of(&victims.stop().await);
-    Ok(vec![
+    let mut all = vec![
         format!("killed {} times: {}", kills.len(), kills.join(", ")),
         format!("promoted with {none_lost}"),
         format!(
@@ -68,7 +94,13 @@ pub async fn every_phase(world: Arc<World>) -> Figures {
             harmed.share("2.0.0"),
             harmed.requests
         ),
-    ])
+    ];
+    all.extend(figures);
+    Ok(all)
+}
+
+fn shops<'a>(first: &'a Shop, others: &'a [Stage]) -> impl Iterator<Item = &'a Shop> {
+    std::iter::once(first).chain(others.iter().map(|stage| &stage.shop))
 }
 
 /// Kills it once the Canary has come to a phase; on a busy machine that may be over by then, which is noted.

@@ -1,23 +1,17 @@
 //! The Gateway API with istiod behind it: a route that Vexil writes, and one of the user's own that it only weighs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Figures;
-use crate::apps::load::Summary;
+use super::{Figures, story};
 use crate::routes::Routes;
-use crate::shares::{self, Judge};
 use crate::shop::{self, NAME, Shop, Version};
-use crate::wait;
 use crate::world::World;
 
 const API: &str = "gateway.networking.k8s.io/v1";
 const KIND: &str = "HTTPRoute";
-const RATE: u32 = 60;
-const RELEASE: Duration = Duration::from_secs(300);
 
 /// From a shop that runs, through a good version and a bad one, to a shop that runs without a Canary.
 pub async fn written(world: Arc<World>) -> Figures {
@@ -27,9 +21,10 @@ pub async fn written(world: Arc<World>) -> Figures {
     shop.apply(&plain).await?;
     shop.wait_served().await?;
 
-    let users = shop.users(RATE)?;
+    let users = shop.users(story::RATE)?;
     let routes = Routes::watch(&world, namespace, users.started());
-    let figures = story(&shop, canary(namespace), users, routes).await?;
+    shop.apply(&template()).await?;
+    let figures = story::tell(&shop, canary(namespace), users, routes, None).await?;
 
     let left = shop.get(API, KIND, NAME).await?.context("the route is gone")?;
     let backends = &left.data["spec"]["rules"][0]["backendRefs"];
@@ -59,7 +54,7 @@ pub async fn adopted(world: Arc<World>) -> Figures {
     shop.wait_served().await?;
     let before = rules(&shop, "shop").await?;
 
-    let users = shop.users(RATE)?;
+    let users = shop.users(story::RATE)?;
     let routes = Routes::watch(&world, namespace, users.started());
     let mut canary = canary(namespace);
     let spec = canary["spec"].as_object_mut().context("no spec")?;
@@ -68,62 +63,12 @@ pub async fn adopted(world: Arc<World>) -> Figures {
         "routeRefs".into(),
         json!([{"apiVersion": API, "kind": KIND, "name": "shop", "rules": ["shop"]}]),
     );
-    let figures = story(&shop, canary, users, routes).await?;
+    shop.apply(&template()).await?;
+    let figures = story::tell(&shop, canary, users, routes, None).await?;
 
     let after = rules(&shop, "shop").await?;
     ensure!(after == before, "the user's rules were {before} and are {after}");
     ensure!(shop.get(API, KIND, NAME).await?.is_none(), "a route of its own was made beside the user's");
-    Ok(figures)
-}
-
-/// A good version is promoted, a bad one rolled back, and the Canary deleted; nobody loses a request but by the bad version.
-async fn story(shop: &Shop, canary: Value, users: crate::apps::load::Running, routes: Routes) -> Figures {
-    let judge = Judge::new([&users], &routes, |_| true);
-    let mut canary = canary;
-    canary["spec"]["analysis"]["webhooks"] = shop.hold_steps(judge);
-    shop.apply(&template()).await?;
-    shop.initialize(&canary).await?;
-    let initialized = users.clock();
-    let good = shop::deployment(&Version::good("1.1.0"));
-    shop.apply(&good).await?;
-    shop.wait_release("Succeeded", RELEASE).await?;
-    let samples = users.stop().await;
-    let held = routes.stop();
-    let summary = Summary::of(&samples);
-    let mut figures = vec![summary.none_lost()?];
-    let released: Vec<_> = samples.into_iter().filter(|sample| sample.sent > initialized).collect();
-    let steps = shares::by_step(&released, &held, "1.1.0")?;
-    let seen: Vec<i64> = steps.iter().map(|step| step.weight).collect();
-    ensure!(seen == [25, 50], "the gateway saw the shares {seen:?}");
-    figures.push(format!("share of the new version by step: {}", shares::show(&steps)));
-
-    let mut strict = canary;
-    strict["spec"]["analysis"]["threshold"] = json!(2);
-    strict["spec"]["analysis"]["webhooks"] = json!([]);
-    shop.apply(&strict).await?;
-    let users = shop.users(RATE)?;
-    shop.deploy(&Version::good("1.2.0").with("ERROR_RATE", "30")).await?;
-    shop.wait_release("Failed", RELEASE).await?;
-    shop.expect_event("failed checks threshold reached").await?;
-    let bad = Summary::of(&users.stop().await);
-    ensure!(!bad.statuses.contains_key(&0), "requests without an answer: {:?}", bad.reasons);
-    let image = shop.image(&format!("{NAME}-primary")).await?;
-    ensure!(image.ends_with(":1.1.0"), "the primary runs {image}");
-    figures.push(format!("the bad version served {:.1} % of {}", bad.share("1.2.0"), bad.requests));
-
-    // What comes back with the Canary's end is the target as it is: a version that can be served.
-    shop.apply(&good).await?;
-    wait::until("the target is the promoted version again", Duration::from_secs(60), async || {
-        Ok(shop.phase() == "Succeeded")
-    })
-    .await?;
-    let users = shop.users(RATE)?;
-    shop.delete("flagger.app/v1beta1", "Canary", NAME).await?;
-    wait::until("the primary is gone", Duration::from_secs(120), async || {
-        Ok(shop.deployment(&format!("{NAME}-primary")).await?.is_none())
-    })
-    .await?;
-    figures.push(format!("deleted: {}", Summary::of(&users.stop().await).none_lost()?));
     Ok(figures)
 }
 

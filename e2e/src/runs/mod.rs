@@ -17,8 +17,11 @@ pub mod good_version;
 pub mod kinds;
 pub mod never_ready;
 pub mod outage;
+pub mod persistence;
+pub mod planes;
 pub mod routers;
 pub mod safety;
+pub mod story;
 pub mod tutorial;
 
 mod queue;
@@ -322,6 +325,46 @@ pub const ALL: &[Run] = &[
         needs: None,
         seconds: 230,
         go: |world| Box::pin(gateway_api::adopted(world)),
+    },
+    Run {
+        name: "contour",
+        about: "an HTTPProxy through Contour and its Envoy: take-over, a good version, a bad one, deletion",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 240,
+        go: |world| Box::pin(planes::contour(world)),
+    },
+    Run {
+        name: "contour-ab",
+        about: "users with a header or a cookie get a good version through Contour, all others only after its promotion",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 140,
+        go: |world| Box::pin(planes::contour_ab(world)),
+    },
+    Run {
+        name: "envoy-gateway",
+        about: "an HTTPRoute through Envoy Gateway: take-over, a good version, a bad one, deletion",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 240,
+        go: |world| Box::pin(planes::envoy_gateway(world)),
+    },
+    Run {
+        name: "session-persistence",
+        about: "users whom Envoy Gateway keeps on a pod by a cookie are off a bad version after its rollback",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 130,
+        go: |world| Box::pin(persistence::run(world)),
+    },
+    Run {
+        name: "traefik",
+        about: "the same by a TraefikService through Traefik",
+        alone: false,
+        needs: Some(Need::Node),
+        seconds: 240,
+        go: |world| Box::pin(planes::traefik(world)),
     },
     Run {
         name: "routers",

@@ -1,5 +1,6 @@
 //! The online shop that the runs release: one namespace, the Deployment `frontend`, its Canary, and what users see of it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::apps::load::{Load, Running, Summary};
 use crate::wait;
-use crate::world::World;
+use crate::world::{self, World};
 
 mod manifests;
 mod release;
@@ -32,6 +33,8 @@ const OWNER: &str = "shop-team";
 pub struct Shop {
     pub world: Arc<World>,
     pub namespace: String,
+    /// Where its users ask.
+    gateway: SocketAddr,
     /// Kind and name of the route that carries the weights.
     route: (&'static str, &'static str),
     /// How far in what was seen of the Canary waits have come.
@@ -89,6 +92,7 @@ impl Shop {
         let shop = Shop {
             world: world.clone(),
             namespace: namespace.to_owned(),
+            gateway: world.gateway,
             route: (VIRTUAL_SERVICE, NAME),
             come,
         };
@@ -102,6 +106,11 @@ impl Shop {
     /// The same shop, whose weights are in another route.
     pub fn routed_by(self, kind: &'static str, name: &'static str) -> Shop {
         Shop { route: (kind, name), ..self }
+    }
+
+    /// The same shop, behind another gateway.
+    pub fn behind(self, gateway: SocketAddr) -> Shop {
+        Shop { gateway, ..self }
     }
 
     /// Waits until the gateway serves the shop.
@@ -123,12 +132,12 @@ impl Shop {
 
     /// Users at the gateway.
     pub fn users(&self, rate: u32) -> Result<Running> {
-        self.world.users(&self.host(), rate)
+        self.load(rate).start()
     }
 
     /// What users at the gateway ask, for those who want to ask it otherwise.
     pub fn load(&self, rate: u32) -> Load {
-        self.world.at_gateway(&self.host(), rate)
+        world::asking(self.gateway, &self.host(), rate)
     }
 
     /// Applies an object as the shop's people do. Tries again while the API server or a webhook is away.
@@ -321,15 +330,14 @@ async fn tell(pod: &Pod, ready: bool) -> Result<()> {
     .await
 }
 
-/// The shares of primary and canary in a VirtualService or HTTPRoute, for requests that match no rule of their own.
+/// The shares of primary and canary in a VirtualService, an HTTPRoute, an HTTPProxy or a TraefikService, for requests that
+/// match no rule of their own.
 pub fn shares(route: &Value) -> Option<(i64, i64)> {
     let spec = &route["spec"];
-    match spec["http"].as_array().or(spec["rules"].as_array())?.last()? {
-        rule if rule["backendRefs"].is_array() => {
-            of(&rule["backendRefs"], |backend| backend["name"].as_str())
-        }
-        rule => of_rule(rule),
-    }
+    let rules = ["http", "rules", "routes"].iter().find_map(|field| spec[field].as_array());
+    let rule = rules.map_or(&spec["weighted"], |rules| rules.last().unwrap_or(&Value::Null));
+    let named = ["backendRefs", "services"].iter().map(|field| &rule[field]).find(|list| list.is_array());
+    named.map_or_else(|| of_rule(rule), |list| of(list, |backend| backend["name"].as_str()))
 }
 
 fn of_rule(rule: &Value) -> Option<(i64, i64)> {
