@@ -8,6 +8,8 @@
 //!
 //! Dropping the future ends a conversation wherever it is.
 
+use std::error::Error;
+use std::iter::successors;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use crate::model::answer::{Measured, excerpt};
 use crate::model::call::{
     Address, Answer, Auth, AwsIdentity, Body, Call, Heard, Method, Next, Silence, What, redact,
 };
+
+use super::client::Bounds;
 
 use self::aws::Keyring;
 use self::google::Tokens;
@@ -250,17 +254,14 @@ impl Calls {
             self.client.clone().ok_or_else(|| silence(0, "there is no cluster to ask".to_owned()))?;
         let request = cluster_request(call, path).map_err(|error| silence(0, error.to_string()))?;
         let exchange = async {
-            let answer = client.send(request).await.map_err(|error| silence(1, error.to_string()))?;
-            let status = answer.status().as_u16();
-            let limited = Limited::new(answer.into_body(), call.max_bytes).collect().await;
-            let body = limited.map_err(|error| {
-                let why = match error.is::<LengthLimitError>() {
-                    true => format!("it is longer than {} bytes", call.max_bytes),
-                    false => error.to_string(),
-                };
-                silence(1, format!("the answer cannot be read: {why}"))
-            })?;
-            Ok(Answer::new(status, body.to_bytes()))
+            let answer = client.send(request).await.map_err(|error| silence(1, unanswered(&error, call)))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, call.max_bytes).collect().await;
+            let body = body.map_err(|error| silence(1, unanswered(error.as_ref(), call)))?;
+            let status = head.status.as_u16();
+            let answer =
+                http::Response { headers: head.headers, ..http::Response::new(status, body.to_bytes()) };
+            Ok(Answer { retry_after: answer.retry_after(), ..Answer::new(status, answer.body) })
         };
         match timeout(call.timeout, exchange).await {
             Ok(outcome) => outcome,
@@ -321,7 +322,17 @@ fn cluster_request(call: &Call, path: &str) -> wire::Result<wire::Request<kube::
     for (name, value) in &call.headers {
         builder = builder.header(name, value.reveal());
     }
-    builder.body(kube::client::Body::from(call.body.bytes()))
+    let bounds = Bounds { time: call.timeout, bytes: call.max_bytes };
+    builder.extension(bounds).body(kube::client::Body::from(call.body.bytes()))
+}
+
+/// Why the cluster has not answered: the innermost cause, which the outer ones do not repeat.
+fn unanswered(error: &(dyn Error + 'static), call: &Call) -> String {
+    let causes = || successors(Some(error), |&error| error.source());
+    if causes().any(|error| error.is::<LengthLimitError>()) {
+        return Cause::TooLarge { limit: call.max_bytes }.to_string();
+    }
+    causes().last().map_or_else(String::new, ToString::to_string)
 }
 
 fn method(method: Method) -> http::Method {
