@@ -90,7 +90,7 @@ bench-cluster: ## what CANARIES=1000 cost a controller of its own, beside FOREIG
 
 .PHONY: fuzz
 fuzz: ## what strangers send, for a minute a target (FUZZ_SECONDS; needs nightly and cargo-fuzz)
-	for target in canary template metrics hook receiver request loadtester; do \
+	for target in canary template metrics hook receiver request loadtester gate concord ngrinder; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$${FUZZ_SECONDS:-60} || exit 1; \
 	done
 

@@ -9,12 +9,12 @@ use vexil::alert::{self, Message};
 use vexil::api::hooks::Severity;
 use vexil::api::metric_template::MetricProvider;
 use vexil::api::{AlertProviderSpec, CanaryStatus, Phase};
-use vexil::loadtester::{Declared, Limits, Rules, understand};
+use vexil::loadtester::{Declared, Limits, Rules, concord, ngrinder, opens, understand};
 use vexil::manifest::{decode, read};
 use vexil::metrics::{self, Asked, Heard, Measured, Next, Template, Variables};
 use vexil::model::answer::Verdict;
 use vexil::model::by_hand::Request;
-use vexil::model::call::{Answer, What};
+use vexil::model::call::{Address, Answer, Method, What};
 use vexil::model::moment::Moment;
 use vexil::model::release::{Release, Settings};
 use vexil::router::registry;
@@ -81,38 +81,32 @@ pub fn metrics(data: &[u8]) {
         "aws_secret_access_key",
     ];
     let secret = BTreeMap::from(keys.map(|key| (key.to_owned(), b"1234567".to_vec())));
-    for name in metrics::known() {
-        let spec = MetricProvider {
-            kind: name.to_owned(),
-            address: (name != "cloudwatch").then(|| "http://backend:9090".into()),
-            region: (name == "cloudwatch").then(|| "eu-west-1".into()),
-            ..MetricProvider::default()
-        };
+    for (spec, query) in backends() {
+        let name = spec.kind.as_str();
         let provider = metrics::provider(&spec, Some(&secret)).unwrap_or_else(|why| panic!("{name}: {why}"));
-        let query = match name {
-            "alertmanager" => "severity=\"critical\"",
-            "cloudwatch" => r#"[{"id":"e1","expression":"SUM(METRICS())"}]"#,
-            "externalmetrics" => "shop/queue_length",
-            "graphite" => "target=errors",
-            "keptn" => "keptnmetric/shop/errors",
-            _ => "up",
-        };
         let asked = Asked {
             query: query.into(),
             interval: Duration::from_secs(60),
             now: chrono::DateTime::UNIX_EPOCH,
         };
-        let heard = || Heard {
-            after: Duration::from_secs(1),
-            what: What::Answer(Answer::new(status, body.to_vec())),
-        };
+        let mut after = Duration::from_secs(1);
         let mut past = Vec::new();
         let measured = loop {
-            match provider.next(&asked, &past) {
+            let what = match provider.next(&asked, &past) {
                 Next::Done(measured) => break measured,
-                Next::Send(_) => past.push(heard()),
-                Next::Wait(_) => past.push(Heard { after: Duration::from_secs(1), what: What::Waited }),
-            }
+                // Without the object that is created there would be nothing to look at.
+                Next::Send(call)
+                    if matches!((&call.to, call.method), (Address::Cluster(_), Method::Post)) =>
+                {
+                    What::Answer(Answer::new(201, ""))
+                }
+                Next::Send(_) => What::Answer(Answer::new(status, body.to_vec())),
+                Next::Wait(pause) => {
+                    after += pause;
+                    What::Waited
+                }
+            };
+            past.push(Heard { after, what });
             assert!(past.len() < 100, "{name} does not end");
         };
         assert!(!past.is_empty(), "{name} asks nothing");
@@ -122,6 +116,37 @@ pub fn metrics(data: &[u8]) {
             Measured::NotANumber => {}
         }
     }
+}
+
+/// Each backend, and those that answer in several ways in each of them, with a query that it takes.
+fn backends() -> Vec<(MetricProvider, &'static str)> {
+    let of = |kind: &str, address: Option<&str>, region: Option<&str>| MetricProvider {
+        kind: kind.to_owned(),
+        address: address.map(str::to_owned),
+        region: region.map(str::to_owned),
+        ..MetricProvider::default()
+    };
+    let plain = |kind: &'static str| {
+        let query = match kind {
+            "alertmanager" => "severity=\"critical\"",
+            "cloudwatch" => r#"[{"id":"e1","expression":"SUM(METRICS())"}]"#,
+            "externalmetrics" => "shop/queue_length",
+            "graphite" => "target=errors",
+            "keptn" => "keptnmetric/shop/errors",
+            _ => "up",
+        };
+        match kind {
+            "cloudwatch" => (of(kind, None, Some("eu-west-1")), query),
+            _ => (of(kind, Some("http://backend:9090"), None), query),
+        }
+    };
+    let others = [
+        (of("newrelic", Some("http://backend/graphql"), None), "SELECT count(*) FROM T"),
+        (of("keptn", None, None), "analysis/shop/release/10m/workload=frontend"),
+        (of("externalmetrics", None, None), "shop/queue_length?labelSelector=app%3Dfrontend"),
+        (of("prometheus", Some("http://backend:9090"), Some("eu-west-1")), "up"),
+    ];
+    metrics::known().into_iter().map(plain).chain(others).collect()
 }
 
 /// The answer of a receiver of alerts: a status in two bytes, and the body. All receivers get it.
@@ -238,5 +263,42 @@ pub fn loadtester(data: &[u8]) {
         let namespace = payload["namespace"].as_str().expect("a namespace");
         let url = payload["metadata"]["url"].as_str().expect("a URL").to_ascii_lowercase();
         assert!(url.contains(&format!(".{namespace}")), "{url}");
+    }
+}
+
+/// The body of a call that opens a gate.
+pub fn gate(data: &[u8]) {
+    let now = chrono::DateTime::UNIX_EPOCH;
+    match opens(data, now) {
+        Ok(Some(until)) => assert!(now < until && until - now <= chrono::TimeDelta::hours(8760), "{until}"),
+        Ok(None) => {}
+        Err(why) => assert!(!why.is_empty() && why.len() < 2000, "{why}"),
+    }
+}
+
+/// The answer of Concord, to the start of a process and to a look at it: a status in two bytes, and the body.
+pub fn concord(data: &[u8]) {
+    let (status, body) = answer(data);
+    match concord::started(status, body) {
+        // It becomes a part of a URL.
+        Ok(id) => assert!(!id.is_empty() && !id.contains(['/', '.', '?', '#', '%']), "{id:?}"),
+        Err(why) => is_fit_for_an_event(&why),
+    }
+    if let Err(why) = concord::ended(status, body) {
+        is_fit_for_an_event(&why);
+    }
+}
+
+/// The answer of nGrinder, to the start of a test and to a look at it: a status in two bytes, and the body.
+pub fn ngrinder(data: &[u8]) {
+    let (status, body) = answer(data);
+    match ngrinder::read(status, body) {
+        Ok(said) => {
+            if let Err(why) = ngrinder::started(&said) {
+                is_fit_for_an_event(&why);
+            }
+            assert!(ngrinder::ended(&said).is_none_or(|end| end.len() < 20));
+        }
+        Err(why) => is_fit_for_an_event(&why),
     }
 }

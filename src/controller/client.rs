@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Either, Full};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use kube::Config;
 use kube::client::Body;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -63,6 +63,15 @@ impl Default for Limit {
     fn default() -> Self {
         Self { per_second: 100, burst: 250 }
     }
+}
+
+/// What a call keeps to that is not one of the controller's own, as an extension of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// An answer that asks for another try stands, if that would come later than this.
+    pub time: Duration,
+    /// The longest answer that is read; a longer one is none.
+    pub bytes: usize,
 }
 
 /// Why no client could be made.
@@ -221,13 +230,14 @@ where
                 shared.wait_for_its_time(&what).await;
                 shared.wait_for_a_token().await;
             }
+            let bounds = Bounds::of(&request);
             let deadline = Instant::now() + LIMIT;
             let answered = async {
                 if is_watch {
                     let answer = shared.send(base, request, &what).await?;
                     return Ok(answer.map(|body| Either::Right(Watched::new(body, resource))));
                 }
-                let answer = shared.send_and_retry(base, request, &what, deadline).await?;
+                let answer = shared.send_and_retry(base, request, &what, bounds).await?;
                 Ok(answer.map(Either::Left))
             };
             match timeout_at(deadline, answered).await {
@@ -248,7 +258,7 @@ impl Passage {
         base: S,
         mut request: Request<Body>,
         what: &Described,
-        deadline: Instant,
+        bounds: Bounds,
     ) -> Result<Response<Full<Bytes>>, BoxError>
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone,
@@ -256,6 +266,7 @@ impl Passage {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        let deadline = Instant::now() + bounds.time;
         for tries in 1.. {
             // The lease is what all else waits for.
             if !what.is_lease() {
@@ -271,7 +282,7 @@ impl Passage {
                 }
                 _ => {
                     let (head, body) = response.into_parts();
-                    let body = body.collect().await.map_err(Into::into)?.to_bytes();
+                    let body = Limited::new(body, bounds.bytes).collect().await?.to_bytes();
                     return Ok(Response::from_parts(head, Full::new(body)));
                 }
             }
@@ -354,6 +365,15 @@ impl Passage {
         if !what.is_lease() {
             debug!(verb = what.verb, path = what.path, code, "API request");
         }
+    }
+}
+
+impl Bounds {
+    /// Those of a request; the controller's own are bounded by [`LIMIT`] alone.
+    fn of<B>(request: &Request<B>) -> Self {
+        let own = Self { time: LIMIT, bytes: usize::MAX };
+        let set = request.extensions().get::<Self>().copied().unwrap_or(own);
+        Self { time: set.time.min(LIMIT), ..set }
     }
 }
 

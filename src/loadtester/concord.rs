@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::payload::{Metadata, shortened};
 use crate::http::{Client, Method, Request};
+use crate::model::answer::excerpt;
 
 /// A process to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,12 +97,7 @@ impl Concord {
         request.body = body.into();
         request.timeout = Duration::from_secs(60);
         let answer = http.send(request).await.map_err(|error| error.to_string())?;
-        let started: Started = serde_json::from_slice(&answer.body)
-            .map_err(|error| format!("failed to start a process: status {}: {error}", answer.status))?;
-        let id = started.instance_id.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
-        let id = id.filter(|id| !id.is_empty() && started.ok != Some(false));
-        let id =
-            id.ok_or_else(|| format!("failed to start a process: status {}, no instanceId", answer.status))?;
+        let id = started(answer.status, &answer.body)?;
         let ended = timeout(self.limit, self.ended(http, &key, &id)).await;
         ended.unwrap_or_else(|_| {
             let limit = crate::api::duration::format(self.limit);
@@ -116,16 +112,45 @@ impl Concord {
             request.headers = vec![("Authorization".into(), key.to_owned())];
             let answer =
                 http.send(request).await.map_err(|error| format!("failed checking status: {error}"))?;
-            let state: State = serde_json::from_slice(&answer.body)
-                .map_err(|error| format!("failed checking status: status {}: {error}", answer.status))?;
-            match state.status.as_str() {
-                "FINISHED" => return Ok(()),
-                "FAILED" => return Err(format!("concord instanceID: {id} failed")),
-                _ => {}
+            match ended(answer.status, &answer.body)? {
+                Some(true) => return Ok(()),
+                Some(false) => return Err(format!("concord instanceID: {id} failed")),
+                None => {}
             }
         }
     }
 }
+
+/// The process that was started, as the answer to its start says.
+///
+/// # Errors
+/// If it says of none; the text is for the caller of the hook.
+pub fn started(status: u16, body: &[u8]) -> Result<String, String> {
+    let started: Started = serde_json::from_slice(body).map_err(|error| {
+        format!("failed to start a process: status {status}: {}", excerpt(error.to_string().as_bytes(), 120))
+    })?;
+    let id = started.instance_id.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+    let id = id.filter(|id| (1..=LONGEST_ID).contains(&id.len()) && started.ok != Some(false));
+    id.ok_or_else(|| format!("failed to start a process: status {status}, no instanceId"))
+}
+
+/// Whether a process has ended well, as an answer about it says; none while it has not ended.
+///
+/// # Errors
+/// If it does not say; the text is for the caller of the hook.
+pub fn ended(status: u16, body: &[u8]) -> Result<Option<bool>, String> {
+    let state: State = serde_json::from_slice(body).map_err(|error| {
+        format!("failed checking status: status {status}: {}", excerpt(error.to_string().as_bytes(), 120))
+    })?;
+    Ok(match state.status.as_str() {
+        "FINISHED" => Some(true),
+        "FAILED" => Some(false),
+        _ => None,
+    })
+}
+
+/// Concord's are UUIDs.
+const LONGEST_ID: usize = 128;
 
 /// A form as `multipart/form-data`: the header and the body. The boundary follows from the contents, so none of them holds it.
 fn multipart(form: &[(String, String)]) -> (String, Vec<u8>) {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::book::{Kind, Open};
-use super::payload::{Canary, Payload};
+use super::payload::{Canary, Payload, shortened};
 use super::store::{Store, Trouble};
+use crate::api::duration;
+use crate::model::answer::excerpt;
 
 /// The gates of a load tester.
 pub struct Gates {
@@ -66,12 +68,7 @@ impl Gates {
         by: &str,
         now: DateTime<Utc>,
     ) -> Result<(), Failed> {
-        let until = match payload.metadata.get("for") {
-            Some(text) => Some(now + whole(text).map_err(Failed::Wrong)?),
-            None => None,
-        };
-        let checksum = Some(payload.checksum.clone()).filter(|checksum| !checksum.is_empty());
-        let open = Open { since: now, by: by.to_owned(), checksum, until };
+        let open = opening(payload, by, now).map_err(Failed::Wrong)?;
         let key = key(&payload.canary);
         let _turn = self.turn.lock().await;
         let changed = self.store.change(|book| {
@@ -110,17 +107,30 @@ impl Gates {
     }
 }
 
+/// What a call wants: a gate that is open for so long, and for this revision.
+///
+/// # Errors
+/// If `for` is no duration.
+pub fn opening(payload: &Payload, by: &str, now: DateTime<Utc>) -> Result<Open, String> {
+    let until = payload.metadata.get("for").map(|text| Ok::<_, String>(now + whole(text)?)).transpose()?;
+    let checksum = Some(payload.checksum.clone()).filter(|checksum| !checksum.is_empty());
+    Ok(Open { since: now, by: by.to_owned(), checksum, until })
+}
+
 /// Neither part has a slash.
 fn key(canary: &Canary) -> String {
     format!("{}/{}", canary.namespace, canary.name)
 }
 
 fn whole(text: &str) -> Result<Duration, String> {
-    let duration = crate::api::duration::parse(text)
-        .map_err(|error| format!("metadata for={text:?} is not how long the gate stays open: {error}"))?;
+    let shown = shortened(text);
+    let duration = duration::parse(text).map_err(|error| {
+        let why = excerpt(error.to_string().as_bytes(), 120);
+        format!("metadata for={shown:?} is not how long the gate stays open: {why}")
+    })?;
     if duration.is_zero() || duration > LONGEST {
         return Err(format!(
-            "metadata for={text:?}: a gate stays open for more than nothing and for 8760h at most"
+            "metadata for={shown:?}: a gate stays open for more than nothing and for 8760h at most"
         ));
     }
     Ok(duration)

@@ -22,12 +22,12 @@ use tracing::{info, warn};
 mod access;
 mod book;
 mod command;
-mod concord;
+pub mod concord;
 mod declared;
 mod descendants;
 mod gates;
 mod load;
-mod ngrinder;
+pub mod ngrinder;
 mod payload;
 mod proof;
 mod queue;
@@ -38,11 +38,12 @@ mod telemetry;
 
 pub use access::Namespaces;
 pub use declared::{Declared, Entry};
-pub use load::Limits;
+pub use load::{KEYS, Key, Limits};
 pub use proof::Proofs;
 pub use queue::Room;
 pub use store::{Store, Trouble};
 pub use task::Rules;
+pub use telemetry::{Series, series};
 
 use crate::http;
 use gates::Gates;
@@ -178,6 +179,15 @@ impl LoadTester {
 pub fn understand(body: &[u8], rules: &Rules) -> Result<(), String> {
     let payload = payload::read(body)?;
     Task::read(&payload, rules).map(drop).map_err(|refused| refused.text)
+}
+
+/// Until when a call with this body would open a gate; none if until it is closed. None is opened.
+///
+/// # Errors
+/// If it would not; the text is what its caller would be told.
+pub fn opens(body: &[u8], now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, String> {
+    let payload = payload::read(body)?;
+    gates::opening(&payload, "", now).map(|open| open.until)
 }
 
 /// A mistake in a declared task shows at the start, not in the middle of a release.

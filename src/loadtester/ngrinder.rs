@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::payload::{Metadata, shortened};
 use crate::api::duration;
 use crate::http::{Auth, Client, Method, Request};
+use crate::model::answer::excerpt;
 
 /// A test to be started. Not printed: it holds a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl Ngrinder {
     /// If it cannot be started, fails, or was stopped.
     pub async fn run(&self, http: &Client, limit: Duration) -> Result<(), String> {
         let answer = self.call(http, Method::POST, &format!("{}/clone_and_start", self.clone)).await?;
-        let id = answer["id"].as_i64().ok_or("nGrinder has started no test: its answer has no id")?;
+        let id = started(&answer)?;
         let ended = timeout(limit, self.ended(http, id)).await;
         if let Ok(ended) = ended {
             return ended;
@@ -74,12 +75,10 @@ impl Ngrinder {
             sleep(self.interval).await;
             // An error may be over at the next look.
             let Ok(answer) = self.call(http, Method::GET, &format!("{id}/status")).await else { continue };
-            match answer["status"][0]["status_id"].as_str() {
+            match ended(&answer) {
                 Some("FINISHED") => return Ok(()),
-                Some(status @ ("STOP_BY_ERROR" | "CANCELED" | "UNKNOWN")) => {
-                    return Err(format!("test {id} has ended as {status}"));
-                }
-                _ => {}
+                Some(status) => return Err(format!("test {id} has ended as {status}")),
+                None => {}
             }
         }
     }
@@ -88,14 +87,36 @@ impl Ngrinder {
         let mut request = Request::new(method, format!("{}/perftest/api/{path}", self.server));
         request.auth = self.auth.clone();
         let answer = http.send(request).await.map_err(|error| error.to_string())?;
-        let value: Value = serde_json::from_slice(&answer.body)
-            .map_err(|_| format!("nGrinder has answered with status {} and no JSON", answer.status))?;
-        if value["success"] == false {
-            let why = value["message"].as_str().or(value["error_message"].as_str()).unwrap_or("no reason");
-            return Err(format!("nGrinder says no: {}", shortened(why)));
-        }
-        Ok(value)
+        read(answer.status, &answer.body)
     }
+}
+
+/// What nGrinder says, unless that is no.
+///
+/// # Errors
+/// If it says no, or nothing that can be read; the text is for the caller of the hook.
+pub fn read(status: u16, body: &[u8]) -> Result<Value, String> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|_| format!("nGrinder has answered with status {status} and no JSON"))?;
+    if value["success"] == false {
+        let why = value["message"].as_str().or(value["error_message"].as_str()).unwrap_or("no reason");
+        return Err(format!("nGrinder says no: {}", excerpt(why.as_bytes(), 80)));
+    }
+    Ok(value)
+}
+
+/// The number of the test that was started.
+///
+/// # Errors
+/// If the answer has none.
+pub fn started(answer: &Value) -> Result<i64, String> {
+    answer["id"].as_i64().ok_or_else(|| "nGrinder has started no test: its answer has no id".to_owned())
+}
+
+/// How a test has ended; none while it has not.
+pub fn ended(answer: &Value) -> Option<&str> {
+    let ends = ["FINISHED", "STOP_BY_ERROR", "CANCELED", "UNKNOWN"];
+    answer["status"][0]["status_id"].as_str().filter(|status| ends.contains(status))
 }
 
 const SHORTEST: Duration = Duration::from_millis(10);

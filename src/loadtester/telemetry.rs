@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricType;
 use prometheus::{Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 use super::book::Kind;
@@ -79,6 +80,56 @@ impl Default for Telemetry {
             registry: registry.clone(),
         }
     }
+}
+
+/// A series as its page lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// Its name.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// What it says.
+    pub help: String,
+}
+
+/// All series, in the order of the page.
+pub fn series() -> Vec<Series> {
+    // None can be forgotten: a field that is not named here does not compile.
+    let Telemetry {
+        registry: _,
+        tasks,
+        refused,
+        checks,
+        gates,
+        running,
+        waiting,
+        requests,
+        durations,
+        latencies,
+        success,
+        known: _,
+    } = Telemetry::default();
+    let all: [&dyn Collector; 10] =
+        [&tasks, &running, &waiting, &refused, &gates, &checks, &requests, &durations, &latencies, &success];
+    let kind =
+        |collector: &dyn Collector| match collector.collect().first().map(|family| family.get_field_type()) {
+            Some(MetricType::COUNTER) => "counter",
+            Some(MetricType::HISTOGRAM) => "histogram",
+            _ => "gauge",
+        };
+    let described =
+        all.iter().flat_map(|collector| collector.desc().into_iter().map(|desc| (kind(*collector), desc)));
+    described
+        .map(|(kind, desc)| Series {
+            name: desc.fq_name.clone(),
+            kind,
+            labels: desc.variable_labels.clone(),
+            help: desc.help.clone(),
+        })
+        .collect()
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {

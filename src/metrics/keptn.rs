@@ -228,11 +228,15 @@ fn read_analysis(body: &[u8]) -> Result<Option<bool>, String> {
         return Err(format!("{NOT_A_QUERY}: it is no Analysis"));
     }
     let status = &analysis["status"];
-    Ok(match status["state"].as_str() {
+    if status["state"] != "Completed" {
+        return Ok(None);
+    }
+    match status.get("pass") {
         // A verdict that is false is left out by some versions.
-        Some("Completed") => Some(status["pass"].as_bool().unwrap_or(false)),
-        _ => None,
-    })
+        None => Ok(Some(false)),
+        Some(Value::Bool(pass)) => Ok(Some(*pass)),
+        Some(_) => Err("the verdict is neither true nor false".to_owned()),
+    }
 }
 
 fn cluster(method: Method, path: String) -> Call {

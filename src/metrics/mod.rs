@@ -40,7 +40,7 @@ mod tests;
 pub use crate::model::answer::Measured;
 pub use crate::model::call::{Call, Heard, Next};
 pub use prometheus::Prometheus;
-pub use registry::{Entry, SecretData, known, provider, registered};
+pub use registry::{Entry, REQUIRED, SecretData, known, provider, registered};
 pub use template::{Error as TemplateError, Place, Template, Variables, variables};
 
 /// A metrics backend: says what to send next to get an answer, and what the answers mean. The same question with the

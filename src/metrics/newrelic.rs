@@ -65,7 +65,8 @@ impl NewRelic {
                 if let Some(error) = errors.first() {
                     return Err(failed(&error.message));
                 }
-                data.and_then(|data| data.actor.account).map(|account| account.nrql).unwrap_or_default()
+                let account = data.and_then(|data| data.actor).and_then(|actor| actor.account);
+                account.and_then(|account| account.nrql).unwrap_or_default()
             }
         };
         if let Some(error) = answered.error.filter(|error| !error.is_empty()) {
@@ -124,9 +125,10 @@ struct GraphError {
     message: String,
 }
 
+/// Where something failed, all below it is null.
 #[derive(Deserialize)]
 struct Data {
-    actor: Actor,
+    actor: Option<Actor>,
 }
 
 #[derive(Deserialize)]
@@ -136,7 +138,7 @@ struct Actor {
 
 #[derive(Deserialize)]
 struct Account {
-    nrql: Answered,
+    nrql: Option<Answered>,
 }
 
 /// The field `result`, or else the only number there is: `average`, `count`, `percentiles.95`.

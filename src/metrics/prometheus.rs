@@ -90,7 +90,7 @@ impl Provider for Prometheus {
 
     fn next(&self, asked: &Asked, heard: &[Heard]) -> Next<Measured> {
         match heard.last().map(|heard| &heard.what) {
-            Some(What::Answer(answer)) => Next::Done(answer::measure(answer.status, &answer.body)),
+            Some(What::Answer(answer)) => Next::Done(answer::measure(answer)),
             Some(What::Silence(silence)) => {
                 Next::Done(Measured::Failed(format!("request failed: {silence}")))
             }
@@ -110,7 +110,7 @@ impl Provider for Prometheus {
             Some(What::Silence(silence)) => return Next::Done(Err(silence.to_string())),
             Some(What::Waited) | None => return Next::send(self.ask(PROBE, asked.now)),
         };
-        Next::Done(match answer::measure(answer.status, &answer.body) {
+        Next::Done(match answer::measure(answer) {
             Measured::Value(1.0) => Ok(()),
             Measured::Value(_) | Measured::NotANumber => Err(format!("value is not 1 for query: {PROBE}")),
             Measured::NoData(why) | Measured::Failed(why) => Err(why),

@@ -22,12 +22,20 @@ use super::{Error, Provider};
 /// `data` of a Secret.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
 
-/// A backend that can be used.
+/// A backend that can be used, and what its row in `docs/metrics.md` says.
 pub struct Entry {
     /// Its type in a MetricTemplate.
     pub name: &'static str,
     /// What it is, in a line.
     pub about: &'static str,
+    /// What holds without an address; [`REQUIRED`] if nothing does.
+    pub address: &'static str,
+    /// The keys of its Secret. Those that end in a `!` have to be there if any of these is.
+    pub keys: &'static [&'static str],
+    /// How far back it looks.
+    pub window: &'static str,
+    /// Which of several values counts.
+    pub value: &'static str,
     make: Make,
 }
 
@@ -35,44 +43,112 @@ type Make = fn(&MetricProvider, Option<&SecretData>) -> Result<Box<dyn Provider>
 
 /// The backend of a type. A new one is a line here, and its file.
 fn entry(backend: MetricBackend) -> Entry {
-    let built = |about, make: Make| Entry { name: backend.as_str(), about, make };
+    let built = |about, make: Make| Entry {
+        name: backend.as_str(),
+        about,
+        address: REQUIRED,
+        keys: &[],
+        window: IN_THE_QUERY,
+        value: "newest",
+        make,
+    };
     match backend {
-        MetricBackend::Prometheus => built("Prometheus, and whatever speaks its HTTP API", |spec, secret| {
-            Ok(Box::new(Prometheus::new(spec, secret)?))
-        }),
-        MetricBackend::Datadog => built("Datadog's query API for timeseries", |spec, secret| {
-            Ok(Box::new(Datadog::new(spec, secret)?))
-        }),
-        MetricBackend::NewRelic => {
-            built("New Relic's NRQL, through Insights or NerdGraph", |spec, secret| {
+        MetricBackend::Prometheus => Entry {
+            keys: &[
+                "token",
+                "username",
+                "password",
+                "ca.crt",
+                "tls.crt",
+                "tls.key",
+                "aws_access_key_id",
+                "aws_secret_access_key",
+                "aws_session_token",
+            ],
+            value: "the one of the vector",
+            ..built("Prometheus, and whatever speaks its HTTP API", |spec, secret| {
+                Ok(Box::new(Prometheus::new(spec, secret)?))
+            })
+        },
+        MetricBackend::Datadog => Entry {
+            address: "`https://api.datadoghq.com`",
+            keys: &["datadog_api_key!", "datadog_application_key!"],
+            window: TEN_INTERVALS,
+            value: "oldest",
+            ..built("Datadog's query API for timeseries", |spec, secret| {
+                Ok(Box::new(Datadog::new(spec, secret)?))
+            })
+        },
+        MetricBackend::NewRelic => Entry {
+            address: "`https://insights-api.newrelic.com`",
+            keys: &["newrelic_account_id!", "newrelic_query_key!"],
+            window: "1 interval",
+            value: "the one number",
+            ..built("New Relic's NRQL, through Insights or NerdGraph", |spec, secret| {
                 Ok(Box::new(NewRelic::new(spec, secret)?))
             })
-        }
-        MetricBackend::InfluxDb => {
-            built("Flux queries of InfluxDB 2", |spec, secret| Ok(Box::new(InfluxDb::new(spec, secret)?)))
-        }
-        MetricBackend::ExternalMetrics => {
-            built("external metrics of Kubernetes", |spec, secret| Ok(Box::new(External::new(spec, secret)?)))
-        }
-        MetricBackend::Graphite => {
-            built("Graphite's render API", |spec, secret| Ok(Box::new(Graphite::new(spec, secret)?)))
-        }
-        MetricBackend::Dynatrace => {
-            built("metric selectors of Dynatrace", |spec, secret| Ok(Box::new(Dynatrace::new(spec, secret)?)))
-        }
-        MetricBackend::Keptn => built("KeptnMetrics and Analyses of Keptn", |_, _| Ok(Box::new(Keptn))),
-        MetricBackend::Splunk => built("SignalFlow programs of Splunk Observability", |spec, secret| {
-            Ok(Box::new(Splunk::new(spec, secret)?))
-        }),
-        MetricBackend::Stackdriver => built("MQL queries of Google Cloud Monitoring", |spec, secret| {
-            Ok(Box::new(Stackdriver::new(spec, secret)?))
-        }),
-        MetricBackend::CloudWatch => built("metric data queries of Amazon CloudWatch", |spec, secret| {
-            Ok(Box::new(CloudWatch::new(spec, secret)?))
-        }),
-        MetricBackend::Alertmanager => built("firing alerts of an Alertmanager", |spec, secret| {
-            Ok(Box::new(Alertmanager::new(spec, secret)?))
-        }),
+        },
+        MetricBackend::InfluxDb => Entry {
+            keys: &["token!", "org!"],
+            value: "first record",
+            ..built("Flux queries of InfluxDB 2", |spec, secret| Ok(Box::new(InfluxDb::new(spec, secret)?)))
+        },
+        MetricBackend::ExternalMetrics => Entry {
+            address: THE_CLUSTER,
+            keys: &["token"],
+            window: "–",
+            value: "the one item",
+            ..built("external metrics of Kubernetes", |spec, secret| {
+                Ok(Box::new(External::new(spec, secret)?))
+            })
+        },
+        MetricBackend::Graphite => Entry {
+            keys: &["username!", "password!"],
+            ..built("Graphite's render API", |spec, secret| Ok(Box::new(Graphite::new(spec, secret)?)))
+        },
+        MetricBackend::Dynatrace => Entry {
+            keys: &["dynatrace_token!"],
+            window: TEN_INTERVALS,
+            value: "the one of the window",
+            ..built("metric selectors of Dynatrace", |spec, secret| {
+                Ok(Box::new(Dynatrace::new(spec, secret)?))
+            })
+        },
+        MetricBackend::Keptn => Entry {
+            address: THE_CLUSTER,
+            value: "value, or 1 and 0",
+            ..built("KeptnMetrics and Analyses of Keptn", |_, _| Ok(Box::new(Keptn)))
+        },
+        MetricBackend::Splunk => Entry {
+            keys: &["sf_token_key!"],
+            window: TEN_INTERVALS,
+            ..built("SignalFlow programs of Splunk Observability", |spec, secret| {
+                Ok(Box::new(Splunk::new(spec, secret)?))
+            })
+        },
+        MetricBackend::Stackdriver => Entry {
+            address: "Google's",
+            keys: &["project!", "serviceAccountKey"],
+            ..built("MQL queries of Google Cloud Monitoring", |spec, secret| {
+                Ok(Box::new(Stackdriver::new(spec, secret)?))
+            })
+        },
+        MetricBackend::CloudWatch => Entry {
+            address: "by `region`",
+            keys: &["aws_access_key_id!", "aws_secret_access_key!", "aws_session_token"],
+            window: TEN_INTERVALS,
+            ..built("metric data queries of Amazon CloudWatch", |spec, secret| {
+                Ok(Box::new(CloudWatch::new(spec, secret)?))
+            })
+        },
+        MetricBackend::Alertmanager => Entry {
+            keys: &["token", "username", "password"],
+            window: "now",
+            value: "number of firing alerts",
+            ..built("firing alerts of an Alertmanager", |spec, secret| {
+                Ok(Box::new(Alertmanager::new(spec, secret)?))
+            })
+        },
     }
 }
 
@@ -96,6 +172,12 @@ pub fn provider(spec: &MetricProvider, secret: Option<&SecretData>) -> Result<Bo
         None => Err(Error::Provider { provider: spec.kind.clone(), known: known().join(", ") }),
     }
 }
+
+/// Of an address without which there is nothing to ask.
+pub const REQUIRED: &str = "required";
+const THE_CLUSTER: &str = "the cluster's API";
+const IN_THE_QUERY: &str = "in the query";
+const TEN_INTERVALS: &str = "10 intervals";
 
 #[cfg(test)]
 mod tests {

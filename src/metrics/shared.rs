@@ -197,11 +197,14 @@ pub(super) fn accepted<'a>(provider: &'static str, what: &'a What) -> Result<&'a
 /// What a server said instead of an answer, and how long it wants to be left alone.
 pub(super) fn refused(provider: &'static str, answer: &Answer) -> String {
     let Answer { status, body, .. } = answer;
-    let pause = match answer.retry_after {
-        Some(pause) => format!(" (try again after {}s)", pause.as_secs()),
-        None => String::new(),
-    };
-    format!("{provider} error response: {}: {status} {}{pause}", said(body, SHOWN), reason(*status))
+    let (said, reason) = (said(body, SHOWN), reason(*status));
+    format!("{provider} error response: {said}: {status} {reason}{}", come_back(answer))
+}
+
+/// When a server that is overloaded wants to be asked again, if it says so.
+pub(super) fn come_back(answer: &Answer) -> String {
+    let pause = answer.retry_after.map(|pause| format!(" (try again after {}s)", pause.as_secs()));
+    pause.unwrap_or_default()
 }
 
 /// The body as JSON; the error is for the user.

@@ -57,30 +57,60 @@ pub(super) fn place(call: &Call) -> String {
 /// A backend and its answers, from `tests/data/metrics`.
 #[derive(serde::Deserialize)]
 pub(crate) struct Sample {
+    /// That of its file: one backend can have several, for each way in which it answers.
+    #[serde(skip)]
+    pub name: String,
     pub provider: MetricProvider,
     secret: BTreeMap<String, String>,
     #[serde(default = "up")]
     query: String,
     /// What the answer `value` says.
     pub value: f64,
-    /// By their kind. A backend whose answers can never hold more than one number has no `several`.
+    /// By their kind; not all kinds are possible everywhere.
     pub answers: BTreeMap<String, String>,
 }
 
+const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/metrics");
+
 impl Sample {
     /// # Panics
-    /// If a registered backend has no file of answers.
+    /// If there is no such file of answers.
     pub fn of(name: &str) -> Self {
-        let path = format!("{}/tests/data/metrics/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{SAMPLES}/{name}.yaml");
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+        let sample = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Self { name: name.to_owned(), ..sample }
+    }
+
+    /// Those of all backends.
+    ///
+    /// # Panics
+    /// If a registered backend has none.
+    pub fn all() -> Vec<Self> {
+        let files = std::fs::read_dir(SAMPLES).expect("a folder").flatten();
+        let mut names: Vec<_> =
+            files.filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned())).collect();
+        names.sort();
+        for backend in super::known() {
+            assert!(names.iter().any(|name| name == backend), "{SAMPLES} has no {backend}.yaml");
+        }
+        names.iter().map(|name| Self::of(name)).collect()
+    }
+
+    /// Whether a text says whose answer it speaks of. Events of built-in and inline checks name Prometheus themselves, and
+    /// its texts are known to alert rules.
+    pub fn is_named_in(&self, text: &str) -> bool {
+        let kind = self.provider.kind.as_str();
+        kind == "prometheus" || text.to_lowercase().contains(kind)
     }
 
     /// All that is secret in it.
     pub fn credentials(&self) -> Vec<&str> {
         let headers = self.provider.headers.iter().flat_map(BTreeMap::values).flatten();
         let all = self.secret.values().chain(headers).map(String::as_str);
-        all.chain(self.provider.address.iter().map(|_| "s3cret-pw")).collect()
+        let password = "s3cret-pw";
+        let in_address = self.provider.address.iter().filter(|address| address.contains(password));
+        all.chain(in_address.map(|_| password)).collect()
     }
 
     /// A value of its secret.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 use vexil::sim::{Running, Version, World};
 
+mod sockets;
+mod thread;
+
 const QUARTERS: &str = include_str!("../data/shop/frontend-quarters.yaml");
 
 const NEXT: &str = "registry.example.com/shop/frontend:2.0.0";

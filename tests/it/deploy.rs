@@ -9,6 +9,7 @@ use rstest::rstest;
 use serde_json::Value;
 use vexil::router::registry;
 
+mod backends;
 mod demo_app;
 mod grafana;
 mod image;
@@ -78,77 +79,15 @@ fn the_readme_lists_the_metric_providers_and_the_receivers() {
     holds_between("README.md", "<!-- backends: begin", "<!-- backends: end", &text);
 }
 
-#[test]
-fn the_pages_of_receivers_and_providers_have_a_section_for_each() {
-    let mut table = String::from(
-        "\n| type | what it is | Secret, beside `address` | `channel` | `threads` |\n|---|---|---|---|---|\n",
-    );
-    let page = read("docs/alerts.md");
-    for entry in vexil::alert::registered() {
-        let name = entry.name;
-        let key = |key: &&str| match key.strip_suffix('!') {
-            Some(key) => format!("`{key}`!"),
-            None => format!("`{key}`"),
-        };
-        let keys: Vec<String> = entry.keys.iter().map(key).collect();
-        let threads = if entry.threads { "yes" } else { "" };
-        table += &format!(
-            "| [`{name}`](#{name}) | {} | {} | {} | {threads} |\n",
-            entry.about,
-            keys.join(", "),
-            entry.channel
-        );
-        receiver_is_shown(&page, &entry);
-    }
-    holds_between("docs/alerts.md", "<!-- receivers: begin", "<!-- receivers: end", &(table + "\n"));
-    let page = read("docs/metrics.md");
-    for entry in vexil::metrics::registered() {
-        let (section, row) = (format!("\n## {}\n", entry.name), format!("\n| [`{0}`](#{0}) |", entry.name));
-        assert!(
-            page.contains(&section) && page.contains(&row),
-            "docs/metrics.md says nothing of {}",
-            entry.name
-        );
-    }
-}
-
-/// The section of a receiver shows an AlertProvider and a Secret that can be used as they are, with the keys that it
-/// needs.
-fn receiver_is_shown(page: &str, entry: &vexil::alert::Entry) {
-    let name = entry.name;
-    let (_, section) =
-        page.split_once(&format!("\n## {name}\n")).unwrap_or_else(|| panic!("no section {name}"));
-    let yaml = section.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect(name);
-    let objects: Vec<Value> = yaml
-        .split("\n---\n")
-        .map(|text| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}")))
-        .collect();
-    let [provider, secret] = objects.as_slice() else { panic!("{name}: {objects:?}") };
-    let provider = vexil::manifest::decode::alert_provider(provider).expect(name);
-    assert_eq!((Some(name), true), (provider.spec.kind.as_deref(), provider.spec.secret_ref.is_some()));
-    let data = secret["stringData"].as_object().expect(name).iter();
-    let mut data: vexil::alert::SecretData =
-        data.map(|(key, value)| (key.clone(), value.as_str().expect(name).as_bytes().to_vec())).collect();
-    let made = |data: &vexil::alert::SecretData| {
-        vexil::alert::notifier(&provider.spec, Some(data)).map(|made| made.is_some())
-    };
-    assert_eq!(Ok(true), made(&data), "{name}");
-    for key in entry.keys.iter().filter_map(|key| key.strip_suffix('!')) {
-        let value = data.remove(key).unwrap_or_else(|| panic!("{name}: no {key}"));
-        assert!(made(&data).is_err(), "{name} can do without {key}");
-        data.insert(key.to_owned(), value);
-    }
-}
-
 /// Fails unless `expected` stands in the file between the lines that begin with these marks; writes it with
-/// `UPDATE_DEPLOY=1`.
+/// `UPDATE_DEPLOY=1`, or with the `UPDATE=1` of the documentation.
 pub(crate) fn holds_between(path: &str, begin: &str, end: &str, expected: &str) {
     let text = read(path);
     let start = text.find(begin).unwrap_or_else(|| panic!("{path} has no {begin}"));
     let start = start + text[start..].find('\n').expect("a line") + 1;
     let stop = start + text[start..].find(end).unwrap_or_else(|| panic!("{path} has no {end}"));
     let whole = format!("{}{expected}{}", &text[..start], &text[stop..]);
-    if std::env::var_os("UPDATE_DEPLOY").is_some() {
+    if ["UPDATE_DEPLOY", "UPDATE"].iter().any(|name| std::env::var_os(name).is_some()) {
         std::fs::write(root().join(path), &whole).expect("writable");
     }
     let found = read(path);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 mod alerts;
 mod commands;
 mod links;
+mod loadtester;
 mod manifests;
 mod markdown;
 mod picture;

@@ -17,6 +17,9 @@ mod subjects;
 #[case::hook("hook", subjects::hook, 5_000)]
 #[case::receiver("receiver", subjects::receiver, 3_000)]
 #[case::request("request", subjects::request, 5_000)]
+#[case::gate("gate", subjects::gate, 5_000)]
+#[case::concord("concord", subjects::concord, 5_000)]
+#[case::ngrinder("ngrinder", subjects::ngrinder, 5_000)]
 fn what_strangers_send_is_borne(#[case] name: &str, #[case] subject: fn(&[u8]), #[case] count: usize) {
     let corpus = corpus(name);
     let mut chance = Chance(0x5eed_0000 + u64::try_from(name.len()).expect("a short name"));
@@ -52,15 +55,17 @@ impl Chance {
         all[self.below(all.len())].clone()
     }
 
-    /// One of the corpus, changed a few times: as JSON if it is that, or byte by byte.
+    /// One of the corpus, changed a few times: as JSON if it is that, also behind the two bytes of a status, or byte by byte.
     fn variation(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = self.of(corpus);
         for _ in 0..=self.below(4) {
-            let json = serde_json::from_slice::<Value>(&bytes);
-            bytes = match json {
-                Ok(mut value) if self.below(4) > 0 => {
+            let json = |from: usize| {
+                serde_json::from_slice::<Value>(bytes.get(from..)?).ok().map(|json| (from, json))
+            };
+            bytes = match json(0).or_else(|| json(2)) {
+                Some((from, mut value)) if self.below(4) > 0 => {
                     self.change(&mut value);
-                    value.to_string().into_bytes()
+                    [&bytes[..from], value.to_string().as_bytes()].concat()
                 }
                 _ => self.changed(bytes, corpus),
             };

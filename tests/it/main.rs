@@ -35,6 +35,7 @@ mod metrics;
 mod migrate;
 mod neighbours;
 mod promises;
+mod providers;
 mod real_parts;
 mod releases;
 mod rights;

@@ -143,6 +143,36 @@ async fn a_pause_beyond_the_limit_is_not_waited_for() {
     assert_eq!(0, started.elapsed().as_secs());
 }
 
+fn bounded(bounds: Bounds) -> Request<Body> {
+    Request::get("/apis/metrics.test/v1/errors").extension(bounds).body(Body::empty()).expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_asks_for_a_pause_beyond_the_bounds_of_a_call_is_given_back() {
+    let setup = setup(None);
+    setup.api.fault(|_| Fault::StatusWith(429, "retry-after", "2"));
+    let started = Instant::now();
+    let bounds = Bounds { time: Duration::from_secs(5), bytes: 1000 };
+    let answer = setup.client.send(bounded(bounds)).await.expect("an answer");
+    assert_eq!((429, "2"), (answer.status().as_u16(), answer.headers()[RETRY_AFTER].to_str().expect("text")));
+    assert_eq!((4, 3), (started.elapsed().as_secs(), setup.api.lines().len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_of_an_answer_is_read_than_the_bounds_of_a_call_allow() {
+    let endless = tower::service_fn(|_| async {
+        Ok::<_, BoxError>(Response::new(Box::pin(pieces(Duration::from_millis(1), u32::MAX))))
+    });
+    let fence = Fence::new(Claim::Always);
+    let telemetry = Arc::new(Telemetry::new("0.1.0", "istio", fence.clone()));
+    let client = layered(endless, "default", Layers { fence, telemetry, limit: None });
+    let started = Instant::now();
+    let bounds = Bounds { time: Duration::from_secs(5), bytes: 1000 };
+    let error = client.send(bounded(bounds)).await.expect_err("too long");
+    assert!(error.to_string().contains("length limit exceeded"), "{error}");
+    assert_eq!(1, started.elapsed().as_secs());
+}
+
 #[rstest]
 #[case::no_answer(|| Fault::Silence)]
 #[case::one_that_comes_too_late(|| Fault::Slow(Duration::from_secs(31)))]

@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::super::payload::{Metadata, shortened};
 use super::grpc::{self, Grpc};
+use super::keys;
 use crate::api::duration;
 use crate::model::answer::excerpt;
 
@@ -57,43 +58,17 @@ pub struct Wanted {
     pub latencies: Vec<(f64, Duration)>,
 }
 
-/// Keys that a hook may have.
-const KEYS: [&str; 20] = [
-    "body",
-    "bodyBase64",
-    "connections",
-    "duration",
-    "insecure",
-    "maxP50",
-    "maxP90",
-    "maxP95",
-    "maxP99",
-    "method",
-    "minSuccessRate",
-    "qps",
-    "report",
-    "service",
-    "task",
-    "timeout",
-    "type",
-    "url",
-    "wait",
-    "header.*",
-];
-
 impl Plan {
     /// Reads what a hook of the namespace says.
     ///
     /// # Errors
     /// If something is missing, wrong, unknown or too much; the text names key, value and remedy.
     pub fn read(metadata: &Metadata, namespace: &str, limits: &Limits) -> Result<Self, String> {
-        let unknown =
-            metadata.keys().find(|key| !key.starts_with("header.") && !KEYS.contains(&key.as_str()));
-        if let Some(key) = unknown {
+        if let Some(key) = metadata.keys().find(|key| !keys::is_known(key)) {
             return Err(format!(
                 "metadata {:?} is unknown with type load: there are {}",
                 shortened(key),
-                KEYS.join(", ")
+                keys::names().collect::<Vec<_>>().join(", ")
             ));
         }
         let bad = |key: &str, value: &str, why: &str| format!("metadata {key}={:?}: {why}", shortened(value));
@@ -288,5 +263,31 @@ mod tests {
         let plan = read(&[("url", "http://frontend.shop/")], &[]).expect("a plan");
         assert_eq!((10, 2, Duration::from_secs(60)), (plan.qps, plan.connections, plan.duration));
         assert_eq!((Method::GET, Wanted::default()), (plan.method, plan.wanted));
+    }
+
+    #[test]
+    fn what_is_not_said_is_what_its_page_says() {
+        let url = ("url", "http://frontend.shop/");
+        let said = keys::KEYS.iter().filter(|key| !key.default.is_empty());
+        let said: Vec<(&str, &str)> = said.map(|key| (key.names[0], key.default)).chain([url]).collect();
+        let shown = |pairs| format!("{:?}", read(pairs, &[]).expect("a plan"));
+        assert_eq!(shown(&[url]), shown(&said));
+    }
+
+    #[test]
+    fn each_key_that_its_page_names_is_taken() {
+        for name in keys::names().filter(|name| !["url", "header.*"].contains(name)) {
+            let url = if ["bodyBase64", "service"].contains(&name) { "grpc" } else { "http" };
+            let value = match name {
+                "qps" | "connections" | "minSuccessRate" => "5",
+                "bodyBase64" => "CAE=",
+                "method" => "PUT",
+                "body" | "service" => "x",
+                "insecure" | "wait" | "report" => "true",
+                _ => "5s",
+            };
+            let read = read(&[("url", &format!("{url}://frontend.shop/")), (name, value)], &[]);
+            assert!(read.is_ok(), "{name}: {:?}", read.err());
+        }
     }
 }

@@ -123,6 +123,39 @@ fn an_analysis_that_does_not_end_is_deleted_after_ten_seconds() {
     assert_eq!(format!("{:?}", Measured::Failed(why)), step(query, &heard));
 }
 
+#[rstest]
+#[case::overloaded(
+    503,
+    "etcdserver: leader changed",
+    "keptn error response: etcdserver: leader changed: 503 Service Unavailable"
+)]
+#[case::cut_off(
+    200,
+    r#"{"kind":"Analysis","status":{"state":"Comp"#,
+    "keptn: the answer is not JSON but 42 bytes of something else"
+)]
+#[case::no_verdict(
+    200,
+    r#"{"kind":"Analysis","status":{"state":"Completed","pass":"yes"}}"#,
+    "keptn: the verdict is neither true nor false"
+)]
+#[case::null(
+    200,
+    r#"{"kind":"Analysis","status":{"state":"Completed","pass":null}}"#,
+    "keptn: the verdict is neither true nor false"
+)]
+fn a_look_that_fails_is_no_verdict_and_the_object_is_deleted(
+    #[case] status: u16,
+    #[case] body: &str,
+    #[case] why: &str,
+) {
+    let query = "analysis/shop/release";
+    let mut heard = vec![says(0, 201, "{}"), at(1, What::Waited), says(1, status, body)];
+    assert_eq!(format!("Delete {ANALYSES}/{}", id(query)), step(query, &heard));
+    heard.push(says(1, 200, "{}"));
+    assert_eq!(format!("{:?}", Measured::Failed(why.to_owned())), step(query, &heard));
+}
+
 #[test]
 fn what_may_have_been_created_is_deleted() {
     let query = "analysis/shop/release";

@@ -4,16 +4,17 @@ use prometheus_http_query::response::{Data, PromqlResult};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::metrics::shared::{MULTIPLE, NO_VALUES, SHOWN, not_json, reason};
+use crate::metrics::shared::{MULTIPLE, NO_VALUES, SHOWN, come_back, not_json, reason};
 use crate::model::answer::{ELSEWHERE, Measured, excerpt, said};
+use crate::model::call::Answer;
 
 /// The one number in an answer, or why there is none.
-pub(super) fn measure(status: u16, body: &[u8]) -> Measured {
+pub(super) fn measure(answer: &Answer) -> Measured {
     // A redirect that leads elsewhere is not followed, and its page is no result.
-    if status >= 300 {
-        return Measured::Failed(refused(status, body));
+    if answer.status >= 300 {
+        return Measured::Failed(refused(answer));
     }
-    match read(body) {
+    match read(&answer.body) {
         Ok(measured) => measured,
         Err(why) => Measured::Failed(why),
     }
@@ -79,9 +80,11 @@ fn refuse_other_samples(data: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn refused(status: u16, body: &[u8]) -> String {
-    let said = if status < 400 { ELSEWHERE.to_owned() } else { said(body, SHOWN) };
-    format!("error response: Status {status} {}: {said}", reason(status))
+/// Begins with the reference's words, which alerts search for.
+fn refused(answer: &Answer) -> String {
+    let status = answer.status;
+    let said = if status < 400 { ELSEWHERE.to_owned() } else { said(&answer.body, SHOWN) };
+    format!("error response: Status {status} {}: {said}{}", reason(status), come_back(answer))
 }
 
 const NOT_PROMETHEUS: &str = "the answer is not one of Prometheus";

@@ -50,7 +50,7 @@ fn the_controller_takes_every_canary_template_and_alert_provider() {
     }
 }
 
-fn canary(object: &Value) -> Result<(), String> {
+pub fn canary(object: &Value) -> Result<(), String> {
     let settings = Settings::default();
     let facts = |release: &Release| registry::facts(release, &settings);
     let known = registry::known_names();
