@@ -38,6 +38,7 @@ mod promises;
 mod real_parts;
 mod releases;
 mod rights;
+mod route_templates;
 mod routers;
 mod safety;
 mod sarif;
