@@ -116,20 +116,24 @@ impl Subject {
         let mut object = template.clone();
         let mut canary = canary.cloned().unwrap_or_else(sample);
         for (object, name) in [(&mut object, "template"), (&mut canary, "frontend")] {
-            if object["metadata"]["namespace"].as_str().is_none_or(str::is_empty) {
-                object["metadata"]["namespace"] = json!("shop");
-            }
-            if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-                object["metadata"]["name"] = json!(name);
-            }
+            let text = |key: &str, otherwise: &str| {
+                let written = object["metadata"][key].as_str().filter(|text| !text.is_empty());
+                written.unwrap_or(otherwise).to_owned()
+            };
+            let metadata = json!({"name": text("name", name), "namespace": text("namespace", "shop")});
+            // Merged, since what stands there may be anything.
+            json_patch::merge(object, &json!({"metadata": metadata}));
         }
-        canary["metadata"]["uid"] = json!("u-1");
-        canary["metadata"]["generation"] = json!(1);
-        canary["spec"]["routeTemplateRef"] =
-            json!({"name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"]});
-        if let Some(spec) = canary["spec"].as_object_mut() {
-            spec.remove("routeRefs");
-        }
+        let named = json!({
+            "metadata": {"uid": "u-1", "generation": 1},
+            "spec": {
+                "routeTemplateRef": {
+                    "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"],
+                },
+                "routeRefs": null,
+            },
+        });
+        json_patch::merge(&mut canary, &named);
         Self { object, canary, settings }
     }
 

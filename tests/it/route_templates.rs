@@ -129,6 +129,16 @@ fn the_ready_templates_keep_all_laws() {
 }
 
 #[test]
+fn lint_finds_nothing_in_the_ready_templates() {
+    for (name, _) in READY {
+        let text = std::fs::read_to_string(folder().join(format!("{name}.yaml"))).expect("a template");
+        let input = vexil::lint::Input { name: format!("{name}.yaml"), text };
+        let report = vexil::lint::lint(&[input], &vexil::lint::Options::default());
+        assert!(report.looked_at == 1 && report.findings.is_empty(), "{name}: {:#?}", report.findings);
+    }
+}
+
+#[test]
 fn a_ready_template_tells_its_mesh_what_the_built_in_router_tells_it() {
     for (name, provider) in READY {
         let own = built_in(provider);
@@ -254,4 +264,16 @@ fn the_command_shows_what_would_be_written() {
 fn a_file_without_a_template_is_no_template_that_holds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     vexil().args(["router", "test", "-f"]).arg(folder.join("crds/canary.yaml")).assert().code(2);
+}
+
+#[rstest]
+#[case::no_fields("{kind: RouteTemplate, spec: 7}")]
+#[case::no_metadata("{kind: RouteTemplate, metadata: 7, spec: {objects: 7}}")]
+#[case::no_objects("{kind: RouteTemplate, metadata: {name: a}, spec: {objects: []}}")]
+#[case::an_empty_one("{kind: RouteTemplate, metadata: {name: a}, spec: {objects: [{apiVersion: a.b/v1, kind: C, template: ''}]}}")]
+fn what_is_hardly_a_template_is_refused_in_words(#[case] text: &str) {
+    let output = vexil().args(["router", "test", "-f", "-"]).write_stdin(text).output().expect("it runs");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot be used: spec"), "{said}");
 }
