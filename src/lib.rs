@@ -29,5 +29,6 @@ pub mod rollout;
 pub mod router;
 #[cfg(feature = "embedded")]
 pub mod sim;
+pub mod template;
 pub mod webhook;
 pub mod workload;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::analysis::Analysis;
+use super::reference::CrossRef;
 use super::service::CanaryService;
 use super::status::CanaryStatus;
 
@@ -77,6 +78,9 @@ pub struct CanarySpec {
     /// Routes of yours whose weights Vexil sets, instead of writing routes of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_refs: Option<Vec<RouteRef>>,
+    /// The RouteTemplate by which the traffic is shifted, instead of by the provider's router.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_template_ref: Option<CrossRef>,
     /// Gloo upstream whose settings the generated upstreams take over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_ref: Option<NamespacedObjectRef>,

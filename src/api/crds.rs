@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions of the three kinds, and their text under `crds/`.
+//! The CustomResourceDefinitions of our kinds, and their text under `crds/`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion, CustomResourceSubresourceStatus,
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use super::schema::structural;
 use super::status::CanaryStatus;
 use super::{
-    AlertProvider, AlertProviderSpec, Canary, CanarySpec, MetricTemplate, MetricTemplateSpec,
-    canary::OLD_API_VERSION,
+    AlertProvider, AlertProviderSpec, Canary, CanarySpec, MetricTemplate, MetricTemplateSpec, RouteTemplate,
+    RouteTemplateSpec, canary::OLD_API_VERSION,
 };
 
-/// The three definitions, in the order in which they are to be applied.
+/// The definitions, in the order in which they are to be applied.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![canary(), metric_template(), alert_provider()]
+    vec![canary(), metric_template(), alert_provider(), route_template()]
 }
 
 /// `canaries.flagger.app`. Manifests of `v1alpha3` are still taken, with a warning; both versions have one schema.
@@ -54,6 +54,13 @@ pub fn metric_template() -> CustomResourceDefinition {
 /// `alertproviders.flagger.app`.
 pub fn alert_provider() -> CustomResourceDefinition {
     complete(AlertProvider::crd(), root_schema::<AlertProviderSpec>("Where alerts are sent.", None))
+}
+
+/// `routetemplates.flagger.app`.
+pub fn route_template() -> CustomResourceDefinition {
+    let description =
+        "A router in a file: the objects that a mesh reads, and where they say what the canary gets.";
+    complete(RouteTemplate::crd(), root_schema::<RouteTemplateSpec>(description, None))
 }
 
 /// The definition as YAML, always the same text for the same definition.

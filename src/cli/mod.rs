@@ -33,6 +33,7 @@ mod migrate;
 mod picture;
 mod print;
 mod probe;
+mod router;
 #[cfg(feature = "embedded")]
 mod shell;
 mod signals;
@@ -84,6 +85,9 @@ enum Command {
     /// Come from Flagger, and go back: what will happen, before anything does. Changes nothing.
     #[command(subcommand)]
     Migrate(migrate::Command),
+    /// Work on a router in a file (a RouteTemplate).
+    #[command(subcommand)]
+    Router(router::Command),
     /// Wait until a release has come somewhere: for pipelines.
     #[command(after_help = ask::wait::EXIT_CODES)]
     Wait(ask::wait::Arguments),
@@ -188,6 +192,7 @@ pub fn run(argv: Vec<String>) -> ExitCode {
         Command::Watch(arguments) => block_on(ask::watch::run(&arguments)),
         Command::Check(arguments) => block_on(check::run(&arguments)),
         Command::Migrate(command) => block_on(migrate::run(&command)),
+        Command::Router(command) => return router::run(&command),
         Command::Wait(arguments) => block_on(ask::wait::run(&arguments)),
         Command::Pause(arguments) => block_on(by_hand::run(Action::Pause, &arguments)),
         Command::Resume(arguments) => block_on(by_hand::run(Action::Resume, &arguments)),

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::model::object::{Kind, ObjectId};
+use crate::model::release::RoutedBy;
 use crate::rollout::{Answer, Answers, Ask, Event, Question, SecretsLooked};
 
 use super::alerts::Recipient;
@@ -79,6 +80,8 @@ pub struct Memory {
     pub status_refused: Option<Refused>,
     /// The last manifest that could be used, with its generation.
     usable: Option<(Option<i64>, Packed)>,
+    /// The RouteTemplate of the last manifest that could be used.
+    pub routed: Option<RoutedBy>,
     /// The primary as it was last seen.
     pub primary: Option<(ObjectId, Packed)>,
     /// The time since which a Service does not lead to the pods that its workload calls ready.

@@ -19,6 +19,7 @@ use crate::model::traffic::{RouteState, RouteWish};
 use crate::model::workload::{Presence, PrimaryFacts, TargetFacts, TargetShape, is_own_revision};
 use crate::rollout::{Checkable, Endpoints, Lifecycle, RoutesSeen, ServicesSeen, Snapshot, Turn, cookies};
 use crate::router::endpoints::{self, ENDPOINT_SLICE};
+use crate::router::templated::ROUTE_TEMPLATE;
 use crate::router::{self, Router, View, services};
 use crate::workload::{self, Workload, config};
 
@@ -184,21 +185,39 @@ fn understand(
     object: Arc<Value>,
     memory: &mut Memory,
 ) -> Look<(Manifest, Vec<Problem>)> {
+    let template = judge::route_template::named(&object);
+    if let Some(id) = &template
+        && caches.state(ROUTE_TEMPLATE) == State::Loading
+    {
+        memory.reads = Some(vec![id.clone()]);
+        return ControlFlow::Break(Observation::NotYet(None));
+    }
     let status = match status_of(&object, memory) {
         Ok(status) => status,
         Err(error) => return ControlFlow::Break(Observation::Foreign(Foreign { object, error })),
     };
-    let reading = judge::reading(&object, settings);
+    let reading = judge::reading(&object, settings, caches);
     let unusable = |object, status, problems| {
         ControlFlow::Break(Observation::Unusable(Box::new(Unusable { object, status, problems, seen: None })))
     };
     let (release, problems) = match reading.release {
         Ok(release) => {
             memory.understood(&object, |manifest| caches.pack(Kind::CANARY, manifest));
+            let mut release = release;
+            match &release.template {
+                // A Canary that is being deleted is read whatever is wrong with its template.
+                Some(routed) if !router::templated::is_usable(routed) => {
+                    as_routed_before(&mut release, memory)
+                }
+                routed => memory.routed.clone_from(routed),
+            }
             (*release, Vec::new())
         }
-        Err(problems) => match usable(memory, settings).or(reading.refused) {
-            Some(release) => (*release, problems),
+        Err(problems) => match usable(caches, memory, settings).or(reading.refused) {
+            Some(mut release) => {
+                as_routed_before(&mut release, memory);
+                (*release, problems)
+            }
             None => return unusable(object, status, problems),
         },
     };
@@ -222,8 +241,17 @@ fn understand(
 }
 
 /// The release as it was last read from a manifest that could be used.
-fn usable(memory: &Memory, settings: &Settings) -> Option<Box<Release>> {
-    judge::reading(&memory.usable()?, settings).release.ok()
+fn usable(caches: &Caches, memory: &Memory, settings: &Settings) -> Option<Box<Release>> {
+    judge::reading(&memory.usable()?, settings, caches).release.ok()
+}
+
+/// A template that went away, or that makes no sense any more, is no reason to lose sight of the traffic: as long as this
+/// process remembers the last one that could be used, the routes are read, and kept safe, by that.
+fn as_routed_before(release: &mut Release, memory: &Memory) {
+    let (Some(routed), Some(before)) = (&mut release.template, &memory.routed) else { return };
+    if (&routed.name, &routed.namespace) == (&before.name, &before.namespace) {
+        routed.found.clone_from(&before.found);
+    }
 }
 
 /// The objects around a release as the caches hold them.
@@ -288,6 +316,7 @@ fn gather(
     let named = workload.named_reads(release, &around.objects);
     complete &= around.take_in(caches, &named);
     reads.extend(named);
+    reads.extend(judge::route_template::named(&manifest.object));
     if !complete {
         memory.reads = Some(reads);
         return ControlFlow::Break(Observation::NotYet(None));

@@ -14,6 +14,7 @@ use crate::model::secrets::exposed_by_template;
 use crate::router::registry;
 
 pub mod checks;
+pub mod route_template;
 
 use checks::METRIC_TEMPLATE;
 
@@ -29,18 +30,48 @@ pub trait Around {
     fn ids(&self, kind: Kind) -> Vec<ObjectId>;
 }
 
-/// Reads a Canary for the provider that it names.
-pub fn reading(canary: &Value, settings: &Settings) -> Reading {
-    let facts = |release: &Release| registry::facts(release, settings);
+/// Reads a Canary for the provider, or the RouteTemplate, that it names.
+pub fn reading(canary: &Value, settings: &Settings, around: &dyn Around) -> Reading {
+    let with_template = |mut release: Release| {
+        if let Some(routed) = &mut release.template {
+            route_template::find(around, settings, routed);
+        }
+        release
+    };
+    let facts = |release: &Release| match release.template {
+        None => registry::facts(release, settings),
+        Some(_) => registry::facts(&with_template(release.clone()), settings),
+    };
     let known = registry::known_names();
     let providers = read::Providers { known: &known, facts: &facts };
     match decode::canary(canary) {
-        Ok(canary) => read::release(&canary, settings, &providers),
+        Ok(canary) => {
+            let Reading { release, warnings, refused } = read::release(&canary, settings, &providers);
+            let with_template = |release: Box<Release>| Box::new(with_template(*release));
+            Reading { release: release.map(with_template), warnings, refused: refused.map(with_template) }
+        }
         Err(error) => Reading {
             release: Err(vec![Problem { field: error.field, message: error.message }]),
             warnings: Vec::new(),
             refused: None,
         },
+    }
+}
+
+/// For those who know of nothing but the Canary.
+pub struct Nowhere;
+
+impl Around for Nowhere {
+    fn get(&self, _id: &ObjectId) -> Option<Arc<Value>> {
+        None
+    }
+
+    fn unreadable(&self, _kind: Kind) -> Option<String> {
+        Some("nobody has looked it up".to_owned())
+    }
+
+    fn ids(&self, _kind: Kind) -> Vec<ObjectId> {
+        Vec::new()
     }
 }
 

@@ -68,7 +68,7 @@ codes! {
     Word = "VX004", Warning, "A bare yes, no, on or off: a truth value for kubectl, a text for others", "write true or false, or put it in quotes";
 
     ApiVersion = "VX101", Error, "The kind has no such apiVersion", "write apiVersion: flagger.app/v1beta1";
-    Kind = "VX102", Error, "There is no such kind in flagger.app", "write Canary, MetricTemplate or AlertProvider";
+    Kind = "VX102", Error, "There is no such kind in flagger.app", "write Canary, MetricTemplate, AlertProvider or RouteTemplate";
     UnknownField = "VX103", Error, "The kind has no such field, and the API server drops it", "remove it, or correct its name";
     Missing = "VX104", Error, "A field that has to be there is missing", "add the field";
     WrongType = "VX105", Error, "A field holds another type than it should", "write a value of the right type";
@@ -121,6 +121,9 @@ codes! {
     Receiver = "VX509", Error, "An AlertProvider cannot be used", "correct the field of the AlertProvider";
     NoReceiver = "VX510", Note, "An AlertProvider is not among the manifests", "create it, if it is not in the cluster already";
     NearMiss = "VX511", Warning, "A reference to an object that is not there, with a name much like one that is", "write the name of the object that is there";
+    NoRouteTemplate = "VX512", Note, "A RouteTemplate is not among the manifests", "create it, if it is not in the cluster already";
+    RouteTemplate = "VX513", Error, "A RouteTemplate cannot be used", "correct the field of the RouteTemplate";
+    BrokenLaw = "VX514", Error, "A RouteTemplate does not keep a law of routers", "try it with vexil router test, which shows the objects";
 
     NoTarget = "VX601", Warning, "The target is not among the workloads of its namespace", "correct spec.targetRef, or add the workload";
     Unfit = "VX602", Error, "The target cannot be released as it is", "correct the workload";

@@ -28,6 +28,7 @@ mod reading;
 mod references;
 pub mod report;
 mod rivals;
+mod route_templates;
 mod scalar;
 mod schema;
 pub mod sight;
@@ -129,6 +130,7 @@ pub fn lint(inputs: &[Input], options: &Options) -> Report {
                 "MetricTemplate" => {
                     queries::metric_template(&world, object, own_namespace(object, options), &mut book);
                 }
+                "RouteTemplate" => route_templates::check(object, options, &mut book),
                 _ => queries::alert_provider(&world, object, own_namespace(object, options), &mut book),
             }
         }
@@ -162,7 +164,7 @@ fn canary<'a>(
     report: &mut Report,
 ) {
     let settings = &options.settings;
-    let Some(release) = reading::check(object, own_namespace(object, options), settings, book) else {
+    let Some(release) = reading::check(world, object, own_namespace(object, options), settings, book) else {
         return;
     };
     let claim = Claim {

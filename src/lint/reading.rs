@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::book::Book;
 use super::code::Code;
-use super::world::Object;
+use super::world::{Object, World};
 use crate::judge;
 use crate::model::release::{Problem, Release, Settings};
 use crate::router::registry;
@@ -12,13 +12,14 @@ use crate::router::registry;
 /// Reads the Canary as the controller does and writes down what it would refuse and warn of. The release, also of a
 /// manifest that is refused, as far as one can be made of it.
 pub fn check(
+    world: &World<'_>,
     object: &Object,
     namespace: &str,
     settings: &Settings,
     book: &mut Book<'_>,
 ) -> Option<Box<Release>> {
     let canary = as_applied(object, namespace);
-    let reading = judge::reading(&canary, settings);
+    let reading = judge::reading(&canary, settings, world);
     let problems = reading.release.as_ref().err().cloned().unwrap_or_default();
     let release = reading.release.ok().or(reading.refused);
     let of_router =
@@ -29,7 +30,9 @@ pub fn check(
         if cannot_be_read || said_better(book, &problem) {
             continue;
         }
-        let code = if of_router.problems.iter().any(|other| other.message == problem.message) {
+        let code = if let Some(code) = super::route_templates::code(&problem) {
+            code
+        } else if of_router.problems.iter().any(|other| other.message == problem.message) {
             Code::Router
         } else {
             refused(&problem)

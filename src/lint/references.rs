@@ -236,7 +236,8 @@ fn generated(world: &World<'_>, release: &Release, target: Option<&Object>, book
 /// What the router says when it is to bring its routes about.
 fn routes(world: &World<'_>, release: &Release, settings: &Settings, book: &mut Book<'_>) {
     let Some(router) = registry::router_of(release) else { return };
-    if release.target.kind == TargetKind::Knative {
+    if release.target.kind == TargetKind::Knative || release.template.is_some() {
+        // What is wrong with a RouteTemplate is said by itself.
         return;
     }
     let reads = router.reads(release);

@@ -26,9 +26,10 @@ pub fn is_ours(object: &Object) -> bool {
 pub fn check(object: &Object, book: &mut Book<'_>) -> bool {
     let Some((_, kind)) = KINDS.iter().find(|(kind, _)| *kind == object.kind()) else {
         let meant = nearest(object.kind(), KINDS.iter().map(|(kind, _)| kind.as_str()));
-        let advice = meant.map_or("write Canary, MetricTemplate or AlertProvider".to_owned(), |meant| {
-            format!("did you mean {meant}?")
-        });
+        let advice = meant
+            .map_or("write Canary, MetricTemplate, AlertProvider or RouteTemplate".to_owned(), |meant| {
+                format!("did you mean {meant}?")
+            });
         book.say(Code::Kind, "kind", &format!("{GROUP} has no kind {:?}: {advice}", object.kind()));
         return false;
     };

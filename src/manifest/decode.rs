@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub use super::unknown::unknown_fields;
 use crate::api::status::CanaryStatus;
-use crate::api::{AlertProvider, Canary, MetricTemplate};
+use crate::api::{AlertProvider, Canary, MetricTemplate, RouteTemplate};
 
 /// Why an object cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,14 @@ pub fn metric_template(object: &Value) -> Result<MetricTemplate, DecodeError> {
 /// As [`canary`].
 pub fn alert_provider(object: &Value) -> Result<AlertProvider, DecodeError> {
     Ok(AlertProvider { metadata: metadata(object)?, spec: part(object, "spec")? })
+}
+
+/// Reads a RouteTemplate.
+///
+/// # Errors
+/// As [`canary`].
+pub fn route_template(object: &Value) -> Result<RouteTemplate, DecodeError> {
+    Ok(RouteTemplate { metadata: metadata(object)?, spec: part(object, "spec")? })
 }
 
 fn metadata(object: &Value) -> Result<ObjectMeta, DecodeError> {

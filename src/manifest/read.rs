@@ -9,10 +9,11 @@ use super::{legacy, unknown, validate};
 use crate::api::Provider;
 use crate::api::analysis::Analysis;
 use crate::api::canary::{Canary, ObjectRef, RouteRef};
+use crate::api::reference::CrossRef;
 use crate::api::service_field::ServiceField;
 use crate::model::release::{
-    AdoptedRoute, Autoscaler, Problem, ProviderFacts, Reading, Reference, Release, ScalerKind, Settings,
-    Target, TargetKind,
+    AdoptedRoute, Autoscaler, Problem, ProviderFacts, Reading, Reference, Release, RoutedBy, ScalerKind,
+    Settings, Target, TargetKind,
 };
 use crate::model::traffic::Capabilities;
 
@@ -58,10 +59,17 @@ pub fn release(canary: &Canary, settings: &Settings, providers: &Providers<'_>) 
         validate::hosts(canary, &mut notes);
     }
     for field in ignored {
-        let message = match release.adopted.is_empty() {
-            true => format!("has no effect: provider {} does not know it, remove it", release.provider_name),
-            false => "has no effect beside spec.routeRefs: write it into those routes, and remove it here"
-                .to_owned(),
+        let message = match (&release.template, release.adopted.is_empty()) {
+            (Some(routed), _) => {
+                format!("has no effect: {} does not use it, remove it here or write it there", routed.title())
+            }
+            (None, true) => {
+                format!("has no effect: provider {} does not know it, remove it", release.provider_name)
+            }
+            (None, false) => {
+                "has no effect beside spec.routeRefs: write it into those routes, and remove it here"
+                    .to_owned()
+            }
         };
         notes.warn(&format!("spec.service.{}", field.as_str()), message);
     }
@@ -124,6 +132,7 @@ fn draft(
         ingress: spec.ingress_ref.as_ref().map(|object| reference(object, &namespace)),
         route: spec.route_ref.as_ref().map(|object| reference(object, &namespace)),
         adopted: spec.route_refs.iter().flatten().map(|route| adopted(route, &namespace)).collect(),
+        template: spec.route_template_ref.as_ref().map(|template| routed_by(template, &namespace)),
         upstream: spec.upstream_ref.as_ref().map(|upstream| Reference {
             api_version: upstream.api_version.clone(),
             kind: upstream.kind.clone(),
@@ -198,6 +207,14 @@ fn adopted(route: &RouteRef, namespace: &str) -> AdoptedRoute {
     };
     let (rules, ports) = (route.rules.clone().unwrap_or_default(), route.ports.clone().unwrap_or_default());
     AdoptedRoute { route: reference, rules, ports }
+}
+
+/// The template is for those to find who know of other objects than the Canary.
+fn routed_by(template: &CrossRef, namespace: &str) -> RoutedBy {
+    let (name, namespace) =
+        (template.name.clone(), defaults::name(template.namespace.as_deref(), namespace).to_owned());
+    let found = Err(format!("RouteTemplate {name}.{namespace} cannot be looked at here"));
+    RoutedBy { name, namespace, found }
 }
 
 fn reference(object: &ObjectRef, namespace: &str) -> Reference {

@@ -40,6 +40,10 @@ pub(super) fn cross_namespace(
         let field = format!("spec.routeRefs[{index}].namespace");
         check("route", field, &route.name, route.namespace.as_deref());
     }
+    if let Some(template) = &canary.spec.route_template_ref {
+        let field = "spec.routeTemplateRef.namespace".to_owned();
+        check("route template", field, &template.name, template.namespace.as_deref());
+    }
     let Some((analysis, path)) = analysis else { return };
     for (index, metric) in analysis.metrics.iter().flatten().enumerate() {
         if let Some(template) = &metric.template_ref {
@@ -201,6 +205,14 @@ pub(super) fn names(canary: &Canary, kind: TargetKind, apex: &str, notes: &mut N
 
     for (index, route) in spec.route_refs.iter().flatten().enumerate() {
         not_empty(&format!("spec.routeRefs[{index}].name"), Some(&route.name));
+    }
+
+    if let Some(template) = &spec.route_template_ref {
+        not_empty("spec.routeTemplateRef.name", Some(&template.name));
+        if spec.route_refs.iter().flatten().next().is_some() {
+            let message = "cannot be combined with spec.routeRefs: remove one of the two".to_owned();
+            notes.refuse("spec.routeTemplateRef", message);
+        }
     }
 
     let written = spec.service.as_ref().and_then(|service| service.name.as_deref());

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::api::analysis::{AnalysisMatch, MetricSeverity, OnMetricError, OnNoData, SessionAffinity};
 use crate::api::hooks::{AlertRef, CloudEvents, HookType};
 use crate::api::service::CanaryService;
-use crate::api::{Provider, ServiceField};
+use crate::api::{Provider, RouteTemplateSpec, ServiceField};
 
 use super::traffic::Capabilities;
 
@@ -47,6 +48,8 @@ pub struct Release {
     pub route: Option<Reference>,
     /// `spec.routeRefs`: routes of the user's whose weights are set; without any, the provider's router writes its own.
     pub adopted: Vec<AdoptedRoute>,
+    /// `spec.routeTemplateRef`: the template by which the release is routed, in place of the provider's router.
+    pub template: Option<RoutedBy>,
     /// `spec.upstreamRef`, the upstream whose settings the generated ones take (Gloo).
     pub upstream: Option<Reference>,
     /// Annotations of the Canary.
@@ -127,6 +130,32 @@ pub struct AdoptedRoute {
     pub rules: Vec<String>,
     /// The ports of the backends that are meant; all where there are none.
     pub ports: Vec<u16>,
+}
+
+/// The RouteTemplate by which a release is routed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoutedBy {
+    /// Name of the template.
+    pub name: String,
+    /// Namespace of the template.
+    pub namespace: String,
+    /// What it says; or why nobody knows, for the user.
+    #[serde(serialize_with = "as_it_was_found")]
+    pub found: Result<Arc<RouteTemplateSpec>, String>,
+}
+
+fn as_it_was_found<S: Serializer>(
+    found: &Result<Arc<RouteTemplateSpec>, String>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    found.as_ref().map(Arc::as_ref).serialize(to)
+}
+
+impl RoutedBy {
+    /// As messages write it.
+    pub fn title(&self) -> String {
+        format!("RouteTemplate {}.{}", self.name, self.namespace)
+    }
 }
 
 /// The workload under control.

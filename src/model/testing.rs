@@ -27,6 +27,7 @@ pub fn release(name: &str, namespace: &str) -> Release {
         ingress: None,
         route: None,
         adopted: Vec::new(),
+        template: None,
         upstream: None,
         annotations: BTreeMap::new(),
         analysis: Plan {

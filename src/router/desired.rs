@@ -20,7 +20,7 @@ pub struct Desired {
     /// Fields that are ours only on an object that this Canary made; on a user's they are left alone.
     pub if_made_by_us: Map<String, Value>,
     /// How the lists within our fields are brought in line, by path. A list that is not named is ours as a whole.
-    pub lists: Lists,
+    pub lists: Lists<'static>,
     /// Labels that are ours.
     pub labels: Map<String, Value>,
     /// Annotations that are ours; a null is one that must not be there.
@@ -50,7 +50,7 @@ impl Desired {
 
     /// Lists whose items are brought in line one by one.
     #[must_use]
-    pub fn lists(mut self, lists: Lists) -> Self {
+    pub fn lists(mut self, lists: Lists<'static>) -> Self {
         self.lists = lists;
         self
     }

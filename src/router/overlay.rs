@@ -4,10 +4,11 @@
 use serde_json::{Map, Value};
 
 use super::live::{is_nothing, same};
+use super::path::Path;
 
 /// How a list of ours is brought in line with the live one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Items {
+pub enum Items<'a> {
     /// The list is ours as a whole, and so is every field of its items. So it is with every list that is not named.
     Whole,
     /// The value is a copy: ours as a whole and to the letter, since what is empty may say something there
@@ -15,18 +16,20 @@ pub enum Items {
     Verbatim,
     /// The items are ours by what stands in the field that tells which requests they are for; fields of theirs that
     /// we do not name stay. An item that we do not name goes, and one that is for other requests starts afresh.
-    Matched(&'static str),
+    Matched(&'a str),
     /// The items are ours by the field that names them; fields of theirs that we do not name stay. An item that we do
     /// not name goes: where items share the traffic, somebody else's would take some of it.
-    Keyed(&'static str),
+    Keyed(&'a str),
+    /// As `Matched`, by what stands at this path within an item.
+    MatchedAt(&'a Path),
 }
 
 /// Lists by their path from the object's root, with `[]` for the items of a list: `spec.routes[].services`.
-pub type Lists = &'static [(&'static str, Items)];
+pub type Lists<'a> = &'a [(&'a str, Items<'a>)];
 
 /// `live` with `ours` laid over it. Where the two mean the same the live value stays, so that equal meaning is equal
 /// text. A null of ours takes the field away.
-pub fn laid_over(live: &Value, ours: &Map<String, Value>, lists: Lists) -> Value {
+pub fn laid_over(live: &Value, ours: &Map<String, Value>, lists: Lists<'_>) -> Value {
     object(live, ours, lists, "")
 }
 
@@ -45,7 +48,7 @@ pub fn fresh(ours: &Value) -> Value {
     }
 }
 
-fn object(live: &Value, ours: &Map<String, Value>, lists: Lists, path: &str) -> Value {
+fn object(live: &Value, ours: &Map<String, Value>, lists: Lists<'_>, path: &str) -> Value {
     let mut result = live.as_object().cloned().unwrap_or_default();
     for (key, wanted) in ours {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -73,14 +76,17 @@ fn object(live: &Value, ours: &Map<String, Value>, lists: Lists, path: &str) -> 
     Value::Object(result)
 }
 
-fn value(live: &Value, ours: &Value, lists: Lists, path: &str) -> Value {
+fn value(live: &Value, ours: &Value, lists: Lists<'_>, path: &str) -> Value {
     match ours {
         _ if how(lists, path) == Some(Items::Whole) => whole(live, ours),
         _ if how(lists, path) == Some(Items::Verbatim) => fresh(ours),
         Value::Object(fields) => object(live, fields, lists, path),
         Value::Array(items) => match how(lists, path) {
             None | Some(Items::Whole | Items::Verbatim) => whole(live, ours),
-            Some(Items::Matched(field)) => matched(live, items, field, lists, path),
+            Some(Items::Matched(field)) => matched(live, items, |item| &item[field], lists, path),
+            Some(Items::MatchedAt(at)) => {
+                matched(live, items, |item| at.first(item).unwrap_or(&Value::Null), lists, path)
+            }
             Some(Items::Keyed(key)) => keyed(live, items, key, lists, path),
         },
         scalar => whole(live, scalar),
@@ -88,10 +94,16 @@ fn value(live: &Value, ours: &Value, lists: Lists, path: &str) -> Value {
 }
 
 /// Items in our order, each over the live one that is for the same requests.
-fn matched(live: &Value, items: &[Value], field: &str, lists: Lists, path: &str) -> Value {
+fn matched<'v>(
+    live: &'v Value,
+    items: &'v [Value],
+    meant: impl Fn(&'v Value) -> &'v Value,
+    lists: Lists<'_>,
+    path: &str,
+) -> Value {
     let mut present: Vec<&Value> = live.as_array().into_iter().flatten().collect();
     let items = items.iter().map(|item| {
-        let same = present.iter().position(|present| same(&present[field], &fresh(&item[field])));
+        let same = present.iter().position(|present| same(meant(present), &fresh(meant(item))));
         let live = same.map_or(&Value::Null, |index| present.remove(index));
         one(live, item, lists, path)
     });
@@ -99,7 +111,7 @@ fn matched(live: &Value, items: &[Value], field: &str, lists: Lists, path: &str)
 }
 
 /// Items in the order of the live list, new ones behind.
-fn keyed(live: &Value, items: &[Value], key: &str, lists: Lists, path: &str) -> Value {
+fn keyed(live: &Value, items: &[Value], key: &str, lists: Lists<'_>, path: &str) -> Value {
     let present = live.as_array().map_or(&[][..], Vec::as_slice);
     // Of two with one name the first counts: the other one would get a share of its own.
     let first = |index: usize| !present[..index].iter().any(|before| before[key] == present[index][key]);
@@ -111,7 +123,7 @@ fn keyed(live: &Value, items: &[Value], key: &str, lists: Lists, path: &str) -> 
     Value::Array(kept.chain(new.map(fresh)).collect())
 }
 
-fn one(live: &Value, item: &Value, lists: Lists, path: &str) -> Value {
+fn one(live: &Value, item: &Value, lists: Lists<'_>, path: &str) -> Value {
     if live.is_null() { fresh(item) } else { value(live, item, lists, &format!("{path}[]")) }
 }
 
@@ -120,7 +132,7 @@ fn whole(live: &Value, ours: &Value) -> Value {
     if same(live, &ours) { live.clone() } else { ours }
 }
 
-fn how(lists: Lists, path: &str) -> Option<Items> {
+fn how<'a>(lists: Lists<'a>, path: &str) -> Option<Items<'a>> {
     lists.iter().find(|(named, _)| *named == path).map(|(_, items)| *items)
 }
 

@@ -53,6 +53,7 @@ pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Erro
         "Ingress" => "spec.ingressRef",
         "Service" => "spec.service.name",
         _ if !release.adopted.is_empty() => "spec.routeRefs",
+        _ if release.template.is_some() => "name in its RouteTemplate",
         _ => "spec.service.name",
     };
     Error::Object(format!(

@@ -6,7 +6,7 @@ use crate::model::release::{ProviderFacts, Release, Settings};
 use super::checks::{self, Checks};
 use super::{
     Mesh, Router, adopt, apisix, appmesh, contour, gateway, gloo, istio, knative, kubernetes, kuma, nginx,
-    skipper, smi, traefik,
+    skipper, smi, templated, traefik,
 };
 
 /// Every mesh that can be used, in the order of their names.
@@ -40,11 +40,15 @@ pub fn router(provider: Provider) -> Option<&'static dyn Router> {
     mesh(provider).map(|mesh| mesh.router)
 }
 
-/// What routes a release: the routes that it adopts, or else what its provider's router writes; `None` while nobody has
-/// built that.
+/// What routes a release: its RouteTemplate, the routes that it adopts, or else what its provider's router writes; `None`
+/// while nobody has built that.
 pub fn mesh_of(release: &Release) -> Option<&'static Mesh> {
     let mesh = mesh(release.provider)?;
-    Some(if release.adopted.is_empty() { mesh } else { &adopt::MESH })
+    Some(match (&release.template, release.adopted.is_empty()) {
+        (Some(_), _) => &templated::MESH,
+        (None, false) => &adopt::MESH,
+        (None, true) => mesh,
+    })
 }
 
 /// The router of a release; `None` while nobody has built it.
@@ -52,9 +56,9 @@ pub fn router_of(release: &Release) -> Option<&'static dyn Router> {
     mesh_of(release).map(|mesh| mesh.router)
 }
 
-/// Everything that may route a release: every mesh, and the routes that Canaries adopt.
+/// Everything that may route a release: every mesh, the routes that Canaries adopt, and those by a RouteTemplate.
 pub fn all() -> impl Iterator<Item = &'static Mesh> {
-    MESHES.iter().copied().chain([&adopt::MESH])
+    MESHES.iter().copied().chain([&adopt::MESH, &templated::MESH])
 }
 
 /// The names that can be written into `spec.provider` and `--mesh-provider`, in the order of the alphabet.
@@ -79,13 +83,17 @@ pub fn facts(release: &Release, settings: &Settings) -> Option<ProviderFacts> {
     let mesh = mesh_of(release)?;
     let mut problems = mesh.router.problems(release, settings);
     problems.sort();
+    let honours = |field: &ServiceField| match &release.template {
+        Some(routed) => templated::honours(routed, *field),
+        None => mesh.honours.contains(field),
+    };
     Some(ProviderFacts {
         capabilities: mesh.router.capabilities(release),
         problems,
         warnings: mesh.router.warnings(release),
         ignored: ServiceField::ALL
             .into_iter()
-            .filter(|field| field.is_set(&release.service) && !mesh.honours.contains(field))
+            .filter(|field| field.is_set(&release.service) && !honours(field))
             .collect(),
     })
 }

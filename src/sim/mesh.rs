@@ -30,11 +30,14 @@ pub fn crds(provider: Provider) -> Vec<Value> {
     by_name(&kinds)
 }
 
-/// The CRDs of the kinds of routes that a release adopts.
+/// The CRDs of the kinds of routes that a release adopts, or that its RouteTemplate writes.
 pub fn adopted_crds(release: &Release) -> Vec<Value> {
     let reads = registry::router_of(release).map(|router| router.reads(release)).unwrap_or_default();
-    let kinds: Vec<Kind> =
-        reads.into_iter().map(|id| id.kind).filter(|kind| crate::router::adopt::is_route(*kind)).collect();
+    let is_theirs = |kind: &Kind| match release.template {
+        Some(_) => kind.group != "networking.k8s.io",
+        None => crate::router::adopt::is_route(*kind),
+    };
+    let kinds: Vec<Kind> = reads.into_iter().map(|id| id.kind).filter(is_theirs).collect();
     by_name(&kinds)
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use kubesim::KubeSim;
 use serde_json::Value;
 
-use crate::manifest::{decode, read};
+use crate::judge;
+use crate::judge::route_template::Known;
 use crate::model::object::{ObjectId, Objects};
 use crate::model::release::{Release, Settings};
 use crate::model::traffic::RouteState;
@@ -27,16 +28,13 @@ impl Routes {
 
     /// All Canaries as the controller reads them, also those that ask for what it refuses.
     pub fn releases(&self) -> Vec<Release> {
-        let facts = |release: &Release| registry::facts(release, &self.settings);
-        let known = registry::known_names();
-        let providers = read::Providers { known: &known, facts: &facts };
+        let known = Known { templates: self.kube.list("routetemplates.flagger.app", None), unreadable: None };
         let canaries = self.kube.list("canaries.flagger.app", None);
         let releases = canaries.into_iter().filter_map(|mut canary| {
             // What an edit asks for may be refused: the routes of before it are still there. A Canary that is being
             // deleted is read whatever it asks for.
             canary["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-            let canary = decode::canary(&canary).ok()?;
-            read::release(&canary, &self.settings, &providers).release.ok()
+            judge::reading(&canary, &self.settings, &known).release.ok()
         });
         releases.map(|release| *release).collect()
     }

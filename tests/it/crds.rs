@@ -31,7 +31,8 @@ fn no_other_file_stands_beside_them() {
 fn the_schemas_mean_what_flaggers_mean_but_for_the_listed_differences() {
     let reference = reference();
     let mut found = BTreeSet::new();
-    for crd in crds::crds() {
+    // Flagger has no routers in files.
+    for crd in crds::crds().into_iter().filter(|crd| crd.spec.names.kind != "RouteTemplate") {
         let ours = serde_json::to_value(&crd).expect("a CRD is JSON");
         let kind = crd.spec.names.kind.as_str();
         let theirs = &reference[kind];
@@ -100,6 +101,8 @@ const INTENDED: &[&str] = &[
     "Canary.spec.analysis.onMetricError: field added",
     "Canary.spec.analysis.onNoData: field added",
     "Canary.spec.routeRefs: field added",
+    // A router in a file.
+    "Canary.spec.routeTemplateRef: field added",
     // `required` stood on the list, where it means nothing.
     "Canary.spec.service.mirror: required missing",
     "Canary.spec.service.mirror[]: required added",

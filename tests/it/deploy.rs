@@ -21,9 +21,10 @@ pub(crate) mod rights;
 #[test]
 fn the_copies_of_the_crds_are_up_to_date() {
     let read = |name: &str| read(&format!("crds/{name}.yaml"));
-    let all = ["alertprovider", "canary", "metrictemplate"].map(read);
+    let names = ["alertprovider", "canary", "metrictemplate", "routetemplate"];
+    let all = names.map(read);
     holds("deploy/kustomize/base/vexil/crds.yaml", &all.join("---\n"));
-    for (name, text) in ["alertprovider", "canary", "metrictemplate"].iter().zip(&all) {
+    for (name, text) in names.iter().zip(&all) {
         holds(&format!("deploy/charts/vexil/crds/{name}.yaml"), text);
     }
 }

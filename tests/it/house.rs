@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["api"]),
     ("manifest", &["api", "model"]),
     ("http", &[]),
+    ("template", &[]),
     ("judge", &["api", "manifest", "metrics", "model", "rollout", "router"]),
     (
         "lint",
@@ -20,9 +21,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("loadtester", &["api", "http", "model"]),
     ("alert", &["api", "model"]),
-    ("metrics", &["api", "model"]),
+    ("metrics", &["api", "model", "template"]),
     ("rollout", &["api", "model"]),
-    ("router", &["api", "model"]),
+    ("router", &["api", "model", "template"]),
     ("webhook", &["api", "model"]),
     ("workload", &["api", "model"]),
     (
@@ -53,8 +54,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Rooms without I/O, clock and chance, and what would bring them in.
 const PURE: &[&str] = &[
-    "alert", "api", "judge", "lint", "manifest", "metrics", "model", "rollout", "router", "webhook",
-    "workload",
+    "alert", "api", "judge", "lint", "manifest", "metrics", "model", "rollout", "router", "template",
+    "webhook", "workload",
 ];
 const IMPURE: &[&str] = &[
     "kube::Client",

@@ -39,6 +39,7 @@ mod providers;
 mod real_parts;
 mod releases;
 mod rights;
+mod route_templates;
 mod routers;
 mod safety;
 mod sarif;

@@ -59,6 +59,7 @@ fn set(object: &mut Value, path: &str, value: Value) {
 #[case("Canary", "canaries", "canary")]
 #[case("MetricTemplate", "metrictemplates", "metrictemplate")]
 #[case("AlertProvider", "alertproviders", "alertprovider")]
+#[case("RouteTemplate", "routetemplates", "routetemplate")]
 fn the_kinds_have_the_names_that_users_know(
     #[case] kind: &str,
     #[case] plural: &str,

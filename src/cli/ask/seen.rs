@@ -8,7 +8,8 @@ use kube::api::ListParams;
 use serde_json::Value;
 
 use crate::cli::cluster::{Cluster, Doing, Trouble};
-use crate::manifest::{decode, read};
+use crate::judge;
+use crate::judge::route_template::{self, Known};
 use crate::model::object::{Kind, ObjectId, Objects};
 use crate::model::release::{Release, Settings};
 use crate::model::traffic::RouteState;
@@ -47,8 +48,8 @@ pub(super) struct Around {
 
 impl Around {
     /// What `canary` leads to under a controller with `settings`; `None` if it cannot be read.
-    pub(super) fn of(canary: &Value, settings: Settings) -> Option<Self> {
-        let release = read_release(canary, &settings)?;
+    pub(super) fn of(canary: &Value, settings: Settings, templates: &Known) -> Option<Self> {
+        let release = read_release(canary, &settings, templates)?;
         let mut ids = Vec::new();
         let scalers = [Kind::HPA, Kind::SCALED_OBJECT];
         let workload = workload::registry::workload(release.target.kind).reads(&release);
@@ -80,21 +81,16 @@ pub(super) fn events_of(name: &str) -> String {
 }
 
 /// The release that a Canary asks for, also one that the controller refuses.
-fn read_release(canary: &Value, settings: &Settings) -> Option<Release> {
-    let facts = |release: &Release| registry::facts(release, settings);
-    let known = registry::known_names();
-    let providers = read::Providers { known: &known, facts: &facts };
-    let read = |canary: &Value| {
-        decode::canary(canary).ok().map(|canary| read::release(&canary, settings, &providers))
-    };
-    let reading = read(canary)?;
+fn read_release(canary: &Value, settings: &Settings, templates: &Known) -> Option<Release> {
+    let read = |canary: &Value| judge::reading(canary, settings, templates);
+    let reading = read(canary);
     if let Some(release) = reading.release.ok().or(reading.refused) {
         return Some(*release);
     }
     // One that is being deleted is read whatever it asks for.
     let mut leaving = canary.clone();
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-    read(&leaving)?.release.ok().map(|release| *release)
+    read(&leaving).release.ok().map(|release| *release)
 }
 
 /// The settings of the controller, as far as somebody who only reads knows them.
@@ -174,20 +170,33 @@ fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
 
 /// What `canary` leads to. Where neither it nor the user says the provider, the mesh whose objects are there is it.
 pub(super) async fn find(cluster: &Cluster, canary: &Value, mesh_provider: Option<&str>) -> Option<Around> {
-    let first = Around::of(canary, settings(mesh_provider))?;
+    let templates = templates(cluster, canary).await;
+    let first = Around::of(canary, settings(mesh_provider), &templates)?;
     let said = canary["spec"]["provider"].as_str().is_some_and(|provider| !provider.is_empty());
     // Where the routes may not be read, those of another mesh would only mislead.
     if said || mesh_provider.is_some() || are_there(cluster, &first).await != Some(false) {
         return Some(first);
     }
     for name in registry::known() {
-        if let Some(around) = Around::of(canary, settings(Some(name)))
+        if let Some(around) = Around::of(canary, settings(Some(name)), &templates)
             && are_there(cluster, &around).await == Some(true)
         {
             return Some(around);
         }
     }
     Some(first)
+}
+
+/// The RouteTemplate that a Canary names.
+async fn templates(cluster: &Cluster, canary: &Value) -> Known {
+    let Some(id) = route_template::named(canary) else { return Known::default() };
+    match cluster.get(&id).await {
+        Ok(found) => Known { templates: found.into_iter().collect(), unreadable: None },
+        Err(why) => {
+            let unreadable = cluster.trouble(Doing::reading(&id), &why).what().to_owned();
+            Known { unreadable: Some(unreadable), ..Known::default() }
+        }
+    }
 }
 
 /// Whether the routes of a release are there; `None` if they cannot be read.

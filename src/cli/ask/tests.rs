@@ -32,7 +32,7 @@ fn resource(kind: Kind) -> String {
 /// What a user sees who may read everything.
 fn seen(world: &World) -> Seen {
     let canary = world.kube.get("canaries.flagger.app", "shop", "frontend").expect("the Canary");
-    let around = Around::of(&canary, settings(None));
+    let around = Around::of(&canary, settings(None), &Default::default());
     let ids = around.as_ref().map(|around| around.ids.clone()).unwrap_or_default();
     let mut seen = Seen::new(canary, around);
     for id in ids {

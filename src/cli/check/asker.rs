@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::cli::cluster::{Cluster, Doing};
 use crate::controller::calls::Calls;
 use crate::http::{self, Egress};
+use crate::judge::route_template::{self, Known};
 use crate::model::answer::excerpt;
 use crate::model::call::{Address, Answer, Body, Call, Method};
 use crate::model::object::{Kind, ObjectId};
@@ -114,6 +115,15 @@ impl Asker {
     /// An object; `None` if it is not there.
     pub(in crate::cli) async fn get(&self, id: &ObjectId) -> Asked<Option<Value>> {
         self.patiently(self.cluster.get(id), Doing::reading(id)).await
+    }
+
+    /// The RouteTemplate that a Canary names, if it names one.
+    pub(in crate::cli) async fn templates(&self, canary: &Value) -> Known {
+        let Some(id) = route_template::named(canary) else { return Known::default() };
+        match self.get(&id).await {
+            Ok(found) => Known { templates: found.into_iter().collect(), unreadable: None },
+            Err(why) => Known { unreadable: Some(why.why), ..Known::default() },
+        }
     }
 
     /// An answer within some time: a server may take a connection and never say a word.

@@ -18,10 +18,12 @@ use crate::cli::cluster::{Cluster, Doing, Place, Trouble};
 use crate::cli::go_flags::ControllerFlags;
 use crate::cli::print;
 use crate::controller::clock::Clock;
+use crate::judge::{self, route_template};
 use crate::manifest::decode;
 use crate::model::object::Kind;
 use crate::model::release::{ScalerKind, Settings, TargetKind};
-use crate::router::adopt;
+use crate::router::templated::Templated;
+use crate::router::{Router as _, adopt};
 
 use self::asker::{Asker, NotAsked};
 use self::before::Before;
@@ -181,6 +183,12 @@ async fn metrics(asker: &Asker, address: String, namespace: &str) -> Metrics {
 async fn named(asker: &Asker) -> Named {
     let mut named = Named::default();
     let all = asker.list_widely(Kind::CANARY, &asker.cluster.namespace, "").await;
+    for canary in all.iter().flatten().filter(|canary| route_template::named(canary).is_some()) {
+        let reading = judge::reading(canary, &Settings::default(), &asker.templates(canary).await);
+        let release = reading.release.ok().or(reading.refused);
+        let reads = release.map(|release| Templated.reads(&release)).unwrap_or_default();
+        named.templated.get_or_insert_default().extend(reads.into_iter().map(|id| id.kind));
+    }
     for canary in all.iter().flatten().filter_map(|canary| decode::canary(canary).ok()) {
         named.providers.extend(canary.spec.provider.as_deref().and_then(Provider::parse));
         let routes = canary.spec.route_refs.iter().flatten();

@@ -44,7 +44,7 @@ pub(super) async fn at_all(
     let mut all = Vec::new();
     for (canary, entry) in found.into_iter().zip(entries) {
         let canary = Arc::new(canary);
-        let reading = judge::reading(&canary, settings);
+        let reading = judge::reading(&canary, settings, &asker.templates(&canary).await);
         let release = reading.release.as_ref().ok().or(reading.refused.as_ref()).map(|it| Release::clone(it));
         let status = decode::status(&canary["status"]).unwrap_or_default();
         let target = match &release {

@@ -12,10 +12,11 @@ use super::values::Share;
 use crate::api::Provider;
 use crate::api::analysis::SessionAffinity;
 use crate::api::hooks::HookType;
-use crate::manifest::{decode, read};
+use crate::judge;
+use crate::judge::route_template::Known;
 use crate::model::object::Kind;
 use crate::model::release::{MetricSource, Release, ScalerKind, Settings, Strategy, TargetKind};
-use crate::router::registry;
+use crate::router::templated::ROUTE_TEMPLATE;
 use crate::sim::gateways;
 use crate::sim::mesh;
 use crate::sim::world::World;
@@ -119,9 +120,14 @@ impl Plan {
             let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
             return Err(vec![format!("there is no Canary in {}", names.join(", "))]);
         }
+        let templates = others.iter().filter(|object| object["kind"] == ROUTE_TEMPLATE.kind);
+        let known = Known {
+            templates: templates.map(|template| in_a_namespace(template)).collect(),
+            unreadable: None,
+        };
         let mut releases: Vec<Release> = Vec::new();
         for canary in &canaries {
-            match plan.reading(canary) {
+            match plan.reading(canary, &known) {
                 Ok(release) if releases.iter().any(|known| known.title() == release.title()) => {
                     wrong.push(format!("Canary {} is there twice", release.title()));
                 }
@@ -157,15 +163,11 @@ impl Plan {
     }
 
     /// The release of a Canary.
-    fn reading(&mut self, canary: &Value) -> Result<Release, Vec<String>> {
+    fn reading(&mut self, canary: &Value, known: &Known) -> Result<Release, Vec<String>> {
         let name = canary["metadata"]["name"].as_str().unwrap_or("without a name");
         let title = format!("Canary {name}.{}", namespace(canary));
         let settings = &self.settings;
-        let facts = |release: &Release| registry::facts(release, settings);
-        let known = registry::known_names();
-        let providers = read::Providers { known: &known, facts: &facts };
-        let decoded = decode::canary(canary).map_err(|why| vec![format!("{title}, {why}")])?;
-        let reading = read::release(&decoded, settings, &providers);
+        let reading = judge::reading(canary, settings, known);
         let warned = reading.warnings.iter().map(|warning| format!("{title}, {warning}"));
         self.notes.extend(warned);
         let release = reading
@@ -336,6 +338,13 @@ impl Plan {
         self.objects = taken;
         Ok(())
     }
+}
+
+/// The object with its namespace written out.
+fn in_a_namespace(object: &Value) -> Value {
+    let mut object = object.clone();
+    object["metadata"]["namespace"] = namespace(&object).into();
+    object
 }
 
 /// The namespace of an object.

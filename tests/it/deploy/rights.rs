@@ -171,6 +171,31 @@ fn a_controller_may_write_the_objects_of_its_meshes_alone(
 }
 
 #[test]
+fn the_objects_of_route_templates_may_be_written_where_the_chart_names_them() {
+    let listed = [
+        "meshProvider=kubernetes",
+        "namespace=shop",
+        "rbac.routeTemplates[0].group=mesh.example.com",
+        "rbac.routeTemplates[0].resources={lanes,roads}",
+        "rbac.routeTemplates[1].group=mesh.example.com",
+        "rbac.routeTemplates[1].resources={bridges}",
+        "rbac.routeTemplates[1].clusterWide=true",
+    ];
+    let of_theirs = |values: &[&str]| -> BTreeSet<(String, String, bool)> {
+        let all = rights(&chart(values)).into_iter();
+        let theirs = all.filter(|(_, group, ..)| group == "mesh.example.com");
+        theirs.map(|(verb, _, resource, everywhere)| (verb, resource, everywhere)).collect()
+    };
+    let right = |resource: &str, everywhere: bool| {
+        let verbs = ["create", "delete", "list", "patch", "watch"];
+        verbs.map(|verb| (verb.to_owned(), resource.to_owned(), everywhere))
+    };
+    let expected = [right("lanes", false), right("roads", false), right("bridges", true)];
+    assert_eq!(of_theirs(&listed), expected.into_iter().flatten().collect());
+    assert_eq!(of_theirs(&listed[..2]), BTreeSet::new(), "nothing is given by itself");
+}
+
+#[test]
 fn a_mesh_that_is_none_stops_the_installation() {
     for value in ["meshProvider=itsio", "rbac.meshes={contour,envoy}"] {
         let refused = helm_template(&[value]).output().expect("Helm");

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use vexil::judge::route_template::Known;
 use vexil::loadtester::{Declared, KEYS, Limits, Rules, series, understand};
 
 use super::manifests::{canary, documents};
@@ -56,7 +57,7 @@ fn each_hook_of_the_page_is_one_of_a_canary_and_a_load_that_is_made_without_a_fl
                 .find(|object| object["kind"] == "Canary")
                 .expect("a Canary");
             object["spec"]["analysis"]["webhooks"] = json!([hook]);
-            canary(&object).unwrap_or_else(|why| panic!("{}: {why}", block.place));
+            canary(&object, &Known::default()).unwrap_or_else(|why| panic!("{}: {why}", block.place));
             if hook["metadata"]["type"] == "load" {
                 loads += 1;
                 let payload = json!({"name": "podinfo", "namespace": "test", "metadata": hook["metadata"]});

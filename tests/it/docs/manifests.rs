@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use vexil::api::Provider;
-use vexil::manifest::{decode, read};
-use vexil::model::release::{Release, Settings};
-use vexil::router::registry;
+use vexil::judge::route_template::{Known, Subject};
+use vexil::manifest::decode;
+use vexil::model::release::Settings;
 use vexil::sim::World;
 
 use super::{for_users, root};
@@ -33,11 +33,17 @@ fn every_block_of_yaml_can_be_read() {
 fn the_controller_takes_every_canary_template_and_alert_provider() {
     let mut seen = BTreeSet::new();
     let mut refused = Vec::new();
+    let templates = manifests().into_iter().map(|manifest| manifest.object);
+    let templates = Known {
+        templates: templates.filter(|object| object["kind"] == "RouteTemplate").collect(),
+        unreadable: None,
+    };
     for Manifest { place, object } in manifests() {
         let kind = object["kind"].as_str().unwrap_or_default();
         seen.insert(kind.to_owned());
         let read = match kind {
-            "Canary" => canary(&object),
+            "Canary" => canary(&object, &templates),
+            "RouteTemplate" => route_template(&object),
             "MetricTemplate" => decode::metric_template(&object).map(drop).map_err(|why| why.to_string()),
             "AlertProvider" => decode::alert_provider(&object).map(drop).map_err(|why| why.to_string()),
             _ => Ok(()),
@@ -45,18 +51,19 @@ fn the_controller_takes_every_canary_template_and_alert_provider() {
         refused.extend(read.err().map(|why| format!("{place}: {why}")));
     }
     assert!(refused.is_empty(), "{}", refused.join("\n"));
-    for kind in ["Canary", "MetricTemplate", "AlertProvider", "Deployment", "Secret"] {
+    for kind in ["Canary", "MetricTemplate", "AlertProvider", "RouteTemplate", "Deployment", "Secret"] {
         assert!(seen.contains(kind), "no page shows a {kind}: {seen:?}");
     }
 }
 
-pub fn canary(object: &Value) -> Result<(), String> {
-    let settings = Settings::default();
-    let facts = |release: &Release| registry::facts(release, &settings);
-    let known = registry::known_names();
-    let providers = read::Providers { known: &known, facts: &facts };
-    let canary = decode::canary(object).map_err(|why| why.to_string())?;
-    let reading = read::release(&canary, &settings, &providers);
+/// Every law of routers holds for it.
+fn route_template(object: &Value) -> Result<(), String> {
+    let tried = Subject::new(object, None, Settings::default()).tried().map_err(|why| format!("{why:?}"))?;
+    tried.into_iter().try_for_each(|tried| tried.verdict.map_err(|why| format!("{}: {why}", tried.law)))
+}
+
+pub fn canary(object: &Value, templates: &Known) -> Result<(), String> {
+    let reading = vexil::judge::reading(object, &Settings::default(), templates);
     reading.release.map_err(|problems| format!("{problems:?}"))?;
     if reading.warnings.is_empty() { Ok(()) } else { Err(format!("{:?}", reading.warnings)) }
 }

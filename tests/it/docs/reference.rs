@@ -23,6 +23,7 @@ fn the_pages_of_the_crds_say_what_the_crds_say() {
         (crds::canary(), "canary", "Fields of a Canary"),
         (crds::metric_template(), "metric-template", "Fields of a MetricTemplate"),
         (crds::alert_provider(), "alert-provider", "Fields of an AlertProvider"),
+        (crds::route_template(), "route-template", "Fields of a RouteTemplate"),
     ] {
         let crd = serde_json::to_value(&crd).expect("a CRD is JSON");
         let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];

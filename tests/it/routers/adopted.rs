@@ -560,7 +560,7 @@ async fn a_route_in_another_namespace_needs_the_permission_for_it_and_a_grant() 
     let read = |blocked: bool| {
         let settings =
             vexil::model::release::Settings { no_cross_namespace_refs: blocked, ..Default::default() };
-        vexil::judge::reading(&written, &settings)
+        vexil::judge::reading(&written, &settings, &vexil::judge::Nowhere)
     };
     let refused = read(true)
         .release

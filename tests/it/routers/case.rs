@@ -1,16 +1,17 @@
 //! A case of a router, from its files.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vexil::api::Provider;
 use vexil::manifest::{decode, read};
-use vexil::model::object::{Kind, ObjectId, Objects, Write};
+use vexil::model::object::Write;
 use vexil::model::release::{Problem, Release, Settings};
 use vexil::model::traffic::{Cookies, RouteWish, Split};
-use vexil::model::workload::TargetShape;
-use vexil::router::{Error, Mesh, View, plan, registry};
+use vexil::router::laws::Trial;
+use vexil::router::{Error, Mesh, View, registry};
+
+pub use vexil::router::laws::{applied, title};
 
 /// A release, a wish, and what is there before.
 #[derive(Clone)]
@@ -36,31 +37,29 @@ impl Case {
     }
 
     pub fn plan(&self, wish: &RouteWish, objects: &[Value]) -> Result<Vec<Write>, Error> {
-        self.looking(objects, |view| plan::routes(self.mesh.router, view, wish))
+        self.trial().plan(wish, objects)
     }
 
-    /// What `look` finds when these objects are all there is. As in the controller, it sees no others than those that
-    /// the router says it reads.
+    /// What `look` finds when these objects are all there is.
     pub fn looking<T>(&self, objects: &[Value], look: impl Fn(&View<'_>) -> T) -> T {
-        let target = self.release.target.name.clone();
-        let shape = TargetShape { label_key: "app".into(), label_value: target, ..TargetShape::default() };
-        let reads = self.mesh.router.reads(&self.release);
-        let all = objects.iter().map(|object| (self.id_of(object), Arc::new(object.clone())));
-        let seen: Objects = all.filter(|(id, _)| reads.contains(id)).collect();
-        look(&View { release: &self.release, shape: &shape, settings: &self.settings, seen: &seen })
+        self.trial().looking(objects, look)
+    }
+
+    /// The case as the laws look at it.
+    pub fn trial(&self) -> Trial {
+        Trial {
+            router: self.mesh.router,
+            release: self.release.clone(),
+            settings: self.settings.clone(),
+            kinds: self.mesh.rights.iter().map(|right| right.kind).collect(),
+            wish: self.wish.clone(),
+            before: self.before.clone(),
+        }
     }
 
     pub fn with_remote_mesh(mut self) -> Self {
         self.settings.remote_mesh = true;
         self
-    }
-
-    fn id_of(&self, object: &Value) -> ObjectId {
-        let is = |kind: Kind| object["kind"] == kind.kind && object["apiVersion"] == kind.api_version();
-        let right = self.mesh.rights.iter().find(|right| is(right.kind));
-        let kind = right.unwrap_or_else(|| panic!("no right for {}", title(object))).kind;
-        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
-        kind.at(&text("namespace"), &text("name"))
     }
 }
 
@@ -136,32 +135,6 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     paths
-}
-
-/// The objects after the writes, as a server without defaults returns them.
-pub fn applied(objects: &[Value], writes: &[Write]) -> Vec<Value> {
-    let mut objects = objects.to_vec();
-    for write in writes {
-        let names = |object: &Value| title(object) == write.id().to_string();
-        match write {
-            Write::Create { object, .. } => objects.push(object.clone()),
-            Write::Patch { patch, .. } => {
-                let object = objects.iter_mut().find(|object| names(object)).expect("the patched object");
-                json_patch::merge(object, patch);
-            }
-            Write::Delete { .. } => objects.retain(|object| !names(object)),
-        }
-    }
-    objects
-}
-
-/// `Kind name.namespace`
-pub fn title(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let metadata = &object["metadata"];
-    let namespace = text(&metadata["namespace"]);
-    let dot = if namespace.is_empty() { "" } else { "." };
-    format!("{} {}{dot}{namespace}", text(&object["kind"]), text(&metadata["name"]))
 }
 
 pub fn yaml(objects: &[Value]) -> String {

@@ -71,7 +71,9 @@ fn marks(value: &Value, path: &str, name: &str, lists: Lists, found: &mut BTreeM
                         found.insert(name.clone(), !item["x-foreign"].is_null());
                         name
                     }
-                    Some(Items::Whole | Items::Verbatim) | None => format!("{name}[{index}]"),
+                    Some(Items::Whole | Items::Verbatim | Items::MatchedAt(_)) | None => {
+                        format!("{name}[{index}]")
+                    }
                 };
                 marks(item, &format!("{path}[]"), &name, lists, found);
             }

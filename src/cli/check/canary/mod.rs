@@ -101,7 +101,7 @@ impl Facts {
         around: Arc<Around>,
         now: DateTime<Utc>,
     ) -> Self {
-        let reading = judge::reading(&canary, &overseer.settings);
+        let reading = judge::reading(&canary, &overseer.settings, &asker.templates(&canary).await);
         let release = reading.release.as_ref().ok().or(reading.refused.as_ref()).map(|it| Release::clone(it));
         let status = decode::status(&canary["status"]).unwrap_or_default();
         let mut it = Self {

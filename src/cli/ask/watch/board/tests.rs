@@ -35,7 +35,7 @@ fn list() -> Board {
 fn one() -> Board {
     let mut board = Board::new(true);
     let canary = canary("frontend", "Progressing");
-    let around = Around::of(&canary, settings(None));
+    let around = Around::of(&canary, settings(None), &Default::default());
     let sight = Box::new(Sight::of(&Seen::new(canary, around)));
     board.turn_to(Page::One { sight, can_go_back: true });
     board

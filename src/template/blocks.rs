@@ -2,10 +2,10 @@
 //! it takes the end of the text for a missing `end`, and a stray one for the end of the text, so that half a query
 //! would be asked.
 
-use super::{Error, Place};
+use super::{Place, Wrong};
 
 /// Checks a template whose actions are known to be well formed.
-pub(super) fn check(source: &str) -> Result<(), Error> {
+pub(super) fn check(source: &str) -> Result<(), Wrong> {
     let mut open = Vec::new();
     let mut from = 0;
     while let Some((start, end)) = next_action(source, from) {
@@ -62,6 +62,6 @@ fn end_of_action(action: &str) -> usize {
     action.len()
 }
 
-fn error(place: Place, message: String) -> Error {
-    Error::Parsing { place: Some(place), message }
+fn error(place: Place, message: String) -> Wrong {
+    Wrong { place, message }
 }

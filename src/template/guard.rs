@@ -1,4 +1,4 @@
-//! Keeps a template within bounds. Whoever may write a MetricTemplate could otherwise take all memory
+//! Keeps a template within bounds. Whoever may write a template could otherwise take all memory
 //! (`{{ $x = printf "%s%s" $x $x }}` in a loop) or all time (templates that call each other twice) of a controller
 //! that serves others as well. So every argument of a function, and every start of a defined template, passes
 //! through a function of ours that limits size and number.
@@ -13,14 +13,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use gotmpl::parse::{ActionNode, CommandNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr};
 use gotmpl::{Template, TemplateError, Value};
 
-use super::{Error, FUNCTIONS, Place};
+use super::{Place, Wrong};
 
 /// Puts the guards into `bodies`, which were read from `source`. Answers where each name is first used.
 pub(super) fn install(
     source: &str,
+    functions: &[&str],
     bodies: &mut BTreeMap<String, ListNode>,
-) -> Result<BTreeMap<String, Place>, Error> {
-    let mut walk = Walk { source, places: BTreeMap::new() };
+) -> Result<BTreeMap<String, Place>, Wrong> {
+    let mut walk = Walk { source, functions, places: BTreeMap::new() };
     for body in bodies.values_mut() {
         walk.list(body)?;
         body.nodes.insert(0, counted(body.pos));
@@ -74,15 +75,17 @@ fn index(arguments: &[Value]) -> gotmpl::Result<Value> {
 
 struct Walk<'a> {
     source: &'a str,
+    /// Those of the language.
+    functions: &'a [&'a str],
     places: BTreeMap<String, Place>,
 }
 
 impl Walk<'_> {
-    fn list(&mut self, list: &mut ListNode) -> Result<(), Error> {
+    fn list(&mut self, list: &mut ListNode) -> Result<(), Wrong> {
         list.nodes.iter_mut().try_for_each(|node| self.node(node))
     }
 
-    fn node(&mut self, node: &mut Node) -> Result<(), Error> {
+    fn node(&mut self, node: &mut Node) -> Result<(), Wrong> {
         match node {
             Node::Text(_) | Node::Break(_) | Node::Continue(_) => Ok(()),
             Node::Action(action) => self.pipe(&mut action.pipe),
@@ -97,7 +100,7 @@ impl Walk<'_> {
         }
     }
 
-    fn pipe(&mut self, pipe: &mut PipeNode) -> Result<(), Error> {
+    fn pipe(&mut self, pipe: &mut PipeNode) -> Result<(), Wrong> {
         let mut guarded = Vec::with_capacity(pipe.commands.len());
         for (stage, mut command) in pipe.commands.drain(..).enumerate() {
             if stage > 0 {
@@ -111,7 +114,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn command(&mut self, command: &mut CommandNode) -> Result<(), Error> {
+    fn command(&mut self, command: &mut CommandNode) -> Result<(), Wrong> {
         let printf = command.args.first().is_some_and(is_printf);
         for (position, argument) in command.args.iter_mut().enumerate() {
             self.expr(argument)?;
@@ -122,7 +125,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn expr(&mut self, expr: &mut Expr) -> Result<(), Error> {
+    fn expr(&mut self, expr: &mut Expr) -> Result<(), Wrong> {
         match expr {
             Expr::Identifier(pos, name) => self.known(*pos, name),
             Expr::Pipe(_, pipe) => self.pipe(pipe),
@@ -143,12 +146,12 @@ impl Walk<'_> {
         }
     }
 
-    fn known(&self, pos: Pos, name: &str) -> Result<(), Error> {
-        if FUNCTIONS.contains(&name) || GO_FUNCTIONS.contains(&name) {
+    fn known(&self, pos: Pos, name: &str) -> Result<(), Wrong> {
+        if self.functions.contains(&name) || GO_FUNCTIONS.contains(&name) {
             return Ok(());
         }
         let message = format!("function {name:?} not defined");
-        Err(Error::Parsing { place: Some(Place::of(self.source, pos.offset)), message })
+        Err(Wrong { place: Place::of(self.source, pos.offset), message })
     }
 
     fn remember(&mut self, pos: Pos, names: &[SmolStr]) {
