@@ -270,7 +270,9 @@ fn a_file_without_a_template_is_no_template_that_holds() {
 #[case::no_fields("{kind: RouteTemplate, spec: 7}")]
 #[case::no_metadata("{kind: RouteTemplate, metadata: 7, spec: {objects: 7}}")]
 #[case::no_objects("{kind: RouteTemplate, metadata: {name: a}, spec: {objects: []}}")]
-#[case::an_empty_one("{kind: RouteTemplate, metadata: {name: a}, spec: {objects: [{apiVersion: a.b/v1, kind: C, template: ''}]}}")]
+#[case::an_empty_one(
+    "{kind: RouteTemplate, metadata: {name: a}, spec: {objects: [{apiVersion: a.b/v1, kind: C, template: ''}]}}"
+)]
 fn what_is_hardly_a_template_is_refused_in_words(#[case] text: &str) {
     let output = vexil().args(["router", "test", "-f", "-"]).write_stdin(text).output().expect("it runs");
     let said = String::from_utf8(output.stdout).expect("text");
