@@ -200,6 +200,7 @@ fn several_replicas_run_only_with_leader_election(
     "CustomResourceDefinition alertproviders.flagger.app",
     "CustomResourceDefinition canaries.flagger.app",
     "CustomResourceDefinition metrictemplates.flagger.app",
+    "CustomResourceDefinition routetemplates.flagger.app",
 ])]
 #[case("prometheus.install=true", &[
     "ServiceAccount vexil-prometheus", "ConfigMap vexil-prometheus", "ClusterRole vexil-prometheus",

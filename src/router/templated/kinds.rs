@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::object::Kind;
-use crate::router::registry::MESHES;
 
 /// The kind with these words, of a template in `namespace`.
 ///
@@ -25,10 +24,6 @@ pub(super) fn kind(
             && kind.plural == plural
             && kind.cluster_wide == cluster_wide
     };
-    let built_in = MESHES.iter().flat_map(|mesh| mesh.rights).map(|right| right.kind);
-    if let Some(kind) = built_in.into_iter().find(is) {
-        return Ok(kind);
-    }
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(kind) = known.keys().copied().find(is) {
         return Ok(kind);
@@ -74,13 +69,5 @@ mod tests {
         assert!(kind(3).is_ok(), "what is known stays");
         let why = kind(MOST_OF_A_NAMESPACE).expect_err("full");
         assert!(why.contains("namespace flood"), "{why}");
-    }
-
-    #[test]
-    fn the_kind_of_a_built_in_mesh_is_that_of_the_mesh() {
-        let found = kind("any", ("traefik.io", "v1alpha1", "TraefikService", "traefikservices"), false);
-        let built_in = MESHES.iter().flat_map(|mesh| mesh.rights).map(|right| right.kind);
-        let built_in = built_in.into_iter().find(|kind| kind.kind == "TraefikService").expect("registered");
-        assert!(std::ptr::eq(found.expect("known").kind, built_in.kind));
     }
 }

@@ -78,6 +78,8 @@ fn the_objects_have_the_names_that_flaggers_had() {
         "CustomResourceDefinition alertproviders.flagger.app",
         "CustomResourceDefinition canaries.flagger.app",
         "CustomResourceDefinition metrictemplates.flagger.app",
+        // Ours: routers in files.
+        "CustomResourceDefinition routetemplates.flagger.app",
         "Deployment flagger",
         "Deployment flagger-prometheus",
         "PodDisruptionBudget flagger",
