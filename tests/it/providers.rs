@@ -1,6 +1,8 @@
 //! Every metrics backend over a socket, asked as the controller asks it: a server of the test's own answers as the
 //! backend does, as one that is overloaded or not what it seems, and as one that breaks down in the middle.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use rstest::rstest;
 use vexil::metrics::Measured;
@@ -54,6 +56,19 @@ async fn each_shows_its_login_where_its_documentation_says_and_measures_its_valu
     for sample in Sample::all() {
         let measured = measured(&sample, says(200, &sample.answers["value"])).await;
         assert_eq!(Measured::Value(sample.value), measured, "{}", sample.name);
+    }
+}
+
+#[tokio::test]
+async fn each_is_there_if_its_service_answers_as_it_does_when_it_is() {
+    for sample in Sample::all().into_iter().map(Arc::new) {
+        let server = MockServer::start().await;
+        let asked = Arc::clone(&sample);
+        Mock::given(move |request: &Request| asked.is_probe(request))
+            .respond_with(says(sample.probe.status, &sample.probe.body))
+            .mount(&server)
+            .await;
+        assert_eq!(Ok(()), sample.at(&server.uri()).await.online().await, "{}", sample.name);
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Sample {
     #[serde(default)]
     query: Option<String>,
     pub call: Expected,
+    pub probe: Probe,
     pub value: f64,
     pub answers: BTreeMap<String, String>,
     /// Making one takes a while: it reads all certificates of the machine.
@@ -67,18 +68,37 @@ pub struct Expected {
     headers: BTreeMap<String, String>,
 }
 
+/// How the service answers who asks whether it is there.
+#[derive(Clone, Deserialize)]
+pub struct Probe {
+    path: String,
+    pub status: u16,
+    pub body: String,
+}
+
 impl Expected {
     pub fn is(&self, request: &wiremock::Request) -> bool {
-        let value =
-            |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         self.method.as_deref().is_none_or(|method| method == request.method.as_str())
-            && self.host.as_deref().is_none_or(|host| host == value("Host"))
+            && self.host.as_deref().is_none_or(|host| host == header(request, "Host"))
             && request.url.path().starts_with(&self.path)
-            && self.headers.iter().all(|(name, begin)| value(name).starts_with(begin))
+            && self.has_login(request)
+    }
+
+    fn has_login(&self, request: &wiremock::Request) -> bool {
+        self.headers.iter().all(|(name, begin)| header(request, name).starts_with(begin))
     }
 }
 
+fn header<'a>(request: &'a wiremock::Request, name: &str) -> &'a str {
+    request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
 impl Sample {
+    /// Whether this is how it asks if its service is there.
+    pub fn is_probe(&self, request: &wiremock::Request) -> bool {
+        request.url.path() == self.probe.path && self.call.has_login(request)
+    }
+
     pub fn of(name: &str) -> Self {
         Self::read(name, &network())
     }
