@@ -44,7 +44,7 @@ test: ## the tests that need no cluster
 	$(CARGO) test --quiet --workspace --test it checklist::every_row -- --nocapture
 
 .PHONY: test-providers
-test-providers: ## providers and mails against real parts: VictoriaMetrics, Graphite, CloudWatch of moto, a mail server (installs them into a cache once)
+test-providers: ## providers and mails against real parts: Prometheus, VictoriaMetrics, Alertmanager, Graphite, CloudWatch of moto, a mail server (installs them into a cache once)
 	./tests/real/run
 
 .PHONY: test-proxies

@@ -106,7 +106,7 @@ struct State {
     /// How long hooks and metrics servers take, by a part of the address or the query.
     slow: BTreeMap<String, Duration>,
     hook_calls: Vec<HookCall>,
-    /// Who answers hooks in the place of this backend, by a part of the URL.
+    /// Who answers calls in the place of this backend, by a part of the URL.
     services: BTreeMap<String, Arc<dyn Transport>>,
     asked: Vec<String>,
     observer: Option<Observer>,
@@ -169,7 +169,7 @@ impl Backend {
         self.state().hanging.remove(part);
     }
 
-    /// Hooks whose URL contains `part` are answered by `service` from now on.
+    /// Calls whose URL contains `part` are answered by `service` from now on.
     pub fn serve(&self, part: &str, service: Arc<dyn Transport>) {
         self.state().services.insert(part.to_owned(), service);
     }
@@ -353,11 +353,15 @@ impl Transport for Backend {
             if let Some(takes) = self.takes(&request) {
                 tokio::time::sleep(takes).await;
             }
+            let service = self.service(&request.url);
             if is_metrics(&request) {
-                return self.metrics(&request);
+                return match service {
+                    Some(service) => service.send(request).await,
+                    None => self.metrics(&request),
+                };
             }
             let answer = self.hook(&request);
-            match self.service(&request.url) {
+            match service {
                 Some(service) => service.send(request).await,
                 None => Ok(answer),
             }

@@ -6,7 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use kubesim::Fate;
 use rstest::rstest;
+use serde_json::{Value, json};
+use vexil::http::{Cause, Request, Response, Transport};
 use vexil::sim::{Fault, Running, World};
 
 const QUARTERS: &str = include_str!("../data/shop/frontend-quarters.yaml");
@@ -55,6 +60,12 @@ enum Neighbour {
     Queries,
     /// Forty whose own Prometheus never answers.
     Prometheus,
+    /// Forty whose own Prometheus refuses every connection.
+    Refused,
+    /// Forty whose own Prometheus is overloaded: it answers 503, and says when to come again.
+    Storm,
+    /// Forty whose adapter of external metrics, behind the cluster's own API, never answers.
+    Adapter,
     /// One with forty alert channels that never answer.
     Alerts,
     /// Forty whose event hooks never answer.
@@ -82,14 +93,25 @@ impl Neighbour {
                 }
                 vec![canary("noisy", "noisy-0", &lines, "")]
             }
-            Self::Prometheus => {
-                let server = "  metricsServer: http://hangs.test:9090\n";
+            Self::Prometheus | Self::Refused | Self::Storm => {
+                let host = match self {
+                    Self::Refused => "refused",
+                    Self::Storm => "storm",
+                    _ => "hangs",
+                };
+                let server = format!("  metricsServer: http://{host}.test:9090\n");
                 (0..40)
                     .map(|number| {
-                        canary("noisy", &format!("noisy-{number}"), "    onMetricError: hold\n", server)
+                        canary("noisy", &format!("noisy-{number}"), "    onMetricError: hold\n", &server)
                     })
                     .collect()
             }
+            Self::Adapter => many(&|number| {
+                format!(
+                    "    onMetricError: hold\n    metrics:\n      - {{name: lag, templateRef: {{name: lag-{number}}}, \
+                     thresholdRange: {{max: 1}}}}\n"
+                )
+            }),
             Self::Alerts => {
                 let mut lines = "    alerts:\n".to_owned();
                 let mut manifests = Vec::new();
@@ -117,6 +139,12 @@ impl Neighbour {
     async fn begins(self, world: &World) {
         world.apply(&namespace("noisy")).expect("a namespace");
         let manifests = self.manifests();
+        if matches!(self, Self::Adapter) {
+            world.kube.put(adapter());
+            for number in 0..40 {
+                world.apply(&lag(number)).expect("a template");
+            }
+        }
         for manifest in &manifests {
             world.apply(manifest).expect("a manifest that the cluster takes");
         }
@@ -128,13 +156,67 @@ impl Neighbour {
         };
         assert!(world.until(HOUR, all).await);
         world.backend.hang("hangs");
+        world.backend.serve("refused.test", Arc::new(Refuses));
+        world.backend.serve("storm.test", Arc::new(Overloaded));
+        world.kube.intercept(|request| match request.group.as_str() {
+            EXTERNAL => Fate::Drop,
+            _ => Fate::Pass,
+        });
         world.backend.slow("noisy_total", Duration::from_millis(4900));
         for name in &names {
             world.set_image("noisy", name, &format!("registry.example.com/shop/{name}:2.0.0"));
         }
         // In the middle of its trouble.
         tokio::time::sleep(MINUTE + Duration::from_secs(10)).await;
+        if matches!(self, Self::Refused | Self::Storm | Self::Adapter) {
+            let held =
+                |world: &World| world.status("noisy", "noisy-0")["measurements"][0]["verdict"] == "Held";
+            assert!(world.until(HOUR, held).await, "{self:?}: {:#}", world.status("noisy", "noisy-0"));
+        }
     }
+}
+
+/// Nobody listens.
+struct Refuses;
+
+impl Transport for Refuses {
+    fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        async { Err(Cause::Connect("connection refused".to_owned())) }.boxed()
+    }
+}
+
+/// A server that has had enough for a while.
+struct Overloaded;
+
+impl Transport for Overloaded {
+    fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        let mut answer = Response::new(503, "try again later");
+        answer.headers.insert("retry-after", "20".parse().expect("a header"));
+        async { Ok(answer) }.boxed()
+    }
+}
+
+const EXTERNAL: &str = "external.metrics.k8s.io";
+
+/// What makes the cluster know the metric `waiting` of an adapter.
+fn adapter() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("waiting.{EXTERNAL}")},
+        "spec": {
+            "group": EXTERNAL, "scope": "Namespaced",
+            "names": {"plural": "waiting", "kind": "ExternalMetricValue"},
+            "versions": [{"name": "v1beta1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    })
+}
+
+/// A template of its own for each Canary, so that no two ask the same.
+fn lag(number: usize) -> String {
+    format!(
+        "apiVersion: flagger.app/v1beta1\nkind: MetricTemplate\nmetadata: {{name: lag-{number}, namespace: noisy}}\n\
+         spec: {{provider: {{type: externalmetrics}}, query: 'noisy/waiting?labelSelector=queue%3Dq{number}'}}\n"
+    )
 }
 
 /// Phase and weight of the frontend, and when it had them: seconds from the push on.
@@ -198,6 +280,9 @@ fn told(world: &World) -> Vec<String> {
 #[case::hooks(Neighbour::Hooks)]
 #[case::queries(Neighbour::Queries)]
 #[case::prometheus(Neighbour::Prometheus)]
+#[case::refused(Neighbour::Refused)]
+#[case::storm(Neighbour::Storm)]
+#[case::adapter(Neighbour::Adapter)]
 #[case::alerts(Neighbour::Alerts)]
 #[case::events(Neighbour::Events)]
 #[tokio::test(start_paused = true)]

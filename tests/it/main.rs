@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module a topic.
 
 mod admission;
+mod alertmanager;
 mod alerts;
 mod analysis;
 mod app;
@@ -16,6 +17,7 @@ mod delivery;
 mod demo;
 mod deploy;
 mod docs;
+mod evidence;
 mod examples;
 mod flagger;
 mod fuzz;

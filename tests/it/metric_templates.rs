@@ -1,14 +1,18 @@
 //! The templates that we ship: each is one, and gives a query for a Canary that its provider can send.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use promql_parser::parser::{Expr, LabelModifier};
+use serde_json::{Value, json};
 use vexil::api::analysis::Metric;
-use vexil::manifest::decode;
+use vexil::manifest::{decode, read};
 use vexil::metrics::{Asked, Next, SecretData, Template, Variables, known, provider};
+use vexil::model::release::{Release, Settings};
+use vexil::router::checks::Builtin;
+use vexil::router::registry::{self, MESHES};
 
 /// A template that we ship, with the query that it gives for the Deployment `frontend` in `shop`.
 struct Shipped {
@@ -59,8 +63,32 @@ fn read(provider: &'static str, path: &Path, text: &str) -> Shipped {
         query.contains("shop") && query.contains("frontend") && !query.contains("{{"),
         "{shown}: {query}"
     );
-    assert_eq!(query.matches('(').count(), query.matches(')').count(), "{query}");
     Shipped { provider, name, spec: template.spec, query }
+}
+
+/// The release of a Canary of this name, of this provider.
+pub fn release_of(provider: &str, name: &str) -> Release {
+    let (api, kind) = match provider {
+        "knative" => ("serving.knative.dev/v1", "Service"),
+        _ => ("apps/v1", "Deployment"),
+    };
+    let object = json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+        "metadata": {"name": name, "namespace": "shop", "uid": "1"},
+        "spec": {
+            "provider": provider,
+            "targetRef": {"apiVersion": api, "kind": kind, "name": name},
+            "ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": name},
+            "routeRef": {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": name},
+            "service": {"port": 80, "meshName": "shop", "gatewayRefs": [{"name": "public", "namespace": "edge"}]},
+            "analysis": {"interval": "1m", "threshold": 5, "maxWeight": 50, "stepWeight": 10},
+        },
+    });
+    let settings = Settings::default();
+    let facts = |release: &Release| registry::facts(release, &settings);
+    let canary = decode::canary(&object).expect("a Canary");
+    let reading = read::release(&canary, &settings, &read::Providers { known: "istio", facts: &facts });
+    *reading.release.unwrap_or_else(|problems| panic!("{provider}: {problems:?}"))
 }
 
 /// Whatever a provider may want to find in its Secret.
@@ -94,17 +122,69 @@ fn every_shipped_template_gives_a_query_that_its_provider_sends() {
 }
 
 #[test]
-fn every_query_for_prometheus_sums_up_to_one_value_over_the_window_of_the_check() {
+fn every_query_for_prometheus_is_promql_that_sums_up_to_one_value_over_the_window_of_the_check() {
+    let mut parsed = 0;
     for Shipped { name, query, .. } in shipped().into_iter().filter(|one| one.provider == "prometheus") {
-        for (open, close) in [('(', ')'), ('{', '}'), ('[', ']')] {
-            assert_eq!(outside_texts(&query, open), outside_texts(&query, close), "{name}: {query}");
+        // Loki answers as Prometheus does, to a language of its own.
+        if name.starts_with("loki-") {
+            continue;
         }
-        // What is not summed up has many series, which no check takes.
-        let whole =
-            ["sum(", "(sum(", "max(", "histogram_quantile("].iter().any(|begin| query.starts_with(begin));
-        assert!(whole, "{name}: {query}");
+        let expression =
+            promql_parser::parser::parse(&query).unwrap_or_else(|error| panic!("{name}: {error}: {query}"));
+        assert!(is_one_value(&expression), "{name}: {query}");
         let counts = ["rate(", "increase(", "_over_time("].iter().any(|function| query.contains(function));
         assert_eq!(counts, query.contains("[1m]"), "{name}: {query}");
+        parsed += 1;
+    }
+    assert!(parsed > 50, "{parsed}");
+}
+
+/// Whether it gives one series at most, whatever there is: what is not summed up has many, which no check takes.
+fn is_one_value(expression: &Expr) -> bool {
+    match expression {
+        Expr::Aggregate(aggregate) => aggregate.modifier.is_none(),
+        Expr::Binary(binary) => is_one_value(&binary.lhs) && is_one_value(&binary.rhs),
+        Expr::Paren(inner) => is_one_value(&inner.expr),
+        Expr::NumberLiteral(_) => true,
+        Expr::Call(call) => match call.func.name {
+            "vector" => true,
+            // Of buckets that are summed up by nothing but their bounds.
+            "histogram_quantile" => matches!(
+                call.args.args.last().map(AsRef::as_ref),
+                Some(Expr::Aggregate(sum)) if matches!(&sum.modifier, Some(LabelModifier::Include(labels)) if labels.labels == ["le"])
+            ),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+#[test]
+fn every_query_for_cloudwatch_is_json_and_shows_one_result() {
+    for Shipped { name, query, .. } in shipped().into_iter().filter(|one| one.provider == "cloudwatch") {
+        let queries: Vec<Value> =
+            serde_json::from_str(&query).unwrap_or_else(|error| panic!("{name}: {error}: {query}"));
+        let shown = queries.iter().filter(|query| query["ReturnData"] != false).count();
+        assert_eq!(1, shown, "{name}: {query}");
+        let ids: Vec<&str> = queries.iter().filter_map(|query| query["Id"].as_str()).collect();
+        for expression in queries.iter().filter_map(|query| query["Expression"].as_str()) {
+            let words = expression.split(|c: char| !c.is_ascii_lowercase()).filter(|word| !word.is_empty());
+            assert!(words.clone().count() > 1, "{name}: {expression}");
+            for word in words {
+                assert!(ids.contains(&word), "{name}: {word} of {expression} is none of {ids:?}");
+            }
+        }
+    }
+}
+
+/// Languages without a parser outside of their service, and Loki's.
+#[test]
+fn every_other_query_closes_its_quotes_and_brackets() {
+    for Shipped { provider, name, query, .. } in shipped() {
+        for (open, close) in [('(', ')'), ('{', '}'), ('[', ']')] {
+            let counted = (outside_texts(&query, open), outside_texts(&query, close));
+            assert_eq!(counted.0, counted.1, "{provider}/{name}: {query}");
+        }
     }
 }
 
@@ -115,7 +195,7 @@ fn outside_texts(query: &str, wanted: char) -> usize {
         match quote {
             Some(open) if c == open => quote = None,
             Some(_) => {}
-            None if matches!(c, '"' | '`') => quote = Some(c),
+            None if matches!(c, '"' | '`' | '\'') => quote = Some(c),
             None => found += usize::from(c == wanted),
         }
     }
@@ -123,31 +203,82 @@ fn outside_texts(query: &str, wanted: char) -> usize {
     found
 }
 
+/// The signs of trouble, in the order of the table by service.
+const SIGNS: [&str; 8] =
+    ["errors", "latency", "404", "gRPC", "saturation", "queues", "restarts", "error logs"];
+
 #[test]
-fn every_mesh_and_every_sign_of_trouble_has_a_template() {
-    let mut names: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for Shipped { provider, name, .. } in shipped() {
-        names.entry(provider).or_default().insert(name);
-    }
-    let meshes = [
-        "apisix", "appmesh", "contour", "gloo", "http", "istio", "kuma", "linkerd", "nginx", "osm", "traefik",
-    ];
-    for mesh in meshes {
-        for what in ["error-rate", "latency-p95", "not-found-rate"] {
-            let name = format!("{mesh}-{what}");
-            assert!(names["prometheus"].contains(&name), "{name}");
+fn the_tables_of_the_readme_have_a_file_or_a_reason_in_each_cell_and_each_file_in_a_cell() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("metric-templates");
+    let readme = fs::read_to_string(folder.join("README.md")).expect("a README");
+    let (mut services, mut meshes, mut named) = (BTreeSet::new(), 0, BTreeSet::new());
+    let mut header: Vec<String> = Vec::new();
+    for line in readme.lines() {
+        let Some(row) = line.strip_prefix("| ") else {
+            if !line.starts_with('|') {
+                header.clear();
+            }
+            continue;
+        };
+        let cells: Vec<String> =
+            row.trim_end_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+        if header.is_empty() {
+            header = cells;
+            continue;
+        }
+        assert_eq!(header.len(), cells.len(), "{line}");
+        let by = header[0].as_str();
+        let provider = match by {
+            "service" => {
+                assert_eq!(SIGNS.as_slice(), &header[1..]);
+                cells[0].trim_matches('`')
+            }
+            "mesh or ingress" => {
+                assert_eq!(&SIGNS[..4], &header[1..]);
+                meshes += 1;
+                "prometheus"
+            }
+            _ => "",
+        };
+        services.insert(provider.to_owned());
+        for (sign, cell) in header.iter().zip(&cells).skip(1) {
+            let files: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+            for file in &files {
+                let file =
+                    if provider.is_empty() { (*file).to_owned() } else { format!("{provider}/{file}") };
+                assert!(folder.join(format!("{file}.yaml")).is_file(), "{}, {sign}: no {file}", cells[0]);
+                services.extend(file.split_once('/').map(|(provider, _)| provider.to_owned()));
+                named.insert(file);
+            }
+            let words = cell.split_whitespace().count();
+            assert!(
+                !files.is_empty() || words > 2,
+                "{}, {sign}: neither file nor reason: {cell:?}",
+                cells[0]
+            );
         }
     }
-    let others = [
-        "cpu-throttling",
-        "cpu-use",
-        "grpc-error-rate",
-        "kafka-lag",
-        "loki-error-logs",
-        "memory-use",
-        "pod-restarts",
-        "rabbitmq-ready",
-    ];
-    assert!(others.iter().all(|name| names["prometheus"].contains(*name)), "{names:?}");
-    assert_eq!(known().into_iter().collect::<BTreeSet<_>>(), names.keys().copied().collect::<BTreeSet<_>>());
+    services.remove("");
+    assert_eq!(known().into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), services);
+    assert_eq!(14, meshes);
+    let there: BTreeSet<String> =
+        shipped().iter().map(|Shipped { provider, name, .. }| format!("{provider}/{name}")).collect();
+    assert_eq!(there, named);
+}
+
+#[test]
+fn every_built_in_check_is_promql_that_sums_up_to_one_value() {
+    let settings = Settings::default();
+    for mesh in MESHES {
+        for provider in mesh.providers {
+            let release = release_of(provider.as_str(), "frontend");
+            let checks = registry::checks(&release, &settings).expect("checks");
+            for check in [Builtin::SuccessRate, Builtin::Duration] {
+                let query = checks.query(check, &release, "1m");
+                let expression = promql_parser::parser::parse(&query)
+                    .unwrap_or_else(|error| panic!("{provider} {check:?}: {error}: {query}"));
+                assert!(is_one_value(&expression), "{provider} {check:?}: {query}");
+            }
+        }
+    }
 }

@@ -1,11 +1,10 @@
 //! Providers and receivers against real parts, which `make test-providers` installs and starts: Prometheus with the series that
-//! proxies write, carbon and graphite-web, moto's CloudWatch with the signatures checked, and mail servers of aiosmtpd.
+//! proxies write, Alertmanager, carbon and graphite-web, moto's CloudWatch with the signatures checked, and mail servers of
+//! aiosmtpd.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::DurationRound as _;
-use futures::future::BoxFuture;
 use vexil::alert::{self, Message};
 use vexil::api::AlertProviderSpec;
 use vexil::api::Phase;
@@ -13,10 +12,12 @@ use vexil::api::hooks::Severity;
 use vexil::api::metric_template::MetricProvider;
 use vexil::controller::calls::Calls;
 use vexil::controller::clock::Clock;
-use vexil::http::{Cause, Client, Egress, Limits, Request, ReqwestTransport, Response, Transport};
+use vexil::http::Client;
 use vexil::metrics::{self, Asked, Measured, SecretData};
 use vexil::model::moment::Moment;
 
+mod alertmanager;
+mod amazon;
 mod prometheus;
 
 /// Where a part is.
@@ -63,52 +64,6 @@ async fn graphite_answers_with_its_newest_point() {
             _ => panic!("{query}: {measured:?}"),
         }
     }
-}
-
-/// Leads calls of AWS to moto. The name stays, since it is signed, and since moto goes by it.
-struct Moto {
-    network: ReqwestTransport,
-    address: String,
-}
-
-impl Transport for Moto {
-    fn send(&self, mut request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
-        let real = "https://monitoring.eu-west-1.amazonaws.com";
-        assert!(request.url.starts_with(real), "{}", request.url);
-        request.url = request.url.replace(real, &self.address);
-        request.headers.push(("Host".to_owned(), real.replace("https://", "")));
-        self.network.send(request)
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs the parts of make test-providers"]
-async fn cloudwatch_takes_our_signature_and_answers_with_its_newest_value() {
-    let query = r#"[{"id": "errors", "metricStat": {"stat": "Sum", "period": 60, "metric": {
-        "namespace": "shop", "metricName": "Errors", "dimensions": [{"name": "app", "value": "frontend"}]}}}]"#;
-    let transport = Moto { network: ReqwestTransport::new(Egress::default()), address: part("PROOF_MOTO") };
-    let calls = Calls::outside(Client::over(std::sync::Arc::new(transport), Limits::default()));
-    let spec = MetricProvider {
-        kind: "cloudwatch".into(),
-        region: Some("eu-west-1".into()),
-        ..MetricProvider::default()
-    };
-    let (id, key) = (part("PROOF_MOTO_KEY"), part("PROOF_MOTO_SECRET"));
-    let as_user = |secret_key: &str| {
-        let secret = secret(&[("aws_access_key_id", &id), ("aws_secret_access_key", secret_key)]);
-        metrics::provider(&spec, Some(&secret)).expect("a provider")
-    };
-    // Ends with a whole minute, as the values of a period do.
-    let now = Clock::system().now().duration_trunc(chrono::TimeDelta::minutes(1)).expect("a minute");
-    let asked = Asked { now: now + chrono::TimeDelta::minutes(1), ..asked(query) };
-    let measured = calls.measure(as_user(&key).as_ref(), &asked).await;
-    assert_eq!(Measured::Value(98.5), measured);
-    let nothing = Asked { query: query.replace("Errors", "Nothing"), ..asked.clone() };
-    let measured = calls.measure(as_user(&key).as_ref(), &nothing).await;
-    assert!(matches!(measured, Measured::NoData(_)), "{measured:?}");
-    // Another key makes another signature, which is refused. What moto says of it is a page, which is not repeated.
-    let measured = calls.measure(as_user("anothersecretkey").as_ref(), &asked).await;
-    assert!(matches!(&measured, Measured::Failed(why) if why.contains("403")), "{measured:?}");
 }
 
 #[tokio::test]

@@ -34,22 +34,31 @@ def installed(family, requirements, names):
 def prometheus_program():
     """Debian's Prometheus, without installing it."""
     of_the_harness = sorted(CACHE.glob("vexil-e2e/prometheus-*/prometheus"))
-    if of_the_harness:
-        return of_the_harness[-1]
-    program = CACHE / "vexil-providers" / "prometheus" / "usr/bin/prometheus"
-    if not program.exists():
-        print("fetching Debian's prometheus (once)", flush=True)
+    return of_the_harness[-1] if of_the_harness else debian_program("prometheus", "prometheus")
+
+
+def alertmanager_program():
+    """Debian's Alertmanager, without installing it."""
+    return debian_program("prometheus-alertmanager", "prometheus-alertmanager")
+
+
+def debian_program(package, program):
+    """A program of a package of Debian's, unpacked beside the system."""
+    folder = CACHE / "vexil-providers" / package
+    found = folder / "usr/bin" / program
+    if not found.exists():
+        print(f"fetching Debian's {package} (once)", flush=True)
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                subprocess.run(["apt-get", "download", "--quiet=2", "prometheus"], cwd=folder, check=True)
-                package = next(pathlib.Path(folder).glob("prometheus_*.deb"))
-                subprocess.run(["dpkg", "--extract", package, program.parents[2]], check=True)
+            with tempfile.TemporaryDirectory() as fetched:
+                subprocess.run(["apt-get", "download", "--quiet=2", package], cwd=fetched, check=True)
+                archive = next(pathlib.Path(fetched).glob(f"{package}_*.deb"))
+                subprocess.run(["dpkg", "--extract", archive, folder], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise SystemExit(
-                f"Prometheus could not be had ({error}). This needs Debian's package of that name, by apt-get and dpkg; "
+                f"{package} could not be had ({error}). This needs Debian's package of that name, by apt-get and dpkg; "
                 "try apt-get update"
             ) from None
-    return program
+    return found
 
 
 def victoria_program():
