@@ -59,10 +59,13 @@ struct Scene {
     asked_at: Vec<DateTime<Utc>>,
 }
 
+/// Name, key and token.
+type Had = Result<(String, String, Option<String>), String>;
+
 /// What became of it: what each asking had, and which calls were made.
 #[derive(Serialize, Deserialize)]
 struct Outcome {
-    had: Vec<Result<(String, String, Option<String>), String>>,
+    had: Vec<Had>,
     calls: Vec<String>,
     /// Body and headers of the first.
     first: Option<(String, BTreeMap<String, String>)>,
@@ -124,7 +127,7 @@ async fn a_keyring_in_an_environment_of_its_own() {
     println!("\n{SCENE}{}", serde_json::to_string(&Outcome { had, calls, first }).expect("JSON"));
 }
 
-fn had(id: &str, secret: &str, token: Option<&str>) -> Result<(String, String, Option<String>), String> {
+fn had(id: &str, secret: &str, token: Option<&str>) -> Had {
     Ok((id.to_owned(), secret.to_owned(), token.map(str::to_owned)))
 }
 
