@@ -84,7 +84,7 @@ pub struct RouteWeights {
     pub weight: Option<String>,
     /// The weight of a backend that does not say any; 1 when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000000))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub unset: Option<u32>,
     /// With `backends`: what the name of the primary's backend is, a Go template; `{{ .primary }}` when unset. Without:
     /// where the primary's weight is; what the canary does not get of 100 when unset.

@@ -187,7 +187,7 @@ async fn named(asker: &Asker) -> Named {
         let reading = judge::reading(canary, &Settings::default(), &asker.templates(canary).await);
         let release = reading.release.ok().or(reading.refused);
         let reads = release.map(|release| Templated.reads(&release)).unwrap_or_default();
-        named.templated.get_or_insert_default().extend(reads.into_iter().map(|id| id.kind));
+        named.templated.extend(reads.into_iter().map(|id| id.kind));
     }
     for canary in all.iter().flatten().filter_map(|canary| decode::canary(canary).ok()) {
         named.providers.extend(canary.spec.provider.as_deref().and_then(Provider::parse));

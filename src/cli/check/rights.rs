@@ -19,8 +19,8 @@ pub(super) struct Named {
     pub scalers: BTreeSet<ScalerKind>,
     /// The kinds of routes that they adopt.
     pub routes: BTreeSet<Kind>,
-    /// The kinds that their RouteTemplates write; `None` if they name none.
-    pub templated: Option<BTreeSet<Kind>>,
+    /// The kinds that their RouteTemplates write.
+    pub templated: BTreeSet<Kind>,
 }
 
 /// Rights in the namespaces of the Canaries, for a controller with these flags and Canaries that name this.
@@ -35,6 +35,7 @@ pub(super) fn needed(flags: &ControllerFlags, named: &Named) -> BTreeSet<Right> 
     add("flagger.app", "canaries/finalizers", &["update"]);
     add("flagger.app", "alertproviders", &["list", "watch"]);
     add("flagger.app", "metrictemplates", &["list", "watch"]);
+    add("flagger.app", "routetemplates", &["list", "watch"]);
     add("", "services", ALL);
     add("discovery.k8s.io", "endpointslices", &["list", "watch"]);
     if flags.enable_config_tracking {
@@ -71,10 +72,7 @@ pub(super) fn needed(flags: &ControllerFlags, named: &Named) -> BTreeSet<Right> 
     for kind in named.routes.iter().filter(|_| here) {
         add(kind.group, kind.plural, &["list", "watch", "patch"]);
     }
-    if named.templated.is_some() {
-        add("flagger.app", "routetemplates", &["list", "watch"]);
-    }
-    for kind in named.templated.iter().flatten().filter(|_| here) {
+    for kind in named.templated.iter().filter(|_| here) {
         add(kind.group, kind.plural, &["list", "watch", "create", "patch", "delete"]);
     }
     rights

@@ -121,10 +121,7 @@ impl Plan {
             return Err(vec![format!("there is no Canary in {}", names.join(", "))]);
         }
         let templates = others.iter().filter(|object| object["kind"] == ROUTE_TEMPLATE.kind);
-        let known = Known {
-            templates: templates.map(|template| in_a_namespace(template)).collect(),
-            unreadable: None,
-        };
+        let known = Known { templates: templates.map(in_a_namespace).collect(), unreadable: None };
         let mut releases: Vec<Release> = Vec::new();
         for canary in &canaries {
             match plan.reading(canary, &known) {
