@@ -147,7 +147,7 @@ fn install_chart(place: &Place, controller: &Controller, replicas: u32) -> Resul
         "rbac.autoscalers={HorizontalPodAutoscaler}".to_owned(),
         "rbac.metricProviders={externalmetrics}".to_owned(),
         // Those that a run is about: all but Knative.
-        "rbac.meshes={apisix,appmesh:v1beta2,contour,gatewayapi:v1,gloo,linkerd,kuma,nginx,osm,skipper,smi:v1alpha2,traefik}"
+        "rbac.meshes={alb,apisix,appmesh:v1beta2,contour,gatewayapi:v1,gloo,linkerd,kuma,nginx,osm,skipper,smi:v1alpha2,traefik}"
             .to_owned(),
     ];
     values.extend(controller.values.iter().cloned());

@@ -67,7 +67,7 @@ pub struct CanarySpec {
     /// Autoscaler of the target; the primary gets a copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler_ref: Option<AutoscalerRef>,
-    /// Ingress of the target (NGINX, Skipper).
+    /// Ingress of the target (NGINX, Skipper, ALB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::ingress_ref")]
     pub ingress_ref: Option<ObjectRef>,
@@ -190,7 +190,7 @@ pub struct RouteRef {
     /// Group and version of the route, `gateway.networking.k8s.io/v1` for example.
     pub api_version: String,
     /// Kind of the route.
-    #[schemars(extend("enum" = ["GRPCRoute", "HTTPProxy", "HTTPRoute", "TCPRoute", "TLSRoute", "TraefikService", "UDPRoute", "VirtualService"]))]
+    #[schemars(extend("enum" = ["GRPCRoute", "HTTPProxy", "HTTPRoute", "Ingress", "TCPRoute", "TLSRoute", "TraefikService", "UDPRoute", "VirtualService"]))]
     pub kind: String,
     /// Name of the route.
     #[schemars(length(min = 1))]
@@ -198,14 +198,40 @@ pub struct RouteRef {
     /// The Canary's namespace when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The rules that are meant: by name, or by place, counted from 0. When unset, all that lead to the Service of the
-    /// release.
+    /// The rules that are meant: by name, or by place, counted from 0; those of an Ingress by host, by host and path, or
+    /// by place. When unset, all that lead to the Service of the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Vec<String>>,
     /// The ports of the backends that are meant; all when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(inner(range(min = 1, max = 65535)))]
     pub ports: Option<Vec<u16>>,
+    /// Backends of another kind than Service, by which a route of the Gateway API leads to the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backends: Option<RouteBackends>,
+}
+
+/// Backends of another kind than Service. They are the user's to make.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteBackends {
+    /// Kind of the backends, `InferencePool` or `ServiceImport` for example.
+    #[schemars(length(min = 1))]
+    pub kind: String,
+    /// Group of that kind; known of InferencePool (`inference.networking.k8s.io`) and ServiceImport
+    /// (`multicluster.x-k8s.io`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The backend that stands in the route at rest, beside or in place of the primary's; the name of the release's Service
+    /// when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apex: Option<String>,
+    /// The primary's backend; the apex with `-primary` when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
+    /// The canary's backend; the apex with `-canary` when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
 }
 
 /// Group and version of manifests before v1beta1.

@@ -8,6 +8,8 @@ use serde::{Serialize, Serializer};
 /// which of them can be used is the router registry's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
+    /// `alb`: AWS Application Load Balancers.
+    Alb,
     /// `apisix`: Apache APISIX.
     Apisix,
     /// `appmesh`: AWS App Mesh, v1beta1.
@@ -50,7 +52,8 @@ pub enum Provider {
 
 impl Provider {
     /// Every provider, in the order of their names.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
+        Self::Alb,
         Self::Apisix,
         Self::AppMesh,
         Self::AppMeshV1Beta2,
@@ -73,11 +76,12 @@ impl Provider {
     ];
 
     /// The names of all providers, which are the values that the CRD takes.
-    pub const NAMES: [&str; 19] = names();
+    pub const NAMES: [&str; 20] = names();
 
     /// The provider's name.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Alb => "alb",
             Self::Apisix => "apisix",
             Self::AppMesh => "appmesh",
             Self::AppMeshV1Beta2 => "appmesh:v1beta2",
@@ -119,8 +123,8 @@ impl Provider {
     }
 }
 
-const fn names() -> [&'static str; 19] {
-    let mut names = [""; 19];
+const fn names() -> [&'static str; 20] {
+    let mut names = [""; 20];
     let mut index = 0;
     while index < names.len() {
         names[index] = Provider::ALL[index].as_str();

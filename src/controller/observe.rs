@@ -400,6 +400,7 @@ fn describe(
         },
         capabilities: router.capabilities(&release),
         acceptance: router.acceptance(&view),
+        settle: router.settles(&view),
         groundwork: presence_of(router::plan::groundwork(router, &view)),
         primary,
         primary_remembered: lost.is_some(),

@@ -8,12 +8,12 @@ use super::notes::{Notes, shown};
 use super::{legacy, unknown, validate};
 use crate::api::Provider;
 use crate::api::analysis::Analysis;
-use crate::api::canary::{Canary, ObjectRef, RouteRef};
+use crate::api::canary::{Canary, ObjectRef, RouteBackends, RouteRef};
 use crate::api::reference::CrossRef;
 use crate::api::service_field::ServiceField;
 use crate::model::release::{
-    AdoptedRoute, Autoscaler, Problem, ProviderFacts, Reading, Reference, Release, RoutedBy, ScalerKind,
-    Settings, Target, TargetKind,
+    AdoptedRoute, Autoscaler, Backends, Problem, ProviderFacts, Reading, Reference, Release, RoutedBy,
+    ScalerKind, Settings, Target, TargetKind,
 };
 use crate::model::traffic::Capabilities;
 
@@ -117,6 +117,7 @@ fn draft(
     let own_provider = spec.provider.clone().filter(|provider| !provider.is_empty());
     let provider_name = own_provider.clone().unwrap_or_else(|| settings.mesh_provider.clone());
     let or_target = |name: Option<&String>| defaults::name(name.map(String::as_str), &target).to_owned();
+    let apex = or_target(service.name.as_ref());
     Release {
         name: metadata.name.clone().unwrap_or_default(),
         uid: metadata.uid.clone().unwrap_or_default(),
@@ -126,12 +127,12 @@ fn draft(
         provider_name,
         own_provider,
         metrics_server: defaults::name(spec.metrics_server.as_deref(), &settings.metrics_server).to_owned(),
-        apex: or_target(service.name.as_ref()),
         service,
         autoscaler: autoscaler(canary, notes),
         ingress: spec.ingress_ref.as_ref().map(|object| reference(object, &namespace)),
         route: spec.route_ref.as_ref().map(|object| reference(object, &namespace)),
-        adopted: spec.route_refs.iter().flatten().map(|route| adopted(route, &namespace)).collect(),
+        adopted: spec.route_refs.iter().flatten().map(|route| adopted(route, &namespace, &apex)).collect(),
+        apex,
         template: spec.route_template_ref.as_ref().map(|template| routed_by(template, &namespace)),
         upstream: spec.upstream_ref.as_ref().map(|upstream| Reference {
             api_version: upstream.api_version.clone(),
@@ -198,7 +199,7 @@ fn unusable_provider(release: &Release, known: bool, usable: &str) -> String {
     }
 }
 
-fn adopted(route: &RouteRef, namespace: &str) -> AdoptedRoute {
+fn adopted(route: &RouteRef, namespace: &str, apex: &str) -> AdoptedRoute {
     let reference = Reference {
         api_version: route.api_version.clone(),
         kind: route.kind.clone(),
@@ -206,7 +207,27 @@ fn adopted(route: &RouteRef, namespace: &str) -> AdoptedRoute {
         namespace: defaults::name(route.namespace.as_deref(), namespace).to_owned(),
     };
     let (rules, ports) = (route.rules.clone().unwrap_or_default(), route.ports.clone().unwrap_or_default());
-    AdoptedRoute { route: reference, rules, ports }
+    let backends = route.backends.as_ref().map(|written| backends(written, apex));
+    AdoptedRoute { route: reference, rules, ports, backends }
+}
+
+fn backends(written: &RouteBackends, apex: &str) -> Backends {
+    let apex = defaults::name(written.apex.as_deref(), apex);
+    let side = |name: &Option<String>, side: &str| {
+        defaults::name(name.as_deref(), &format!("{apex}-{side}")).to_owned()
+    };
+    let known = match written.kind.as_str() {
+        "InferencePool" => "inference.networking.k8s.io",
+        "ServiceImport" => "multicluster.x-k8s.io",
+        _ => "",
+    };
+    Backends {
+        group: defaults::name(written.group.as_deref(), known).to_owned(),
+        kind: written.kind.clone(),
+        primary: side(&written.primary, "primary"),
+        canary: side(&written.canary, "canary"),
+        apex: apex.to_owned(),
+    }
 }
 
 /// The template is for those to find who know of other objects than the Canary.

@@ -77,9 +77,11 @@ impl Release {
         format!("{}.{}", self.target.name, self.namespace)
     }
 
-    /// What templates call `ingress`: the name of the referenced Ingress, else the target's.
+    /// What templates call `ingress`: the name of the referenced Ingress, else of the first that is adopted, else the
+    /// target's.
     pub fn ingress_name(&self) -> &str {
-        self.ingress.as_ref().map_or(&self.target.name, |ingress| &ingress.name)
+        let adopted = || self.adopted.iter().map(|entry| &entry.route).find(|route| route.kind == "Ingress");
+        self.ingress.as_ref().or_else(adopted).map_or(&self.target.name, |ingress| &ingress.name)
     }
 
     /// What templates call `route`: the name of the referenced route, else the target's.
@@ -130,6 +132,23 @@ pub struct AdoptedRoute {
     pub rules: Vec<String>,
     /// The ports of the backends that are meant; all where there are none.
     pub ports: Vec<u16>,
+    /// The backends by which the route leads to the release, where they are not its Services.
+    pub backends: Option<Backends>,
+}
+
+/// Backends of a release that are not its Services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Backends {
+    /// Group of their kind; empty where it is not known.
+    pub group: String,
+    /// Their kind.
+    pub kind: String,
+    /// The one that leads to the primary at rest.
+    pub apex: String,
+    /// The primary's.
+    pub primary: String,
+    /// The canary's.
+    pub canary: String,
 }
 
 /// The RouteTemplate by which a release is routed.

@@ -1,6 +1,12 @@
 //! Traffic between primary and canary: the words that the core and the routers share.
 
+use std::time::Duration;
+
 use serde::Serialize;
+
+/// How long every proxy is given to hear of a change, unless its mesh takes longer: the pods of a side stay so long after
+/// it lost its traffic, and a side whose first pods got ready waits so long for traffic.
+pub const SETTLE: Duration = Duration::from_secs(5);
 
 /// Who gets how much. The two sides always add up to 100, so only one is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]

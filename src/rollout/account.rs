@@ -7,7 +7,6 @@ use crate::api::status::{Blocker, BlockerKind, CanaryStatus, Phase, Revision};
 
 use super::blockers::{blocker, since};
 use super::change::SUPERSEDED;
-use super::interlock::SETTLE;
 use super::snapshot::Snapshot;
 use super::status;
 use super::step::{Plan, Reason, Step, Wait};
@@ -34,7 +33,7 @@ fn after(world: &Snapshot, plan: &Plan) -> Vec<Blocker> {
     let checks = status.blockers.iter().filter(|blocker| blocker.kind == BlockerKind::Check).cloned();
     let reason = match (&plan.waits, status.last_check_time) {
         (Some(reason), _) => Some(reason.clone()),
-        _ if status.settling().is_some() => Some(Reason::Settling(world.now + SETTLE)),
+        _ if status.settling().is_some() => Some(Reason::Settling(world.now + world.settle)),
         (None, Some(checked)) if running && status.last_check_time != world.status.last_check_time => {
             Some(Reason::NextCheck(checked + world.release.analysis.interval))
         }

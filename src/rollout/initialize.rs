@@ -8,7 +8,6 @@ use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::change::SUPERSEDED;
 use super::flow::{Flow, blocked, end, stop, target_warnings, unready, warnings};
-use super::interlock::SETTLE;
 use super::question::{Answer, Ask};
 use super::snapshot::{RoutesSeen, Snapshot};
 use super::step::{Effect, Event, Plan, Reason, Side, Step, Wait};
@@ -85,7 +84,7 @@ fn traffic(world: &Snapshot, target: &TargetFacts) -> Flow<()> {
         let since = world.status.settling().map(|(_, since)| since);
         match since {
             Some(since) if !moved && effects.is_empty() => {
-                let until = since + SETTLE;
+                let until = since + world.settle;
                 if world.now < until {
                     return end(Wait::until(until, Reason::Settling(until)));
                 }

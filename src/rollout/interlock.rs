@@ -33,10 +33,6 @@ pub struct Refusal {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// How long every proxy is given to hear of a change: the pods of a side stay so long after it lost its traffic, and a
-/// side whose first pods got ready waits so long for traffic.
-pub(super) const SETTLE: TimeDelta = TimeDelta::seconds(5);
-
 /// How long a Service may take to lead to pods that are ready.
 const ENDPOINTS_FOLLOW: TimeDelta = TimeDelta::seconds(5);
 
@@ -85,7 +81,7 @@ fn known(world: &Snapshot, primary: bool, canary: bool, split: Split) -> Result<
         (canary, world.endpoints.canary_since, Side::canary),
     ];
     for (more, since, side) in sides {
-        let Some(since) = since.filter(|since| more && world.now < *since + SETTLE) else { continue };
+        let Some(since) = since.filter(|since| more && world.now < *since + world.settle) else { continue };
         return Err(side(world).unheard(world, since, split));
     }
     Ok(())
@@ -166,7 +162,7 @@ impl Side {
     }
 
     fn unheard(&self, world: &Snapshot, since: DateTime<Utc>, split: Split) -> Refusal {
-        let until = since + SETTLE;
+        let until = since + world.settle;
         let text = format!(
             "{} {}.{} has been ready since {}: the proxies have until {} to hear of its pods before it gets weights \
              primary {} canary {}",

@@ -5,7 +5,6 @@ use crate::model::traffic::Split;
 use crate::model::workload::{PrimaryFacts, Readiness, TargetFacts};
 
 use super::flow::{Flow, end, taken_in, unready};
-use super::interlock::SETTLE;
 use super::rollback::Ending;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Event, Outcome, Plan, Reason, Step, Wait};
@@ -44,7 +43,7 @@ fn after_making_way(world: &Snapshot, target: &TargetFacts, primary: &PrimaryFac
         return promote(world, Vec::new());
     }
     let since = world.status.last_check_time.unwrap_or(world.now);
-    let until = since + SETTLE;
+    let until = since + world.settle;
     if world.now < until {
         return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
     }

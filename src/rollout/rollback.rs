@@ -9,7 +9,6 @@ use crate::model::traffic::Split;
 
 use super::change::{Change, change};
 use super::flow::{Flow, blocked, end, stop, taken_in};
-use super::interlock::SETTLE;
 use super::snapshot::Snapshot;
 use super::step::{Alert, Effect, Event, Outcome, Plan, Reason, Step, Wait};
 use super::{messages, status, upkeep};
@@ -78,7 +77,7 @@ fn stand_in(world: &Snapshot) -> Flow<Step> {
 pub(super) fn parted(world: &Snapshot) -> Flow<()> {
     match parting_since(world) {
         Some(since) => {
-            let until = since + SETTLE;
+            let until = since + world.settle;
             end(Wait::until(until, Reason::Settling(until)))
         }
         None => Flow::Continue(()),
@@ -89,7 +88,7 @@ pub(super) fn parted(world: &Snapshot) -> Flow<()> {
 /// the step before this one, or with a write whose answer was lost.
 fn parting_since(world: &Snapshot) -> Option<DateTime<Utc>> {
     let pods = world.target.as_ref().is_ok_and(|target| target.replicas > 0);
-    let recent = |at: &DateTime<Utc>| *at <= world.now && world.now < *at + SETTLE;
+    let recent = |at: &DateTime<Utc>| *at <= world.now && world.now < *at + world.settle;
     let last = world.status.last_check_time.filter(recent).max(world.exposed_at.filter(recent));
     last.filter(|_| world.has_routes() && pods)
 }
@@ -108,7 +107,7 @@ fn settled(world: &Snapshot, next: Phase) -> CanaryStatus {
 pub(super) fn settling(world: &Snapshot, since: DateTime<Utc>) -> Flow<Step> {
     let turned = world.status.last_check_time.filter(|at| *at <= world.now);
     let since = turned.map_or(since, |turned| turned.max(since));
-    let until = since + SETTLE;
+    let until = since + world.settle;
     if world.now < until {
         return Flow::Continue(Wait::until(until, Reason::Settling(until)).into());
     }

@@ -2,6 +2,7 @@
 //! the same decision again.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub routes: RoutesSeen,
     /// Whether the mesh has accepted the routes that it was told.
     pub acceptance: Acceptance,
+    /// How long every proxy is given to hear of a change of the routes, or of the pods behind them.
+    pub settle: Duration,
     /// The objects of the mesh that must exist before the primary's pods start. They count as in place where the
     /// mesh needs none.
     pub groundwork: Presence,

@@ -8,7 +8,6 @@ use crate::api::status::Phase;
 use crate::model::workload::Readiness;
 
 use super::flow::{Flow, blocked, end, taken_in, unready, wait};
-use super::interlock::SETTLE;
 use super::snapshot::Snapshot;
 use super::step::{Effect, Plan, Reason, Step, Wait};
 use super::{messages, status};
@@ -49,12 +48,12 @@ pub(super) fn deleting(world: &Snapshot) -> Flow<Step> {
     match world.status.settling() {
         Some((Phase::Terminated, since)) => settled(world, since)?,
         Some((_, since)) => {
-            heard(world.now, since)?;
+            heard(world, since)?;
             return given_back(world, Phase::Terminated, Effect::RevertRoutes);
         }
         None => {
             if let Some(since) = world.endpoints.canary_since {
-                heard(world.now, since)?;
+                heard(world, since)?;
             }
             return given_back(world, Phase::Terminating, Effect::RevertService);
         }
@@ -74,14 +73,14 @@ fn given_back(world: &Snapshot, then: Phase, effect: Effect) -> Flow<Step> {
 
 /// Goes on once every proxy takes the routes that were given back at `since`.
 fn settled(world: &Snapshot, since: DateTime<Utc>) -> Flow<()> {
-    heard(world.now, since)?;
+    heard(world, since)?;
     taken_in(world, since)
 }
 
 /// Goes on once every proxy has had the time to hear of what changed at `since`.
-fn heard(now: DateTime<Utc>, since: DateTime<Utc>) -> Flow<()> {
-    let until = since + SETTLE;
-    if now < until {
+fn heard(world: &Snapshot, since: DateTime<Utc>) -> Flow<()> {
+    let until = since + world.settle;
+    if world.now < until {
         return end(Wait::until(until, Reason::Settling(until)));
     }
     Flow::Continue(())

@@ -10,7 +10,7 @@ use crate::api::status::{CanaryStatus, Phase};
 use crate::model::answer::{Measured, Verdict};
 use crate::model::release::{Hook, MetricCheck, MetricSource, Release, Steps, Strategy};
 use crate::model::testing;
-use crate::model::traffic::{Acceptance, Capabilities, Cookies, RouteState, RouteWish, Split};
+use crate::model::traffic::{Acceptance, Capabilities, Cookies, RouteState, RouteWish, SETTLE, Split};
 use crate::model::workload::{Presence, PrimaryFacts, Readiness, TargetFacts};
 
 use super::question::{Answer, Ask, Question};
@@ -120,6 +120,7 @@ impl Stage {
             scaler: Presence::InPlace,
             routes: RoutesSeen::Absent,
             acceptance: Acceptance::Accepted,
+            settle: SETTLE,
             groundwork: Presence::InPlace,
             checkable: Checkable::default(),
             turn: Turn::Free,

@@ -1,5 +1,5 @@
-//! What NGINX and Skipper have in common (spec 03 §13, §14): the user brings an Ingress that leads to the apex Service,
-//! and a copy of it, `<ingress>-canary`, leads to the canary. The user's Ingress is only read.
+//! What all who work by Ingresses have in common: the user brings one that leads to the apex Service. NGINX and Skipper
+//! (spec 03 §13, §14) only read it, and a copy of it, `<ingress>-canary`, leads to the canary.
 
 use serde_json::{Map, Value, json};
 
@@ -10,9 +10,9 @@ use crate::model::object::{Kind, ObjectId};
 use crate::model::release::{Problem, Release};
 
 /// An Ingress.
-const INGRESS: Kind = Kind::new("networking.k8s.io", "v1", "Ingress", "ingresses");
+pub(super) const INGRESS: Kind = Kind::new("networking.k8s.io", "v1", "Ingress", "ingresses");
 
-/// What the controller may do with Ingresses.
+/// What the controller may do with Ingresses where it makes copies.
 pub(super) const RIGHTS: &[Right] = &[right(INGRESS, Access::Own)];
 
 /// Annotation with which old manifests name the controller that serves an Ingress.
@@ -32,16 +32,9 @@ impl Pair {
     /// # Errors
     /// If the manifest names none.
     pub fn of(release: &Release) -> Result<Self, Problem> {
-        match release.ingress.as_ref().filter(|ingress| !ingress.name.is_empty()) {
-            Some(ingress) => Ok(Self {
-                users: INGRESS.at(&release.namespace, &ingress.name),
-                canarys: INGRESS.at(&release.namespace, &format!("{}-canary", ingress.name)),
-            }),
-            None => Err(problem(
-                "spec.ingressRef",
-                format!("is missing: name the Ingress that leads to Service {}", release.apex),
-            )),
-        }
+        let users = users(release)?;
+        let canarys = INGRESS.at(&release.namespace, &format!("{}-canary", users.name));
+        Ok(Self { users, canarys })
     }
 
     /// What a router looks at.
@@ -59,22 +52,7 @@ impl Pair {
     /// # Errors
     /// If it is not there, or no path of it leads to the apex Service.
     pub fn source<'a>(&self, view: &View<'a>) -> Result<&'a Value, Error> {
-        let apex = &view.release.apex;
-        let Some(source) = view.seen.get(&self.users) else {
-            return Err(Error::Object(format!(
-                "{} does not exist: create it, with Service {apex} as the backend of a path, or name another one \
-                 in spec.ingressRef",
-                self.users
-            )));
-        };
-        if rules(source).iter().any(|rule| leads_to(rule, apex)) {
-            return Ok(source);
-        }
-        Err(Error::Object(format!(
-            "backend {apex} not found in ingress {}: make Service {apex} the backend of a path in {}, or name \
-             another Ingress in spec.ingressRef",
-            self.users.name, self.users
-        )))
+        source(view, &self.users)
     }
 
     /// Refuses to turn into the copy what its user made for requests of its own.
@@ -156,11 +134,53 @@ impl Pair {
     }
 }
 
+/// The Ingress that `spec.ingressRef` names.
+///
+/// # Errors
+/// If the manifest names none.
+pub(super) fn users(release: &Release) -> Result<ObjectId, Problem> {
+    match release.ingress.as_ref().filter(|ingress| !ingress.name.is_empty()) {
+        Some(ingress) => Ok(INGRESS.at(&release.namespace, &ingress.name)),
+        None => Err(problem(
+            "spec.ingressRef",
+            format!("is missing: name the Ingress that leads to Service {}", release.apex),
+        )),
+    }
+}
+
+/// The user's Ingress as it stands in the cluster.
+///
+/// # Errors
+/// If it is not there, or no path of it leads to the apex Service.
+pub(super) fn source<'a>(view: &View<'a>, users: &ObjectId) -> Result<&'a Value, Error> {
+    let apex = &view.release.apex;
+    let Some(source) = view.seen.get(users) else {
+        return Err(Error::Object(format!(
+            "{users} does not exist: create it, with Service {apex} as the backend of a path, or name another one in \
+             spec.ingressRef"
+        )));
+    };
+    if rules(source).iter().any(|rule| leads_to(rule, apex)) {
+        return Ok(source);
+    }
+    Err(Error::Object(format!(
+        "backend {apex} not found in ingress {}: make Service {apex} the backend of a path in {users}, or name another \
+         Ingress in spec.ingressRef",
+        users.name
+    )))
+}
+
 /// Whether an annotation tells of its own object alone, so that a copy must not have it.
 fn is_private(key: &str) -> bool {
     key == LAST_APPLIED
         || FLUX.contains(&key)
         || ["flagger.app/", "flagger.kubernetes.io/"].iter().any(|own| key.starts_with(own))
+}
+
+/// The class of an Ingress, as it is written or by the annotation of old manifests.
+pub(super) fn class(ingress: &Value) -> Option<&str> {
+    let written = ingress["spec"]["ingressClassName"].as_str().filter(|class| !class.is_empty());
+    written.or_else(|| annotation(ingress, CLASS))
 }
 
 /// The rules of an Ingress.

@@ -16,16 +16,19 @@
 
 #![warn(missing_docs)]
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::api::{Provider, ServiceField};
 use crate::model::object::{Kind, ObjectId, Objects};
 use crate::model::release::{Problem, Release, Settings};
-use crate::model::traffic::{Acceptance, Capabilities, RouteState, RouteWish};
+use crate::model::traffic::{Acceptance, Capabilities, RouteState, RouteWish, SETTLE};
 use crate::model::workload::TargetShape;
 
 pub mod adopt;
 mod affinity;
+mod alb;
 mod apisix;
 mod appmesh;
 pub mod checks;
@@ -147,6 +150,12 @@ pub trait Router: Send + Sync {
     /// Whether the mesh works by what it is told. A mesh that never says is taken at its word.
     fn acceptance(&self, _view: &View<'_>) -> Acceptance {
         Acceptance::Accepted
+    }
+
+    /// How long the mesh takes until it works by a change of its routes, or of the pods behind them, where it does not say
+    /// so itself.
+    fn settles(&self, _view: &View<'_>) -> Duration {
+        SETTLE
     }
 
     /// The objects that have to stand before the primary's pods start, without routing anything. They are among

@@ -50,6 +50,7 @@ impl Owner {
 pub(super) fn of_sibling(release: &Release, id: &ObjectId, canary: &str) -> Error {
     // What the name of the object follows from.
     let named_by = match id.kind.kind {
+        "Ingress" if !release.adopted.is_empty() => "spec.routeRefs",
         "Ingress" => "spec.ingressRef",
         "Service" => "spec.service.name",
         _ if !release.adopted.is_empty() => "spec.routeRefs",

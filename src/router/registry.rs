@@ -5,12 +5,13 @@ use crate::model::release::{ProviderFacts, Release, Settings};
 
 use super::checks::{self, Checks};
 use super::{
-    Mesh, Router, adopt, apisix, appmesh, contour, gateway, gloo, istio, knative, kubernetes, kuma, nginx,
-    skipper, smi, templated, traefik,
+    Mesh, Router, adopt, alb, apisix, appmesh, contour, gateway, gloo, istio, knative, kubernetes, kuma,
+    nginx, skipper, smi, templated, traefik,
 };
 
 /// Every mesh that can be used, in the order of their names.
 pub const MESHES: &[&Mesh] = &[
+    &alb::MESH,
     &apisix::MESH,
     &appmesh::v1beta1::MESH,
     &appmesh::v1beta2::MESH,

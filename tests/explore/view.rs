@@ -5,7 +5,7 @@ use vexil::api::hooks::HookType;
 use vexil::api::status::Phase;
 use vexil::model::answer::{Measured, Verdict};
 use vexil::model::by_hand::{Action, Request, Wish};
-use vexil::model::traffic::{Acceptance, RouteState, Split};
+use vexil::model::traffic::{Acceptance, RouteState, SETTLE, Split};
 use vexil::model::workload::{Form, Lack, Presence, PrimaryFacts, Readiness, TargetFacts};
 use vexil::rollout::{
     Answer, Answers, Ask, Checkable, Endpoints, Lifecycle, Question, RoutesSeen, ServicesSeen, Snapshot,
@@ -46,6 +46,7 @@ pub fn blank(spec: &Spec) -> Snapshot {
         scaler: Presence::InPlace,
         routes: RoutesSeen::Absent,
         acceptance: Acceptance::Accepted,
+        settle: SETTLE,
         groundwork: Presence::InPlace,
         checkable: Checkable::default(),
         turn: Turn::Free,

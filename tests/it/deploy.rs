@@ -243,6 +243,7 @@ fn the_bundled_prometheus_sets_the_labels_that_built_in_checks_ask_for() {
 type Overlay = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 const OVERLAYS: &[Overlay] = &[
+    ("alb", "flagger-system", &["-mesh-provider=alb"], "flagger-prometheus:9090"),
     ("apisix", "flagger-system", &["-mesh-provider=apisix"], "flagger-prometheus:9090"),
     ("appmesh", "appmesh-system", &["-mesh-provider=appmesh"], "appmesh-prometheus:9090"),
     (

@@ -21,6 +21,7 @@ mod claims;
 mod cluster;
 mod gateway;
 mod harm;
+mod ingresses;
 mod marks;
 mod neighbours;
 mod references;

@@ -26,7 +26,7 @@ const BUGS: &[Bug] = &[
         "src/rollout/rollback.rs",
         "let since = turned.map_or(since, |turned| turned.max(since));",
         "let since = turned.map_or(since, |turned| turned.max(since));
-         let since = if crate::planted(\"no wait while traffic settles\") { since - SETTLE } else { since };",
+         let since = if crate::planted(\"no wait while traffic settles\") { since - world.settle } else { since };",
     ),
     bug(
         "failed checks count as passed",

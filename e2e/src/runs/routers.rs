@@ -46,6 +46,8 @@ const SMI: &[(&str, &str)] = &[("split.smi-spec.io/v1alpha2", "TrafficSplit")];
 const TRAEFIK: &[(&str, &str)] = &[("traefik.io/v1alpha1", "TraefikService")];
 
 const EXAMPLES: &[Example] = &[
+    Example { file: "alb/weighted", kinds: INGRESS },
+    Example { file: "alb/ab", kinds: INGRESS },
     Example { file: "apisix/weighted", kinds: APISIX },
     Example { file: "appmesh/weighted", kinds: APP_MESH },
     Example { file: "appmesh/ab", kinds: APP_MESH },
@@ -274,6 +276,16 @@ fn share(object: &Value) -> Option<i64> {
         let weights: Value = serde_json::from_str(text).ok()?;
         return weights.as_object()?.iter().find(|(name, _)| is_canary(name))?.1.as_i64();
     }
+    let actions: Vec<Value> = ["frontend-match", "frontend"]
+        .iter()
+        .filter_map(|action| {
+            let text = annotations[format!("alb.ingress.kubernetes.io/actions.{action}")].as_str()?;
+            serde_json::from_str(text).ok()
+        })
+        .collect();
+    if !actions.is_empty() {
+        return actions.iter().flat_map(weights).max().or(Some(0));
+    }
     let spec = object.get("spec")?;
     // Some routers take the canary out where it gets nothing.
     let primary_alone = || spec.to_string().contains("frontend-primary").then_some(0);
@@ -342,5 +354,11 @@ mod tests {
             "nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "40",
         }}});
         assert_eq!(share(&ingress), Some(40));
+        let action = json!({"type": "forward", "forwardConfig": {"targetGroups": [
+            {"serviceName": "frontend-primary", "weight": 70}, {"serviceName": "frontend-canary", "weight": 30},
+        ]}});
+        let key = "alb.ingress.kubernetes.io/actions.frontend";
+        let balanced = json!({"kind": "Ingress", "metadata": {"annotations": {key: action.to_string()}}});
+        assert_eq!(share(&balanced), Some(30));
     }
 }

@@ -7,7 +7,7 @@ use crate::api::Provider;
 use crate::cli::go_flags::ControllerFlags;
 use crate::model::object::Kind;
 use crate::model::release::{ScalerKind, TargetKind};
-use crate::router::{Access, registry};
+use crate::router::{self, Access, adopt, registry};
 
 use super::asker::Right;
 
@@ -59,23 +59,28 @@ pub(super) fn needed(flags: &ControllerFlags, named: &Named) -> BTreeSet<Right> 
     let here = flags.kubeconfig_service_mesh.is_empty();
     for provider in named.providers.iter().copied().chain(default).filter(|_| here) {
         for right in registry::mesh(provider).map_or(&[][..], |mesh| mesh.rights) {
-            let (group, resource) = (right.kind.group, right.kind.plural);
-            add(group, resource, &["list", "watch"]);
-            match right.access {
-                Access::Own => add(group, resource, &["create", "patch", "delete"]),
-                Access::Make => add(group, resource, &["create", "patch"]),
-                Access::Change => add(group, resource, &["patch"]),
-                Access::Read => {}
-            }
+            give(&mut add, right);
         }
     }
-    for kind in named.routes.iter().filter(|_| here) {
-        add(kind.group, kind.plural, &["list", "watch", "patch"]);
+    for right in adopt::MESH.rights.iter().filter(|right| here && named.routes.contains(&right.kind)) {
+        give(&mut add, right);
     }
     for kind in named.templated.iter().filter(|_| here) {
         add(kind.group, kind.plural, &["list", "watch", "create", "patch", "delete"]);
     }
     rights
+}
+
+/// Adds what a router does with a kind.
+fn give(add: &mut impl FnMut(&'static str, &'static str, &[&'static str]), right: &router::Right) {
+    let (group, resource) = (right.kind.group, right.kind.plural);
+    add(group, resource, &["list", "watch"]);
+    match right.access {
+        Access::Own => add(group, resource, &["create", "patch", "delete"]),
+        Access::Make => add(group, resource, &["create", "patch"]),
+        Access::Change => add(group, resource, &["patch"]),
+        Access::Read => {}
+    }
 }
 
 /// Rights in the namespace of the lease.

@@ -122,6 +122,7 @@ fn objects(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
 fn example(provider: Provider) -> Option<&'static str> {
     Some(match provider {
         Provider::Istio => return None,
+        Provider::Alb => include_str!("../../../examples/alb/weighted.yaml"),
         Provider::Apisix => include_str!("../../../examples/apisix/weighted.yaml"),
         Provider::AppMesh => include_str!("../../../examples/appmesh/weighted-v1beta1.yaml"),
         Provider::AppMeshV1Beta2 => include_str!("../../../examples/appmesh/weighted.yaml"),

@@ -7,6 +7,7 @@
 
 use serde_json::Value;
 
+use crate::api::Provider;
 use crate::api::status::Phase;
 use crate::cli::check::finding::{Check, Finding};
 use crate::cli::check::installation::Instance;
@@ -61,6 +62,7 @@ fn primary(it: &Facts) -> Vec<Finding> {
 
 /// Fields that Flagger does not have, with a place in the list for each list.
 const ADDITIVE: &[&str] = &[
+    "spec.routeRefs",
     "spec.analysis.onMetricError",
     "spec.analysis.onNoData",
     "spec.analysis.metrics[].severity",
@@ -75,7 +77,7 @@ const ADDITIVE: &[&str] = &[
 
 fn fields(it: &Facts) -> Vec<Finding> {
     let used = ADDITIVE.iter().filter(|path| is_set(&it.canary, path));
-    let found: Vec<Finding> = used
+    let mut found: Vec<Finding> = used
         .map(|path| {
             Finding::warning(
                 "Flagger does not know it: with its CRDs the API server drops it, and nothing is done of what it asks for",
@@ -84,6 +86,10 @@ fn fields(it: &Facts) -> Vec<Finding> {
             .about(*path)
         })
         .collect();
+    if it.canary["spec"]["provider"] == Provider::Alb.as_str() {
+        let why = "Flagger has no provider for load balancers of AWS, and its CRDs refuse the name";
+        found.push(Finding::wrong(why, "keep Vexil for it, or take another provider").about("spec.provider"));
+    }
     if found.is_empty() { Finding::fine("").alone() } else { found }
 }
 

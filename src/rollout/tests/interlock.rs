@@ -1,5 +1,7 @@
 //! No share goes to a side without ready pods.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 
 use crate::api::status::Phase;
@@ -81,6 +83,31 @@ fn a_canary_gets_no_traffic_before_the_proxies_have_heard_of_its_pods() {
     stage.advance(TimeDelta::seconds(5));
     stage.settle();
     assert_eq!(stage.row(), (Phase::Progressing, 20, 20, 0, 0));
+}
+
+#[test]
+fn a_mesh_that_takes_its_time_is_given_it_before_a_share_and_before_the_pods_go() {
+    let mut stage = Stage::detected(release(), MESH);
+    stage.world.settle = Duration::from_secs(45);
+    stage.advance(TimeDelta::seconds(60));
+    stage.world.endpoints = Endpoints { canary_since: Some(stage.now()), ..Endpoints::default() };
+    stage.settle();
+    stage.advance(TimeDelta::seconds(44));
+    stage.settle();
+    assert_eq!(stage.row(), (Phase::Progressing, 0, 0, 0, 0));
+    stage.advance(TimeDelta::seconds(1));
+    stage.settle();
+    assert_eq!(stage.row(), (Phase::Progressing, 20, 20, 0, 0));
+
+    stage.world.status.failed_checks = stage.world.release.analysis.threshold;
+    stage.tick();
+    assert_eq!((stage.row().1, stage.target().replicas), (0, 2), "requests may still come");
+    stage.advance(TimeDelta::seconds(44));
+    stage.settle();
+    assert_eq!(stage.target().replicas, 2);
+    stage.advance(TimeDelta::seconds(1));
+    stage.settle();
+    assert_eq!((stage.world.status.phase, stage.target().replicas), (Phase::Failed, 0));
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::model::object::Kind;
-use crate::model::release::Release;
+use crate::model::release::{AdoptedRoute, Release};
+use crate::router::ingress::INGRESS;
 
 const GATEWAY: &str = "gateway.networking.k8s.io";
 const ISTIO: &str = "networking.istio.io";
+/// The kind of backends where nothing else is said.
+const SERVICE: &str = "Service";
 
 /// How the objects of a kind are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,17 +90,18 @@ pub(super) fn form(api_version: &str, kind: &str) -> Option<Form> {
 
 /// The versions that are understood of a kind.
 pub(super) fn versions(kind: &str) -> Vec<String> {
-    FORMS.iter().filter(|form| form.kind.kind == kind).map(|form| form.kind.api_version()).collect()
+    let all = FORMS.iter().map(|form| form.kind).chain([INGRESS]);
+    all.filter(|known| known.kind == kind).map(|known| known.api_version()).collect()
 }
 
 /// The names of all kinds, each once.
 pub(super) fn names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = FORMS.iter().map(|form| form.kind.kind).collect();
+    let mut names: Vec<&str> = FORMS.iter().map(|form| form.kind.kind).chain([INGRESS.kind]).collect();
     names.dedup();
     names
 }
 
-/// Which Service of the release a backend is.
+/// Which side of the release a backend is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     Apex,
@@ -105,8 +109,11 @@ pub(super) enum Which {
     Canary,
 }
 
-/// The Services of a release as the backends of a route in `route_namespace`.
+/// The Services of a release as the backends of a route in `route_namespace`, or what stands in their place.
 pub(super) struct Names {
+    /// Their group and kind.
+    group: String,
+    kind: String,
     pub apex: String,
     pub primary: String,
     pub canary: String,
@@ -115,14 +122,39 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(release: &Release, route_namespace: &str) -> Self {
+    pub(super) fn of(release: &Release, entry: &AdoptedRoute) -> Self {
+        let others = entry.backends.as_ref();
+        let [apex, primary, canary] = match others {
+            Some(others) => [&others.apex, &others.primary, &others.canary].map(Clone::clone),
+            None => [release.apex.clone(), release.primary_service(), release.canary_service()],
+        };
+        let (group, kind) = others.map_or(("", SERVICE), |others| (&others.group, &others.kind));
         Self {
-            apex: release.apex.clone(),
-            primary: release.primary_service(),
-            canary: release.canary_service(),
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            apex,
+            primary,
+            canary,
             namespace: release.namespace.clone(),
-            route_namespace: route_namespace.to_owned(),
+            route_namespace: entry.route.namespace.clone(),
         }
+    }
+
+    /// Whether a reference of the Gateway API is of the kind.
+    fn are_of(&self, group: &str, kind: &str) -> bool {
+        // The core group has two names.
+        let plain = |group: &str| if group == "core" { String::new() } else { group.to_owned() };
+        plain(group) == plain(&self.group) && kind == self.kind
+    }
+
+    /// The kind, and the names of apex and primary, for a message: `Service frontend or frontend-primary`.
+    pub(super) fn told(&self) -> String {
+        format!("{} {} or {}", self.kind, self.apex, self.primary)
+    }
+
+    /// The kind, and the names of both sides, for a message.
+    pub(super) fn sides(&self) -> String {
+        format!("{}s {} and {}", self.kind, self.primary, self.canary)
     }
 
     fn which(&self, name: &str, namespace: &str) -> Option<Which> {
@@ -187,14 +219,13 @@ impl Dialect {
         let name = backend["name"].as_str().unwrap_or_default();
         match self {
             Self::Gateway(_) => {
-                let is_service = text("kind", "Service") == "Service"
-                    && ["", "core"].contains(&text("group", "").as_str());
-                names.which(name, &namespace).filter(|_| is_service)
+                let is_meant = names.are_of(&text("group", ""), &text("kind", SERVICE));
+                names.which(name, &namespace).filter(|_| is_meant)
             }
             // Its CRD has no namespace beside the name, and copies are no share of the traffic.
             Self::Contour if backend["mirror"] == true => None,
             Self::Contour => names.which(name, &names.route_namespace),
-            Self::Traefik => names.which(name, &namespace).filter(|_| text("kind", "Service") == "Service"),
+            Self::Traefik => names.which(name, &namespace).filter(|_| text("kind", SERVICE) == SERVICE),
             Self::Istio => {
                 let destination = &backend["destination"];
                 let is_part = destination["subset"].as_str().is_some_and(|subset| !subset.is_empty());

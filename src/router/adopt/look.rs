@@ -128,19 +128,20 @@ impl<'a> Look<'a> {
     }
 }
 
-/// All routes of the release. As long as a release is under way, one that is gone, or does not lead here any more, is left
+/// All routes of the release. As long as a release is under way, by them or otherwise (`also_out`), one that is gone, or does not lead here any more, is left
 /// out: the traffic of the others can still be moved, and taken back.
 ///
 /// # Errors
 /// At rest, if a route is not there or has no rule that is meant. The text names the field.
-pub(super) fn all<'a>(view: &View<'a>) -> Result<Vec<Look<'a>>, Error> {
+pub(super) fn all<'a>(view: &View<'a>, also_out: bool) -> Result<Vec<Look<'a>>, Error> {
     let routes = Route::all(view.release);
-    let is_out = routes.iter().any(|route| {
-        view.seen.get(&route.id).is_some_and(|live| {
-            let records = Records::of(live);
-            records.get(view.release).is_some_and(Record::changes_something)
-        })
-    });
+    let is_out = also_out
+        || routes.iter().any(|route| {
+            view.seen.get(&route.id).is_some_and(|live| {
+                let records = Records::of(live);
+                records.get(view.release).is_some_and(Record::changes_something)
+            })
+        });
     let mut looks = Vec::new();
     for route in routes {
         let (field, id) = (route.field.clone(), route.id.clone());
@@ -162,7 +163,7 @@ pub(super) fn all<'a>(view: &View<'a>) -> Result<Vec<Look<'a>>, Error> {
 }
 
 /// What is said of a route that is not there.
-fn absent(field: &str, id: &ObjectId, seen: &Objects) -> String {
+pub(super) fn absent(field: &str, id: &ObjectId, seen: &Objects) -> String {
     let names: Vec<&str> = seen
         .names(id.kind)
         .filter(|other| other.namespace == id.namespace)

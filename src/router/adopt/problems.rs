@@ -1,5 +1,6 @@
 //! What of a manifest with `spec.routeRefs` cannot be done, and what its user has to see to.
 
+use super::ingresses::{self, Adopted as Ingress};
 use super::kinds::{self, Dialect};
 use super::requests;
 use super::route::Route;
@@ -13,6 +14,8 @@ pub(super) fn all(release: &Release) -> Vec<Problem> {
     let mut found = unknown_kinds(release);
     found.extend(unfit_target(release));
     found.extend(named_twice(release));
+    found.extend(unfit_backends(release));
+    found.extend(Ingress::all(release).iter().flat_map(Ingress::problems));
     if !release.skip_analysis {
         found.extend(beyond(release));
     }
@@ -26,13 +29,15 @@ pub(super) fn grants(release: &Release) -> Vec<Problem> {
         matches!(route.form.dialect, Dialect::Gateway(_)) && route.id.namespace != release.namespace
     });
     let warning = |route: &Route<'_>| {
-        let (primary, canary) = (release.primary_service(), release.canary_service());
         problem(
             format!("{}.namespace", route.field),
             format!(
-                "{} leads into namespace {}: a ReferenceGrant there has to let {}s of {} refer to Services {primary} and \
-                 {canary}, or to all",
-                route.id, release.namespace, route.id.kind.kind, route.id.namespace
+                "{} leads into namespace {}: a ReferenceGrant there has to let {}s of {} refer to {}, or to all",
+                route.id,
+                release.namespace,
+                route.id.kind.kind,
+                route.id.namespace,
+                route.names.sides()
             ),
         )
     };
@@ -43,7 +48,7 @@ fn unknown_kinds(release: &Release) -> Vec<Problem> {
     let mut found = Vec::new();
     for (index, entry) in release.adopted.iter().enumerate() {
         let route = &entry.route;
-        if kinds::form(&route.api_version, &route.kind).is_some() {
+        if kinds::form(&route.api_version, &route.kind).is_some() || ingresses::is_one(entry) {
             continue;
         }
         let versions = kinds::versions(&route.kind);
@@ -78,22 +83,54 @@ fn unfit_target(release: &Release) -> Option<Problem> {
     })
 }
 
+/// Backends of other kinds that cannot be told apart, or that the route cannot name.
+fn unfit_backends(release: &Release) -> Vec<Problem> {
+    let mut found = Vec::new();
+    for (index, entry) in release.adopted.iter().enumerate() {
+        let Some(backends) = &entry.backends else { continue };
+        let field = format!("spec.routeRefs[{index}].backends");
+        let form = kinds::form(&entry.route.api_version, &entry.route.kind);
+        if !form.is_some_and(|form| matches!(form.dialect, Dialect::Gateway(_))) {
+            let text = format!(
+                "is known to routes of the Gateway API alone: a {} leads to the Services of the release, remove it",
+                entry.route.kind
+            );
+            found.push(problem(field, text));
+            continue;
+        }
+        if backends.group.is_empty() && backends.kind != "Service" {
+            let text = format!("is missing: write the group of {}", backends.kind);
+            found.push(problem(format!("{field}.group"), text));
+        }
+        if backends.canary == backends.primary || backends.canary == backends.apex {
+            let text = format!(
+                "is {}, as the primary's: write the name of a {} that leads to the canary's pods alone",
+                backends.canary, backends.kind
+            );
+            found.push(problem(format!("{field}.canary"), text));
+        }
+    }
+    found
+}
+
 /// Two entries for one object would each undo what the other has done.
 fn named_twice(release: &Release) -> Vec<Problem> {
-    let routes = Route::all(release);
+    let routes = Route::all(release).into_iter().map(|route| (route.field, route.id));
+    let ingresses = Ingress::all(release).into_iter().map(|ingress| (ingress.field.clone(), ingress.id()));
+    let all: Vec<(String, ObjectId)> = routes.chain(ingresses).collect();
     let is = |one: &ObjectId, other: &ObjectId| {
         let same_kind = one.kind.group == other.kind.group && one.kind.kind == other.kind.kind;
         same_kind && one.namespace == other.namespace && one.name == other.name
     };
-    let again = routes
+    let again = all
         .iter()
         .enumerate()
-        .filter(|(index, route)| routes[..*index].iter().any(|before| is(&before.id, &route.id)));
-    let message = |route: &Route<'_>| {
-        let text = format!("names {} once more: write all of its rules and ports into one entry", route.id);
-        problem(route.field.clone(), text)
+        .filter(|(index, (_, id))| all[..*index].iter().any(|(_, before)| is(before, id)));
+    let message = |(field, id): &(String, ObjectId)| {
+        let text = format!("names {id} once more: write all of its rules and ports into one entry");
+        problem(field.clone(), text)
     };
-    again.map(|(_, route)| message(route)).collect()
+    again.map(|(_, one)| message(one)).collect()
 }
 
 /// What the analysis asks for and an adopted route cannot do.

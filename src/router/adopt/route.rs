@@ -58,7 +58,7 @@ impl<'a> Route<'a> {
                 id: form.kind.at(&route.namespace, &route.name),
                 entry,
                 field: format!("spec.routeRefs[{index}]"),
-                names: Names::of(release, &route.namespace),
+                names: Names::of(release, entry),
                 release,
             })
         };
@@ -103,11 +103,10 @@ impl<'a> Route<'a> {
                 }
             };
             return Err(format!(
-                "{}: no rule of {} leads to Service {} or {}{ports}: give one of them that backend; there {}",
+                "{}: no rule of {} leads to {}{ports}: give one of them that backend; there {}",
                 self.field,
                 self.id,
-                self.names.apex,
-                self.names.primary,
+                self.names.told(),
                 self.leading(spec)
             ));
         }
@@ -127,11 +126,10 @@ impl<'a> Route<'a> {
             };
             if !leads(&at) {
                 return Err(format!(
-                    "{field}: rule {wanted:?} of {} does not lead to Service {} or {}: give it that backend, or name \
-                     another rule; there {}",
+                    "{field}: rule {wanted:?} of {} does not lead to {}: give it that backend, or name another rule; \
+                     there {}",
                     self.id,
-                    self.names.apex,
-                    self.names.primary,
+                    self.names.told(),
                     self.leading(spec)
                 ));
             }

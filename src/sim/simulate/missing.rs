@@ -149,8 +149,16 @@ fn adopted_route(release: &Release, adopted: &AdoptedRoute) -> Option<Value> {
         ports => ports.iter().map(|port| i32::from(*port)).collect(),
     };
     let backends = |named: &dyn Fn(i32) -> Value| ports.iter().map(|port| named(*port)).collect::<Vec<_>>();
-    let service = |port: i32| json!({"name": release.apex, "namespace": release.namespace, "port": port});
+    let service = |port: i32| {
+        let mut service = json!({"name": release.apex, "namespace": release.namespace, "port": port});
+        if let Some(others) = &adopted.backends {
+            let other = json!({"group": others.group, "kind": others.kind, "name": others.apex});
+            json_patch::merge(&mut service, &other);
+        }
+        service
+    };
     let field = match reference.kind.as_str() {
+        "Ingress" => return Some(ingress(release, reference, "nginx", &adopted.rules)),
         "VirtualService" => "http",
         "HTTPProxy" => "routes",
         "TraefikService" => {
@@ -188,6 +196,44 @@ fn invented(reference: &Reference, spec: Value) -> Value {
     })
 }
 
+/// An Ingress of a class that leads to the release, with a host for each rule that the manifest names.
+fn ingress(release: &Release, reference: &Reference, class: &str, rules: &[String]) -> Value {
+    let by_action = class == Provider::Alb.as_str();
+    let path = |path: &str, service: &str| {
+        let port = if by_action {
+            json!({"name": "use-annotation"})
+        } else {
+            json!({"number": release.service.port})
+        };
+        let backend = json!({"service": {"name": service, "port": port}});
+        // Paths of a load balancer are compared in their order, and those of an A/B test come twice.
+        let kind = if by_action { "ImplementationSpecific" } else { "Prefix" };
+        json!({"path": path, "pathType": kind, "backend": backend})
+    };
+    let paths = |at: &str| {
+        let matched = (by_action && !release.analysis.matches.is_empty())
+            .then(|| path(at, &format!("{}-match", release.apex)));
+        matched.into_iter().chain([path(at, &release.apex)]).collect::<Vec<_>>()
+    };
+    let named = rules.iter().filter(|rule| rule.contains('.'));
+    let mut all: Vec<Value> = named
+        .map(|rule| {
+            let (host, at) = rule.split_once('/').unwrap_or((rule, ""));
+            json!({"host": host, "http": {"paths": paths(&format!("/{at}"))}})
+        })
+        .collect();
+    if all.is_empty() {
+        all.push(
+            json!({"host": "app.example.com", "http": {"paths": paths(if by_action { "/*" } else { "/" })}}),
+        );
+    }
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": reference.name, "namespace": reference.namespace},
+        "spec": {"ingressClassName": class, "rules": all},
+    })
+}
+
 /// The route that users of a mesh bring, which the router copies or changes.
 fn route(release: &Release) -> Option<Value> {
     let (app, port) = (release.apex.as_str(), release.service.port);
@@ -196,14 +242,8 @@ fn route(release: &Release) -> Option<Value> {
         return None;
     }
     match (release.provider, &release.ingress, &release.route, &release.upstream) {
-        (Provider::Nginx | Provider::Skipper, Some(ingress), _, _) => {
-            let backend = json!({"service": {"name": app, "port": {"number": port}}});
-            let path = json!({"path": "/", "pathType": "Prefix", "backend": backend});
-            Some(json!({
-                "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-                "metadata": metadata(&ingress.name, &ingress.namespace),
-                "spec": {"rules": [{"host": "app.example.com", "http": {"paths": [path]}}]},
-            }))
+        (Provider::Nginx | Provider::Skipper | Provider::Alb, Some(reference), _, _) => {
+            Some(ingress(release, reference, release.provider.as_str(), &[]))
         }
         (Provider::Apisix, _, Some(route), _) => {
             let backend = json!({"serviceName": app, "servicePort": port});

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rstest::rstest;
 use serde_json::{Value, json};
 use vexil::api::Provider;
+use vexil::judge::route_template::Known;
 use vexil::model::object::Write;
 use vexil::model::traffic::{RouteWish, Split};
 use vexil::router::adopt::ADOPTED;
@@ -20,7 +21,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const HTTP: &str = "httproutes.gateway.networking.k8s.io";
 
 fn adopted() -> impl Iterator<Item = Case> {
-    cases().into_iter().filter(|case| !case.release.adopted.is_empty())
+    cases().into_iter().filter(is_of_routes)
+}
+
+/// Ingresses have laws of their own, in `ingresses.rs`.
+fn is_of_routes(case: &Case) -> bool {
+    let adopted = &case.release.adopted;
+    !adopted.is_empty() && adopted.iter().all(|entry| entry.route.kind != "Ingress")
 }
 
 fn wish(canary: u32) -> RouteWish {
@@ -75,7 +82,7 @@ fn a_deletion_in_the_middle_gives_each_backend_back_what_it_had() {
 #[test]
 fn marks_of_others_survive_in_every_rule_and_backend() {
     holds(|case| {
-        if case.release.adopted.is_empty() {
+        if !is_of_routes(case) {
             return Ok(());
         }
         let mut before = case.before.clone();
@@ -548,6 +555,56 @@ async fn what_a_kind_cannot_do_is_refused_before_anything_happens(
         shop.world.kube.get("deployments.apps", "shop", "frontend-primary").is_none(),
         "nothing was made"
     );
+    assert_eq!(shop.out_of_sync(), Vec::<String>::new());
+    shop.closed().await;
+}
+
+fn pools() -> Value {
+    let mut route = gateway_route();
+    let pool = json!({"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": "frontend"});
+    route["spec"]["rules"][1]["backendRefs"] = json!([pool]);
+    route
+}
+
+#[rstest]
+#[case::of_another_kind_of_route(virtual_service(), json!({"kind": "InferencePool"}), "spec.routeRefs[0].backends: is known to routes of the Gateway API alone: a VirtualService leads to the Services")]
+#[case::no_group(gateway_route(), json!({"kind": "Pool"}), "spec.routeRefs[0].backends.group: is missing: write the group of Pool")]
+#[case::one_for_both(gateway_route(), json!({"kind": "InferencePool", "canary": "frontend"}), "spec.routeRefs[0].backends.canary: is frontend, as the primary's: write the name of a InferencePool")]
+fn backends_that_cannot_be_told_apart_are_refused(
+    #[case] route: Value,
+    #[case] backends: Value,
+    #[case] expected: &str,
+) {
+    let mut written = canary(&STEPS(), &route);
+    written["spec"]["provider"] = json!("kubernetes");
+    written["spec"]["routeRefs"][0]["backends"] = backends;
+    let refused =
+        vexil::judge::reading(&written, &Default::default(), &Known::default()).release.expect_err("refused");
+    let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    assert!(refused.iter().any(|problem| problem.contains(expected)), "{refused:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_weights_of_a_release_move_between_pools_of_the_users() {
+    let shop = Shop::opened(Provider::GatewayApiV1, pools(), STEPS()).await;
+    let mut written = canary(&STEPS(), &shop.route);
+    written["spec"]["routeRefs"][0]["backends"] = json!({"kind": "InferencePool"});
+    shop.world.apply(&written.to_string()).expect("the schema takes it");
+    shop.reaches("Initialized").await;
+    for (version, end) in [("2.0.0", "Succeeded"), ("3.0.0", "Progressing")] {
+        shop.world.set_image("shop", "frontend", &format!("shop/frontend:{version}"));
+        shop.until("a share", |shop| shop.weight() > 0).await;
+        let backends = shop.live()["spec"]["rules"][1]["backendRefs"].clone();
+        for (index, side) in ["primary", "canary"].into_iter().enumerate() {
+            assert_eq!(backends[index]["kind"], "InferencePool");
+            assert_eq!(backends[index]["name"], format!("frontend-{side}"));
+        }
+        shop.reaches(end).await;
+    }
+    // Deleted in the middle, the pool that stood there is there again.
+    shop.world.kube.delete("canaries.flagger.app", "shop", "frontend");
+    shop.until("its end", |shop| shop.world.kube.get("canaries.flagger.app", "shop", "frontend").is_none())
+        .await;
     assert_eq!(shop.out_of_sync(), Vec::<String>::new());
     shop.closed().await;
 }

@@ -159,15 +159,27 @@ fn needs_more(case: &Case) -> bool {
 
 /// What the users of a mesh bring, without which there is no route.
 fn surroundings(provider: Provider) -> Option<Value> {
-    let has_ingress = [Provider::Nginx, Provider::Skipper].contains(&provider);
+    let has_ingress = [Provider::Alb, Provider::Nginx, Provider::Skipper].contains(&provider);
     has_ingress.then(|| {
-        let backend = json!({"service": {"name": "frontend", "port": {"number": 80}}});
+        // A load balancer is told by actions, and of an A/B test by one of its own.
+        let paths = match provider {
+            Provider::Alb => ["frontend-match", "frontend"]
+                .map(|action| {
+                    let service = json!({"name": action, "port": {"name": "use-annotation"}});
+                    json!({"path": "/*", "pathType": "ImplementationSpecific", "backend": {"service": service}})
+                })
+                .to_vec(),
+            _ => {
+                let backend = json!({"service": {"name": "frontend", "port": {"number": 80}}});
+                vec![json!({"path": "/", "pathType": "Prefix", "backend": backend})]
+            }
+        };
         json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
             "metadata": {"name": "frontend", "namespace": "shop"},
             "spec": {"rules": [{
                 "host": "shop.example.com",
-                "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+                "http": {"paths": paths},
             }]},
         })
     })

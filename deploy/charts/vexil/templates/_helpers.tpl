@@ -50,7 +50,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- /* The names of all meshes that rights can be given for. */ -}}
 {{- define "vexil.providers" -}}
 {{- /* providers: begin (from the registry of routers, UPDATE_DEPLOY=1 cargo test --test it deploy) */ -}}
-{{- /* */ -}}apisix appmesh appmesh:v1beta2 contour gatewayapi:v1 gatewayapi:v1beta1 gloo istio knative kubernetes kuma linkerd nginx osm skipper smi:v1alpha1 smi:v1alpha2 smi:v1alpha3 traefik
+{{- /* */ -}}alb apisix appmesh appmesh:v1beta2 contour gatewayapi:v1 gatewayapi:v1beta1 gloo istio knative kubernetes kuma linkerd nginx osm skipper smi:v1alpha1 smi:v1alpha2 smi:v1alpha3 traefik
 {{- /* providers: end */ -}}
 {{- end -}}
 
