@@ -35,7 +35,9 @@ pub(super) fn needed(flags: &ControllerFlags, named: &Named) -> BTreeSet<Right> 
     add("flagger.app", "canaries/finalizers", &["update"]);
     add("flagger.app", "alertproviders", &["list", "watch"]);
     add("flagger.app", "metrictemplates", &["list", "watch"]);
-    add("flagger.app", "routetemplates", &["list", "watch"]);
+    if !named.templated.is_empty() {
+        add("flagger.app", "routetemplates", &["list", "watch"]);
+    }
     add("", "services", ALL);
     add("discovery.k8s.io", "endpointslices", &["list", "watch"]);
     if flags.enable_config_tracking {
